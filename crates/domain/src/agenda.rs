@@ -1,0 +1,105 @@
+//! What time makes due, and what a change of facts makes worth judging again.
+//!
+//! Both are ordered indexes that `apply` maintains, with at most one entry of each sort per thing. Whoever judges keeps
+//! its own place (`Cursor`) in them: losing it means judging everything once more, which changes nothing twice.
+
+use imbl::{HashMap, OrdSet};
+
+use crate::id::{HoldId, Name, RolloutId};
+use crate::time::At;
+
+/// A thing to judge.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Due {
+    Rollout(RolloutId),
+    Release(Name),
+    /// Whether a newer build of the service should come to the environment by itself.
+    Promotion { environment: Name, service: Name },
+    Hold(HoldId),
+}
+
+/// How far judging has come: everything due up to `at` and touched up to `seq` was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor {
+    pub at: At,
+    pub seq: u64,
+}
+
+/// Sorts before every other.
+const FIRST: Due = Due::Rollout(RolloutId::new(uuid::Uuid::nil()));
+
+#[derive(Debug, Clone, Default)]
+pub struct Agenda {
+    by_time: OrdSet<(At, Due)>,
+    time_of: HashMap<Due, At>,
+    by_touch: OrdSet<(u64, Due)>,
+    touch_of: HashMap<Due, u64>,
+}
+
+impl Agenda {
+    /// Sets or clears the one deadline of `due`.
+    pub fn schedule(&mut self, due: &Due, at: Option<At>) {
+        if let Some(old) = self.time_of.remove(due) {
+            self.by_time.remove(&(old, due.clone()));
+        }
+        if let Some(at) = at {
+            self.by_time.insert((at, due.clone()));
+            self.time_of.insert(due.clone(), at);
+        }
+    }
+
+    /// Marks `due` as touched by the event `seq`.
+    pub fn touch(&mut self, due: &Due, seq: u64) {
+        if let Some(old) = self.touch_of.insert(due.clone(), seq) {
+            if old == seq {
+                return;
+            }
+            self.by_touch.remove(&(old, due.clone()));
+        }
+        self.by_touch.insert((seq, due.clone()));
+    }
+
+    /// Forgets `due` altogether.
+    pub fn drop(&mut self, due: &Due) {
+        self.schedule(due, None);
+        if let Some(seq) = self.touch_of.remove(due) {
+            self.by_touch.remove(&(seq, due.clone()));
+        }
+    }
+
+    fn after(&self, at: At) -> impl Iterator<Item = &(At, Due)> {
+        // the least key of the next µs: everything at `at` itself sorts before it
+        self.by_time.range((At(at.0.saturating_add(1)), FIRST)..)
+    }
+
+    /// The first deadline after `cursor`.
+    #[must_use]
+    pub fn next_deadline(&self, cursor: Cursor) -> Option<At> {
+        self.after(cursor.at).next().map(|(at, _)| *at)
+    }
+
+    /// Whether anything is to be judged between `cursor` and `now`.
+    #[must_use]
+    pub fn has_work(&self, cursor: Cursor, now: At) -> bool {
+        self.by_touch.get_max().is_some_and(|(seq, _)| *seq > cursor.seq) || self.after(cursor.at).next().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// Everything to judge between `cursor` and `now`, each once, in order.
+    #[must_use]
+    pub fn work(&self, cursor: Cursor, now: At) -> Vec<Due> {
+        let mut all: Vec<Due> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        let mut take = |due: &Due| {
+            if seen.insert(due.clone()) {
+                all.push(due.clone());
+            }
+        };
+        for (_, due) in self.after(cursor.at).take_while(|(at, _)| *at <= now) {
+            take(due);
+        }
+        for (_, due) in self.by_touch.iter().rev().take_while(|(seq, _)| *seq > cursor.seq) {
+            take(due);
+        }
+        all
+    }
+}

@@ -1,0 +1,189 @@
+//! What drivers and checks report. Matched by operation id; late, repeated or reordered reports change nothing twice.
+
+use super::{Stop, Work};
+use crate::command::{RecordCheck, Report};
+use crate::deployment::check::{CheckResult, Outcome};
+use crate::deployment::placement::Observation;
+use crate::deployment::rollout::{Rollout, Step, StepKind};
+use crate::event::{CheckRecorded, ContactLost, ContactRegained, PlacementObserved, RolloutMoved};
+use crate::id::{CheckId, OperationId, PlacementKey};
+use crate::judge::rollouts::after_failure;
+use crate::refusal::{Reason, ReasonCode, Refusal};
+use crate::time::Span;
+
+/// Time for the checks of one rollout.
+const VERIFY: Span = Span::secs(300);
+
+pub(super) fn report(work: &mut Work<'_>, report: &Report) -> Result<(), Stop> {
+    match report {
+        Report::Observed { key, seen } => observed(work, key, seen),
+        Report::NoContact { key, since } => {
+            if work.state.placements.get(key).is_some_and(|p| p.contact_lost.is_none()) {
+                work.push(ContactLost { key: key.clone(), since: *since });
+            }
+        }
+        Report::Contact { key } => {
+            if work.state.placements.get(key).is_some_and(|p| p.contact_lost.is_some()) {
+                work.push(ContactRegained { key: key.clone() });
+            }
+        }
+        Report::Applied { op } => {
+            if let Some(r) = of(work, *op)
+                && r.step.kind() == StepKind::Applying
+            {
+                let deadline = r.step.due().unwrap_or(work.now);
+                moved(work, &r, Step::Observing { deadline });
+            }
+        }
+        Report::Settled { op, seen } => settled(work, *op, seen),
+        Report::TakenBack { op, why, seen } => {
+            let Some(r) = of(work, *op) else { return Ok(()) };
+            observed(work, &r.key, seen);
+            let why = vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone()).remedy("the build before keeps serving; fix the build and register a new one")];
+            if moved(work, &r, Step::RolledBack { why: why.clone() }) {
+                after_failure(work, &r, &why, false);
+            }
+        }
+        Report::Failed { op, why } => {
+            let Some(r) = of(work, *op) else { return Ok(()) };
+            let why = vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone())];
+            if moved(work, &r, Step::Failed { why: why.clone() }) {
+                after_failure(work, &r, &why, false);
+            }
+        }
+        Report::Overtaken { op, why } => {
+            if let Some(r) = of(work, *op) {
+                moved(work, &r, Step::Superseded { why: vec![Reason::new(ReasonCode::Earlier, format!("rollout/{}", r.id), why.clone())] });
+            }
+        }
+        Report::Stopped { op } => {
+            if let Some(r) = of(work, *op).filter(|r| r.cancelling) {
+                moved(work, &r, Step::Cancelled { why: vec![Reason::new(ReasonCode::WrongState, format!("rollout/{}", r.id), "cancelled by a person; seen stopped")] });
+            }
+        }
+        Report::Lost { op, why } => {
+            if let Some(r) = of(work, *op) {
+                let since = work.now;
+                moved(work, &r, Step::Unknown { since, why: vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone())] });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn of(work: &Work<'_>, op: OperationId) -> Option<Rollout> {
+    work.state.rollouts.get(&op.rollout).filter(|r| r.op() == op && r.step.kind().holds()).map(|r| Rollout::clone(r))
+}
+
+fn moved(work: &mut Work<'_>, r: &Rollout, to: Step) -> bool {
+    let from = r.step.kind();
+    let allowed = from.may_become(to.kind());
+    if allowed {
+        work.push(RolloutMoved { rollout: r.id, deployment: r.deployment, key: r.key.clone(), from, to, op: r.op() });
+    }
+    allowed
+}
+
+/// Only a change of what is seen is an event: an idle fleet writes none.
+fn observed(work: &mut Work<'_>, key: &PlacementKey, seen: &Observation) {
+    let known = work.state.placements.get(key);
+    if known.is_some_and(|p| p.contact_lost.is_some()) {
+        work.push(ContactRegained { key: key.clone() });
+    }
+    let changed = work.state.placements.get(key).is_none_or(|p| p.observed.as_ref() != Some(seen));
+    let nothing_yet = known_nothing(work, key, seen);
+    if changed && !nothing_yet {
+        work.push(PlacementObserved { key: key.clone(), seen: seen.clone() });
+    }
+}
+
+/// Nothing was ever there and nothing is: not worth a word.
+fn known_nothing(work: &Work<'_>, key: &PlacementKey, seen: &Observation) -> bool {
+    seen.serving.is_empty() && work.state.placements.get(key).is_none_or(|p| p.observed.is_none())
+}
+
+fn settled(work: &mut Work<'_>, op: OperationId, seen: &Observation) {
+    let Some(r) = of(work, op) else { return };
+    observed(work, &r.key, seen);
+    if r.step.kind() == StepKind::Applying {
+        let deadline = r.step.due().unwrap_or(work.now);
+        moved(work, &r, Step::Observing { deadline });
+    }
+    let Some(r) = of(work, op) else { return };
+    if matches!(r.step.kind(), StepKind::Observing | StepKind::Unknown) && seen.build() == Some(&r.build) {
+        let deadline = work.now + VERIFY;
+        moved(work, &r, Step::Verifying { deadline });
+        finish_verifying(work, op);
+    }
+}
+
+/// Live once every check that the service has for this purpose has passed for this rollout.
+fn finish_verifying(work: &mut Work<'_>, op: OperationId) {
+    let Some(r) = of(work, op).filter(|r| r.step.kind() == StepKind::Verifying) else { return };
+    let (Some(env), Some(service)) = (work.state.environments.get(&r.key.environment), work.state.services.get(&r.key.service)) else { return };
+    let done = service
+        .spec
+        .checks
+        .iter()
+        .filter(|c| c.purposes.contains(&env.spec.purpose))
+        .all(|c| work.state.check(&env.name, &service.name, &r.build, &c.name).is_some_and(|result| result.rollout == Some(r.id) && result.outcome == Outcome::Pass));
+    if done {
+        let at = work.now;
+        moved(work, &r, Step::Live { at });
+    }
+}
+
+pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop> {
+    let Some(env) = work.state.environments.get(&check.environment).cloned() else { return Err(Refusal::not_found("environment", &check.environment).into()) };
+    let Some(service) = work.state.services.get(&check.service).cloned() else { return Err(Refusal::not_found("service", &check.service).into()) };
+    let Some(spec) = service.spec.checks.iter().find(|c| c.name == check.check) else { return Err(Refusal::not_found("check", &check.check).into()) };
+    let set = work.state.observed_set(&env.name);
+    let mut outcome = check.outcome;
+    let mut summary: String = check.summary.chars().take(500).collect();
+    // bound to what ran together: a set that changed meanwhile was not checked
+    if !check.set.is_empty() && check.set != set && outcome == Outcome::Pass && check.set.get(&check.service) != set.get(&check.service) {
+        outcome = Outcome::Inconclusive;
+        summary = format!("what runs in `{}` changed while it was checked", env.name);
+    }
+    let bound = if check.set.is_empty() { set } else { check.set.clone() };
+    if !bound.contains_key(&check.service) {
+        return Err(Refusal::conflict(ReasonCode::WrongState, format!("service/{}", check.service), format!("no single build of `{}` is observed in `{}`", check.service, env.name), "deploy it first").into());
+    }
+    let requirements = if check.requirements.is_empty() { spec.requirements.clone() } else { check.requirements.clone() };
+    let id = check.id.unwrap_or_else(|| CheckId::new(work.id()));
+    let result = CheckResult {
+        id,
+        environment: env.name.clone(),
+        service: service.name.clone(),
+        name: spec.name.clone(),
+        kind: spec.kind,
+        outcome,
+        set: bound,
+        rollout: check.rollout,
+        requirements,
+        evidence: check.evidence.clone(),
+        summary: summary.clone(),
+        at: work.now,
+    };
+    let known = check.rollout.and_then(|_| result.set.get(&service.name)).and_then(|b| work.state.check(&env.name, &service.name, b, &spec.name));
+    if known.is_some_and(|k| k.rollout == check.rollout && k.outcome == outcome && k.summary == result.summary) {
+        return Ok(());
+    }
+    work.push(CheckRecorded { result });
+    let Some(r) = check.rollout.and_then(|id| work.state.rollouts.get(&id)).map(|r| Rollout::clone(r)) else { return Ok(()) };
+    if r.step.kind() != StepKind::Verifying {
+        return Ok(());
+    }
+    match outcome {
+        Outcome::Pass => finish_verifying(work, r.op()),
+        Outcome::Fail => {
+            let why = vec![Reason::new(ReasonCode::Evidence, format!("check/{}", spec.name), format!("check `{}` failed: {summary}", spec.name))];
+            if moved(work, &r, Step::Failed { why: why.clone() }) {
+                after_failure(work, &r, &why, true);
+            }
+        }
+        // could not be judged: asked again until the deadline, and never counted as a pass
+        Outcome::Inconclusive | Outcome::Error => {}
+    }
+    Ok(())
+}

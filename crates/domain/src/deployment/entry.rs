@@ -1,0 +1,267 @@
+//! Entry: may this build come to this target now? Every rule is asked, and every reason is said.
+
+use crate::actor::Actor;
+use crate::decision::{self, Decision};
+use crate::deployment::build::Build;
+use crate::deployment::check::{CheckKind, Outcome};
+use crate::deployment::deployment::Urgency;
+use crate::deployment::environment::Environment;
+use crate::deployment::policy::{Eligibility, Promotion, RollbackRule, Rule};
+use crate::hold::Plane;
+use crate::id::{Digest, Name, PlacementKey, RolloutId};
+use crate::refusal::{Reason, ReasonCode};
+use crate::state::State;
+use crate::time::At;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub environment: &'a Environment,
+    pub target: &'a Name,
+    pub build: &'a Build,
+    /// Absent while the request itself is judged.
+    pub rollout: Option<RolloutId>,
+    pub urgency: Urgency,
+    /// By Greenroom itself rather than a person.
+    pub automatic: bool,
+    pub by: Actor,
+    pub scope: &'a Digest,
+    pub decisions: &'a [Decision],
+    /// An older build than what runs, or the same again: eligibility and soak were settled before.
+    pub back: bool,
+}
+
+/// The answer. Reasons to deny come before reasons to wait.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use]
+pub struct Entry {
+    pub deny: Vec<Reason>,
+    pub wait: Vec<Reason>,
+}
+
+impl Entry {
+    #[must_use]
+    pub fn allowed(&self) -> bool {
+        self.deny.is_empty() && self.wait.is_empty()
+    }
+}
+
+/// Rules of all policies of `environment`.
+pub fn rules<'a>(state: &'a State, environment: &'a Environment) -> impl Iterator<Item = &'a Rule> {
+    environment.spec.policies.iter().filter_map(|name| state.policies.get(name)).flat_map(|p| p.spec.rules.iter())
+}
+
+/// Whether builds come to `environment` by themselves.
+#[must_use]
+pub fn promotes_itself(state: &State, environment: &Environment) -> bool {
+    rules(state, environment).any(|r| *r == Rule::Promotion(Promotion::Automatic))
+}
+
+/// Whether a failed check takes a build back by itself; unless a policy says `manual`, it does.
+#[must_use]
+pub fn rolls_back_itself(state: &State, environment: &Environment) -> bool {
+    !rules(state, environment).any(|r| *r == Rule::Rollback(RollbackRule::Manual))
+}
+
+/// Judges everything but the link.
+pub fn judge(state: &State, ask: &Ask<'_>, now: At) -> Entry {
+    let mut entry = Entry::default();
+    busy(state, ask, &mut entry);
+    if ask.urgency != Urgency::Normal {
+        return entry;
+    }
+    holds(state, ask, now, &mut entry);
+    if let Some(why) = &ask.build.quarantined {
+        entry.deny.push(
+            Reason::new(ReasonCode::Quarantined, format!("build/{}", ask.build.spec.label()), format!("`{}` is quarantined: {why}", ask.build.spec.label()))
+                .remedy("register and deploy a fixed build"),
+        );
+    }
+    requires(state, ask, &mut entry);
+    schema(state, ask, &mut entry);
+    if !ask.back {
+        upstream(state, ask, now, &mut entry);
+    }
+    for rule in rules(state, ask.environment) {
+        match rule {
+            Rule::Decision(rule) => {
+                let missing = decision::missing(std::slice::from_ref(rule), ask.decisions, ask.scope, &[ask.by], state.separation, now);
+                entry.wait.extend(missing.iter().map(|m| decision_reason(m, format!("environment/{}", ask.environment.name))));
+            }
+            Rule::Provenance(_) if ask.build.spec.commit.is_none() => entry.deny.push(
+                Reason::new(ReasonCode::Provenance, format!("build/{}", ask.build.spec.label()), "the build does not name the commit it was made from")
+                    .remedy("register builds with --commit"),
+            ),
+            Rule::Provenance(_) | Rule::Promotion(_) | Rule::Eligibility(_) | Rule::Soak(_) | Rule::DataRefresh(_) | Rule::Evidence(_) | Rule::Rollback(_) => {}
+        }
+    }
+    entry
+}
+
+/// What one missing decision is called.
+#[must_use]
+pub fn decision_reason(m: &decision::Missing, subject: String) -> Reason {
+    if m.no_go {
+        return Reason::new(ReasonCode::DecisionNoGo, subject, format!("{} said no-go", m.role)).remedy(format!("settle it, then decide go --as {}", m.role));
+    }
+    let left = m.wanted.saturating_sub(m.have);
+    let text = if m.by_author { "; its only author does not count" } else { "" };
+    let code = if m.by_author { ReasonCode::Separation } else { ReasonCode::DecisionMissing };
+    Reason::new(code, subject, format!("{left} more go by {} is missing{text}", m.role)).remedy(format!("another person: greenroom decide … go --as {}", m.role))
+}
+
+fn busy(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
+    let key = PlacementKey { environment: ask.environment.name.clone(), target: ask.target.clone(), service: ask.build.spec.service.clone() };
+    let Some(active) = state.placements.get(&key).and_then(|p| p.active) else { return };
+    if ask.rollout == Some(active) {
+        return;
+    }
+    let unknown = state.rollouts.get(&active).is_some_and(|r| r.step.kind() == crate::deployment::rollout::StepKind::Unknown);
+    if unknown && ask.urgency == Urgency::Emergency {
+        return;
+    }
+    let number = state.rollouts.get(&active).and_then(|r| state.deployments.get(&r.deployment)).map_or(0, |d| d.number);
+    entry.wait.push(
+        Reason::new(ReasonCode::Busy, format!("placement/{key}"), format!("deployment #{number} is under way on `{}`", ask.target))
+            .remedy("it goes on when that one is over"),
+    );
+}
+
+fn holds(state: &State, ask: &Ask<'_>, now: At, entry: &mut Entry) {
+    for hold in state.holds.values() {
+        if hold.stands(now)
+            && hold.plane.covers(Plane::Deploy)
+            && hold.stops.stops(ask.automatic)
+            && hold.scope.covers_deployment(&ask.environment.name, &ask.build.spec.service)
+        {
+            let mut reason = Reason::new(ReasonCode::Hold, format!("hold/{}", hold.id), format!("hold #{} stands", hold.number)).remedy(format!("greenroom hold lift {}", hold.number));
+            reason.until = hold.expires;
+            entry.wait.push(reason);
+        }
+    }
+}
+
+fn requires(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
+    for need in &ask.build.spec.requires {
+        let versioning = state.services.get(&need.service).map(|s| s.spec.versioning).unwrap_or_default();
+        let floor = state.build(&crate::id::BuildLabel { service: need.service.clone(), version: need.floor.clone() });
+        let mut any = false;
+        let reaches = state.placements_of(&ask.environment.name, &need.service).all(|p| {
+            any = true;
+            p.observed.as_ref().is_some_and(|o| {
+                !o.serving.is_empty()
+                    && o.serving.keys().all(|d| state.builds.get(d).is_some_and(|b| floor.map_or_else(|| b.reaches_version(&need.floor, versioning), |f| b.reaches(f, versioning))))
+            })
+        });
+        if !any || !reaches {
+            entry.wait.push(
+                Reason::new(ReasonCode::Requires, format!("service/{}", need.service), format!("requires `{need}` in `{}`, which is not observed there", ask.environment.name))
+                    .remedy(format!("greenroom deploy {}@{} --to {}", need.service, need.floor, ask.environment.name)),
+            );
+        }
+    }
+}
+
+/// Another build here must be able to work with the schema levels that this one needs, and the other way round.
+fn schema(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
+    for (name, range) in &ask.build.spec.schema {
+        for placement in state.placements_in(&ask.environment.name) {
+            if placement.key.service == ask.build.spec.service {
+                continue;
+            }
+            let Some(build) = placement.observed.as_ref().and_then(|o| o.build()).and_then(|d| state.builds.get(d)) else { continue };
+            let Some(theirs) = build.spec.schema.get(name) else { continue };
+            if theirs.max < range.min || theirs.min > range.max {
+                entry.deny.push(
+                    Reason::new(
+                        ReasonCode::Schema,
+                        format!("service/{}", build.spec.service),
+                        format!("schema `{name}`: needs {}–{}, but `{}` works with {}–{}", range.min, range.max, build.spec.label(), theirs.min, theirs.max),
+                    )
+                    .remedy("deploy a build of it that works with both first"),
+                );
+            }
+        }
+    }
+}
+
+/// Eligibility, evidence, soak and data refresh: what the environments before say.
+fn upstream(state: &State, ask: &Ask<'_>, now: At, entry: &mut Entry) {
+    let lifted = rules(state, ask.environment).any(|r| *r == Rule::Eligibility(Eligibility::None));
+    if lifted {
+        return;
+    }
+    let label = ask.build.spec.label();
+    for name in &ask.environment.spec.after {
+        let Some(before) = state.environments.get(name) else { continue };
+        let service = &ask.build.spec.service;
+        let mut since: Option<At> = Some(At(i64::MIN));
+        let mut any = false;
+        for placement in state.placements_of(name, service) {
+            any = true;
+            let here = placement.stable.as_ref().is_some_and(|p| p.build == ask.build.digest) && placement.active.is_none();
+            let runs = placement.observed.as_ref().and_then(|o| o.build()) == Some(&ask.build.digest);
+            since = match (here && runs, placement.verified_at, since) {
+                (true, Some(at), Some(so_far)) => Some(so_far.max(at)),
+                _ => None,
+            };
+        }
+        // a build that was verified here before stays eligible: evidence is append-only
+        let Some(since) = since.filter(|_| any) else {
+            if crate::link::checks_pass(state, name, service, &ask.build.digest) && state.lived.contains(&(name.clone(), ask.build.digest.clone())) {
+                continue;
+            }
+            entry.deny.push(
+                Reason::new(ReasonCode::NotEligible, format!("environment/{name}"), format!("`{label}` is not verified in `{name}`"))
+                    .remedy(format!("greenroom deploy {label} --to {name}")),
+            );
+            continue;
+        };
+        evidence(state, ask, before, entry);
+        for rule in rules(state, ask.environment) {
+            match rule {
+                Rule::Soak(span) => {
+                    let until = since + *span;
+                    if until > now {
+                        entry.wait.push(Reason::new(ReasonCode::Soak, format!("environment/{name}"), format!("`{label}` soaks in `{name}` for {span}")).until(until));
+                    }
+                }
+                Rule::DataRefresh(limit) => {
+                    let latest = state.checks.values().filter(|c| c.environment == *name && c.kind == CheckKind::DataRefresh && c.outcome == Outcome::Pass).map(|c| c.at).max();
+                    if latest.is_none_or(|at| now.since(at) > *limit) {
+                        entry.wait.push(
+                            Reason::new(ReasonCode::DataRefresh, format!("environment/{name}"), format!("data in `{name}` was not refreshed in the last {limit}"))
+                                .remedy("run its data_refresh check"),
+                        );
+                    }
+                }
+                Rule::Promotion(_) | Rule::Eligibility(_) | Rule::Decision(_) | Rule::Evidence(_) | Rule::Rollback(_) | Rule::Provenance(_) => {}
+            }
+        }
+    }
+}
+
+fn evidence(state: &State, ask: &Ask<'_>, before: &Environment, entry: &mut Entry) {
+    let named = rules(state, ask.environment).find_map(|r| if let Rule::Evidence(kinds) = r { Some(kinds.as_slice()) } else { None });
+    let strict = named.is_some();
+    let kinds = named.unwrap_or_else(|| before.spec.purpose.exit_evidence());
+    let Some(service) = state.services.get(&ask.build.spec.service) else { return };
+    for kind in kinds {
+        let mut specs = service.spec.checks.iter().filter(|c| c.kind == *kind && c.purposes.contains(&before.spec.purpose)).peekable();
+        // a purpose without a check of its kind is a warning, unless a policy names the kind
+        if specs.peek().is_none() && !strict {
+            continue;
+        }
+        let mut any = false;
+        let passed = specs.all(|c| {
+            any = true;
+            state.check(&before.name, &service.name, &ask.build.digest, &c.name).is_some_and(|r| r.outcome == Outcome::Pass)
+        });
+        if !any || !passed {
+            entry.deny.push(
+                Reason::new(ReasonCode::Evidence, format!("environment/{}", before.name), format!("no {kind} check of `{}` has passed in `{}`", ask.build.spec.label(), before.name))
+                    .remedy(format!("add or fix its {kind} checks, then redeploy it to `{}`", before.name)),
+            );
+        }
+    }
+}

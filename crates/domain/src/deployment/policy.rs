@@ -1,0 +1,72 @@
+//! Policies: typed rules with parameters that judge whether a build may enter an environment.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::DecisionRule;
+use crate::deployment::check::CheckKind;
+use crate::id::Name;
+use crate::time::Span;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySpec {
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rule {
+    /// Who starts a deployment from the environment before.
+    Promotion(Promotion),
+    /// The same digest must be verified in every environment named in `after`; `none` lifts that.
+    Eligibility(Eligibility),
+    /// The build must have run upstream without interruption for this long.
+    Soak(Span),
+    /// So many people in a role must have decided `go`.
+    Decision(DecisionRule),
+    /// Data in the environment upstream must have been refreshed (masked) within this time.
+    DataRefresh(Span),
+    /// Kinds of check that must have passed upstream, instead of the purpose's own.
+    Evidence(Vec<CheckKind>),
+    /// Whether a failed check takes the build back by itself.
+    Rollback(RollbackRule),
+    /// A build must name the commit it was made from.
+    Provenance(Provenance),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Promotion {
+    Automatic,
+    Manual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Eligibility {
+    Verified,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackRule {
+    Automatic,
+    Manual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Provenance {
+    Commit,
+}
+
+/// A policy as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    pub name: Name,
+    pub title: Option<String>,
+    pub set: Name,
+    pub spec: PolicySpec,
+}

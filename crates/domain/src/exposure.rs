@@ -1,0 +1,190 @@
+//! What users are served: claims, kills and baselines, compiled to the canonical form of the `exposure` crate.
+//!
+//! Deployment facts are resolved here, before anything is published: what may not be shown compiles to `off`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use greenroom_exposure::model::{self, Blocked, Clause, Model, Op, Outcome};
+
+use crate::event::Event;
+use crate::id::{FeatureKey, Name};
+use crate::release::cohort::Cohort;
+use crate::release::feature::{Audience, Baseline, Feature};
+use crate::release::plan::Slice;
+use crate::release::release::{Course, CourseKind, Release};
+use crate::sealed::Sealed;
+use crate::state::State;
+
+/// What an event changes about an environment's exposure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Affected {
+    Nothing,
+    Features(Vec<FeatureKey>),
+    /// Cohorts or the like: everything.
+    All,
+}
+
+/// Environments whose exposure `event` changes, judged on the state after it.
+#[must_use]
+pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
+    let everywhere = |what: Affected| state.environments.keys().map(|e| (e.clone(), what.clone())).collect::<Vec<_>>();
+    let release = |name: &Name, environment: &Name| {
+        let keys: Vec<FeatureKey> = state.releases.get(name).map(|r| r.spec.features.iter().map(|f| f.key.clone()).collect()).unwrap_or_default();
+        if keys.is_empty() { Vec::new() } else { vec![(environment.clone(), Affected::Features(keys))] }
+    };
+    match event {
+        Event::EnvironmentDefined(e) => vec![(e.name.clone(), Affected::All)],
+        Event::FeatureDefined(e) => everywhere(Affected::Features(vec![e.key.clone()])),
+        Event::FeatureRemoved(e) => everywhere(Affected::Features(vec![e.key.clone()])),
+        Event::CohortDefined(_) | Event::CohortRemoved(_) => everywhere(Affected::All),
+        Event::ReleasePlanned(e) => e.environments.iter().flat_map(|env| release(&e.name, env)).collect(),
+        // features that left the scope change too, so everything is compiled again
+        Event::ReleaseScopeChanged(e) => e.environments.iter().map(|env| (env.clone(), Affected::All)).collect(),
+        Event::ReleaseArmed(e) => release(&e.name, &e.environment),
+        Event::ReleaseStageStarted(e) => release(&e.name, &e.environment),
+        Event::ReleasePaused(e) if e.off => release(&e.name, &e.environment),
+        Event::ReleaseResumed(e) => release(&e.name, &e.environment),
+        Event::ReleaseWithdrawing(e) => release(&e.name, &e.environment),
+        Event::ReleaseClosed(e) => release(&e.name, &e.environment),
+        Event::ReleaseCancelled(e) => release(&e.name, &e.environment),
+        Event::BaselineBlocked(e) => release(&e.release, &e.environment),
+        Event::BaselineRestored(e) => release(&e.release, &e.environment),
+        Event::BaselineSet(e) => vec![(e.environment.clone(), Affected::Features(vec![e.feature.clone()]))],
+        Event::FeatureKilled(e) => vec![(e.environment.clone(), Affected::Features(vec![e.feature.clone()]))],
+        Event::FeatureRestored(e) => vec![(e.environment.clone(), Affected::Features(vec![e.feature.clone()]))],
+        _ => Vec::new(),
+    }
+}
+
+/// The whole of an environment's exposure. `users` opens a cohort's sealed list.
+#[must_use]
+pub fn compile(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> Option<String>) -> Model {
+    Model {
+        format: model::Format,
+        environment: environment.to_string(),
+        revision: state.revision(environment),
+        attributes: BTreeMap::new(),
+        cohorts: state.cohorts.values().map(|c| (c.name.to_string(), Arc::new(cohort(c, users)))).collect(),
+        features: state.features.values().map(|f| (f.key.to_string(), Arc::new(feature(state, environment, f)))).collect(),
+    }
+}
+
+fn cohort(cohort: &Cohort, users: &dyn Fn(&Sealed) -> Option<String>) -> model::Cohort {
+    let mut any_of = cohort.spec.any_of.clone();
+    let listed: Vec<String> = cohort.users.as_ref().and_then(users).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    if !listed.is_empty() {
+        any_of.push(vec![Clause::test(model::TARGETING_KEY, Op::In, listed)]);
+    }
+    model::Cohort { version: cohort.version, any_of, internal: cohort.spec.internal }
+}
+
+/// One feature in one environment.
+#[must_use]
+pub fn feature(state: &State, environment: &Name, feature: &Feature) -> model::Feature {
+    let production = state.is_production(environment);
+    let mut claims: Vec<(u64, Vec<model::Rule>)> = Vec::new();
+    let mut pending: Option<(u64, Blocked)> = None;
+    for release in state.releases.values() {
+        let Some(item) = release.spec.features.iter().find(|f| f.key == feature.key) else { continue };
+        let Some(inside) = release.environments.get(environment) else { continue };
+        if let Some(stage) = release.serving_stage(environment).filter(|s| *s > 0) {
+            claims.push((inside.started.unwrap_or(u64::MAX), slices(&release.name, &release.salt, &release.slices(stage), &item.variant)));
+        } else if let Some(why) = why_dark(&inside.course) {
+            let blocked = Blocked { release: Some(release.name.to_string()), blocked_by: why.to_owned() };
+            if pending.as_ref().is_none_or(|(number, _)| *number < release.number) {
+                pending = Some((release.number, blocked));
+            }
+        }
+    }
+    claims.sort_by_key(|(started, _)| *started);
+    let baseline = feature.baselines.get(environment);
+    model::Feature {
+        r#type: feature.spec.r#type.wire(),
+        variants: feature.spec.variants.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
+        off: feature.spec.off.to_string(),
+        killed: feature.kills.contains_key(environment).then(|| Blocked { release: None, blocked_by: "killed".to_owned() }),
+        claims: claims.into_iter().flat_map(|(_, rules)| rules).collect(),
+        baseline: baseline.map(|b| entries(b)).unwrap_or_default(),
+        default: feature.default_in(environment, production).to_string(),
+        prerequisites: Vec::new(),
+        dark: pending.map(|(_, blocked)| blocked).or_else(|| (production && baseline.is_none_or(|b| b.entries.is_empty())).then(|| Blocked { release: None, blocked_by: "not-released".to_owned() })),
+    }
+}
+
+fn why_dark(course: &Course) -> Option<&'static str> {
+    match course.kind() {
+        CourseKind::Draft | CourseKind::Planned => Some("not-started"),
+        CourseKind::Armed => Some("armed"),
+        CourseKind::Exposing => Some("deploying"),
+        CourseKind::Paused => Some("need-unmet"),
+        CourseKind::Withdrawing | CourseKind::Withdrawn => Some("withdrawn"),
+        CourseKind::Exposed | CourseKind::Closed | CourseKind::Cancelled => None,
+    }
+}
+
+fn slices(release: &Name, salt: &str, slices: &[Slice], variant: &Name) -> Vec<model::Rule> {
+    slices
+        .iter()
+        .map(|slice| {
+            let mut when = Vec::new();
+            if let Some(cohort) = &slice.cohort {
+                when.push(Clause::cohort(cohort.as_str()));
+            }
+            if slice.share != crate::time::Share::ALL {
+                when.push(Clause::share(salt, slice.share.get()));
+            }
+            let whom = slice.cohort.as_ref().map_or("everyone", Name::as_str);
+            model::Rule { name: format!("{release}: {} of {whom}", slice.share), when, then: Outcome::Variant(variant.to_string()), release: Some(release.to_string()), blocked: None }
+        })
+        .collect()
+}
+
+fn entries(baseline: &Baseline) -> Vec<model::Rule> {
+    baseline
+        .entries
+        .iter()
+        .flat_map(|entry| {
+            let blocked = entry.off.as_ref().map(|need| format!("need-unmet: {need}"));
+            let rules = match &entry.audience {
+                Audience::Slices { salt, slices: parts } => {
+                    let name = entry.release.clone();
+                    let mut rules = name.map(|n| slices(&n, salt, parts, &entry.variant)).unwrap_or_default();
+                    for rule in &mut rules {
+                        rule.name = format!("baseline, from {}", rule.name);
+                    }
+                    rules
+                }
+                Audience::When(clauses) => {
+                    vec![model::Rule { name: entry.name.clone(), when: clauses.clone(), then: Outcome::Variant(entry.variant.to_string()), release: None, blocked: None }]
+                }
+            };
+            rules.into_iter().map(move |mut rule| {
+                rule.blocked.clone_from(&blocked);
+                rule
+            })
+        })
+        .collect()
+}
+
+/// Whether any real user is served something other than `off` of `feature` in `environment`: not staff alone.
+#[must_use]
+pub fn reaches_users(state: &State, environment: &Name, feature: &Feature) -> bool {
+    if feature.kills.contains_key(environment) {
+        return false;
+    }
+    let real = |slices: &[Slice]| slices.iter().any(|s| s.share.get() > 0 && !s.cohort.as_ref().is_some_and(|c| state.cohorts.get(c).is_some_and(|c| c.spec.internal)));
+    let claimed = |r: &Release| r.serving_stage(environment).is_some_and(|stage| stage > 0 && real(&r.slices(stage)));
+    if state.releases.values().any(|r| r.spec.features.iter().any(|f| f.key == feature.key) && claimed(r)) {
+        return true;
+    }
+    let Some(baseline) = feature.baselines.get(environment) else { return *feature.default_in(environment, state.is_production(environment)) != feature.spec.off };
+    baseline.default != feature.spec.off
+        || baseline.entries.iter().any(|e| {
+            e.off.is_none()
+                && match &e.audience {
+                    Audience::Slices { slices, .. } => real(slices),
+                    Audience::When(_) => true,
+                }
+        })
+}

@@ -1,0 +1,326 @@
+//! Names, typed ids and operation ids: the keys by which everything in the ledger is found.
+//!
+//! Names are keys and never renamed; things without a name carry a UUIDv7 behind a typed prefix.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+/// Why a text is not a name, key or id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    #[error("`{0}` is not a name: use 1 to 63 of a-z, 0-9, `.`, `_`, `-`, starting with a letter or digit")]
+    Name(String),
+    #[error("`{0}` is not a feature key: use 1 to 200 of A-Z, a-z, 0-9, `.`, `_`, `-`, `/`, `:`, starting with a letter or digit")]
+    FeatureKey(String),
+    #[error("`{text}` is not an id of the form `{prefix}_…`")]
+    Id { prefix: &'static str, text: String },
+    #[error("`{0}` is not of the form service@version")]
+    Label(String),
+    #[error("`{0}` is not a version: use 1 to 100 visible characters without spaces, `@` or `/`")]
+    Version(String),
+    #[error("`{0}` is not a digest of the form sha256:<64 hex digits>")]
+    Digest(String),
+}
+
+macro_rules! text_key {
+    ($(#[$doc:meta])* $name:ident, $check:expr, $err:path, $pattern:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks and takes `text`.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+                let text = text.as_ref();
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.into())) } else { Err($err(text.chars().take(80).collect())) }
+            }
+
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(s: &str) -> Result<Self, IdError> {
+                Self::new(s)
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                Self::new(crate::id::text(d)?).map_err(de::Error::custom)
+            }
+        }
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+
+/// A string of any lifetime, without a copy where the format can lend it.
+pub(crate) fn text<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    String::deserialize(d)
+}
+
+text_key!(
+    /// Name of an environment, target, service, component, cohort, release, policy or check.
+    Name,
+    |s| s.len() <= 63 && starts_alphanumeric(s, false) && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')),
+    IdError::Name,
+    "^[a-z0-9]([a-z0-9._-]{0,62})$"
+);
+text_key!(
+    /// Key of a feature: a name that may also hold upper case, `/` and `:`, so that imports keep theirs.
+    FeatureKey,
+    |s| s.len() <= 200 && starts_alphanumeric(s, true) && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b':')),
+    IdError::FeatureKey,
+    "^[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}$"
+);
+text_key!(
+    /// Label of a build within its service. Opaque unless the service orders its builds by semver.
+    Version,
+    |s| !s.is_empty() && s.len() <= 100 && s.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'@' | b'/' | b'`')),
+    IdError::Version,
+    "^[!-~]{1,100}$"
+);
+text_key!(
+    /// Content digest, `sha256:` and 64 lower-case hex digits.
+    Digest,
+    |s| s.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && h.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))),
+    IdError::Digest,
+    "^sha256:[0-9a-f]{64}$"
+);
+
+fn starts_alphanumeric(s: &str, upper: bool) -> bool {
+    s.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || (upper && b.is_ascii_uppercase()))
+}
+
+/// `service@version`: how people and needs name a build.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BuildLabel {
+    pub service: Name,
+    pub version: Version,
+}
+
+impl fmt::Display for BuildLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.service, self.version)
+    }
+}
+
+impl FromStr for BuildLabel {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let (service, version) = s.split_once('@').ok_or_else(|| IdError::Label(s.into()))?;
+        Ok(Self { service: Name::new(service)?, version: Version::new(version)? })
+    }
+}
+
+macro_rules! as_text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                crate::id::text(d)?.parse().map_err(de::Error::custom)
+            }
+        }
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string" })
+            }
+        }
+    };
+}
+
+
+as_text!(BuildLabel);
+
+/// `catalog>=1.1.0`: the service must run at least that build in the same environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Requirement {
+    pub service: Name,
+    pub floor: Version,
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}>={}", self.service, self.floor)
+    }
+}
+
+impl FromStr for Requirement {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let (service, floor) = s.split_once(">=").ok_or_else(|| IdError::Label(s.into()))?;
+        Ok(Self { service: Name::new(service.trim())?, floor: Version::new(floor.trim())? })
+    }
+}
+as_text!(Requirement);
+
+
+#[allow(clippy::expect_used, reason = "64 hex digits by construction")]
+pub(crate) fn digest_of(hash: sha2::Sha256) -> Digest {
+    use fmt::Write as _;
+    use sha2::Digest as _;
+    let mut text = String::with_capacity(71);
+    text.push_str("sha256:");
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Digest::new(text).expect("a SHA-256 is a digest")
+}
+
+macro_rules! typed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            pub const PREFIX: &'static str = $prefix;
+            #[must_use]
+            pub const fn new(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+            #[must_use]
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{}"), self.0.simple())
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(s: &str) -> Result<Self, IdError> {
+                s.strip_prefix(concat!($prefix, "_"))
+                    .and_then(|hex| Uuid::try_parse(hex).ok())
+                    .map(Self)
+                    .ok_or_else(|| IdError::Id { prefix: $prefix, text: s.chars().take(80).collect() })
+            }
+        }
+        as_text!($name);
+    };
+}
+
+typed_id!(DeploymentId, "dep");
+typed_id!(RolloutId, "rol");
+typed_id!(DecisionId, "dec");
+typed_id!(HoldId, "hld");
+typed_id!(PersonId, "per");
+typed_id!(TokenId, "tok");
+typed_id!(CheckId, "chk");
+
+/// `rol_…/attempt`: stamped on the target, so that a restarted engine knows its own work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId {
+    pub rollout: RolloutId,
+    pub attempt: u32,
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.rollout, self.attempt)
+    }
+}
+
+impl FromStr for OperationId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let bad = || IdError::Id { prefix: "rol", text: s.chars().take(80).collect() };
+        let (rollout, attempt) = s.split_once('/').ok_or_else(bad)?;
+        Ok(Self { rollout: rollout.parse()?, attempt: attempt.parse().map_err(|_| bad())? })
+    }
+}
+as_text!(OperationId);
+
+/// One service on one target: the key of a [`crate::deployment::Placement`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct PlacementKey {
+    pub environment: Name,
+    pub target: Name,
+    pub service: Name,
+}
+
+impl fmt::Display for PlacementKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.environment, self.target, self.service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_narrow_and_feature_keys_wider() {
+        for good in ["a", "shop-web", "9lives", "a.b_c-d"] {
+            assert!(Name::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "A", "a b", "ä", &"a".repeat(64)] {
+            assert!(Name::new(bad).is_err(), "{bad}");
+        }
+        assert!(FeatureKey::new("Team/checkout:v2").is_ok());
+        assert!(FeatureKey::new("/x").is_err());
+    }
+
+    #[test]
+    fn ids_go_to_text_and_back() {
+        let op = OperationId { rollout: RolloutId::new(Uuid::from_u128(7)), attempt: 3 };
+        assert_eq!(op.to_string().parse::<OperationId>().unwrap(), op);
+        assert!("dep_x".parse::<RolloutId>().is_err());
+        assert_eq!("shop@1.0".parse::<BuildLabel>().unwrap().to_string(), "shop@1.0");
+    }
+}

@@ -1,0 +1,275 @@
+//! When a release starts, grows, stops or is taken off by itself.
+
+use crate::decide::Work;
+use crate::decision;
+use crate::deployment::entry::decision_reason;
+use crate::event::{BaselineBlocked, NeedContradicted, NeedRestored, ReleaseArmed, ReleaseExposed, ReleasePaused, ReleaseRefused, ReleaseStageStarted, WithdrawalPartial};
+use crate::hold::Plane;
+use crate::id::Name;
+use crate::link;
+use crate::refusal::{Reason, ReasonCode};
+use crate::release::plan::Mode;
+use crate::release::release::{Course, CourseKind, Release};
+use crate::state::State;
+use crate::time::At;
+
+/// The next moment at which time alone changes something about `release`, in any environment.
+#[must_use]
+pub(crate) fn deadline(release: &Release) -> Option<At> {
+    release
+        .environments
+        .values()
+        .flat_map(|inside| {
+            let course = match &inside.course {
+                Course::Armed => match release.spec.mode {
+                    Mode::Scheduled(at) => Some(at),
+                    Mode::OnDeploy => release.spec.expires,
+                    Mode::Manual => None,
+                },
+                Course::Exposing { stage, since } => dwell_ends(release, *stage, *since),
+                Course::Withdrawing { deadline, partial: false, .. } => Some(*deadline),
+                _ => None,
+            };
+            let unmet = inside.contradicted.values().map(|since| *since + link::UNMET_AFTER).min();
+            course.into_iter().chain(unmet)
+        })
+        .min()
+}
+
+fn dwell_ends(release: &Release, stage: u32, since: At) -> Option<At> {
+    let index = usize::try_from(stage).ok()?.checked_sub(1)?;
+    release.spec.stages.get(index)?.dwell.map(|dwell| since + dwell)
+}
+
+/// What stands in the way of starting or growing `release` in `environment` now: needs, decisions, holds, kills, and
+/// claims that say otherwise. Asked when a person asks, and again whenever something fires (R2).
+#[must_use]
+pub fn growth(state: &State, release: &Release, environment: &Name, now: At, seen: &link::Seen, automatic: bool) -> Vec<Reason> {
+    let mut reasons = decisions(state, release, now);
+    reasons.extend(holds(state, release, environment, now, automatic));
+    if release.spec.services.is_empty() || release.environments.get(environment).is_some_and(|i| i.course.kind() == CourseKind::Exposing) {
+        reasons.extend(link::growth(state, release, environment, now, seen));
+    } else {
+        // unflagged builds come with the start itself: only the other needs must hold before
+        let own: Vec<_> = release.spec.services.iter().map(|b| &b.service).collect();
+        reasons.extend(link::growth(state, release, environment, now, seen).into_iter().filter(|r| !own.iter().any(|s| r.subject == format!("service/{s}"))));
+    }
+    for item in &release.spec.features {
+        let subject = format!("feature/{}", item.key);
+        match state.features.get(&item.key) {
+            None => reasons.push(Reason::new(ReasonCode::UnknownReference, subject, format!("feature `{}` is gone", item.key)).remedy("re-plan the release")),
+            Some(f) if f.kills.contains_key(environment) => {
+                reasons.push(Reason::new(ReasonCode::Hold, subject, format!("`{}` is killed in `{environment}`", item.key)).remedy(format!("greenroom feature restore {} --env {environment}", item.key)));
+            }
+            Some(f) if !f.spec.variants.contains_key(&item.variant) => {
+                reasons.push(Reason::new(ReasonCode::UnknownReference, subject, format!("`{}` has no variant `{}` any more", item.key, item.variant)).remedy("re-plan the release"));
+            }
+            Some(_) => {}
+        }
+    }
+    reasons.extend(conflicts(state, release, environment));
+    reasons
+}
+
+fn decisions(state: &State, release: &Release, now: At) -> Vec<Reason> {
+    decision::missing(&release.spec.decisions, &release.decisions, &release.scope, &release.authors, state.separation, now)
+        .iter()
+        .map(|m| {
+            let mut reason = decision_reason(m, format!("release/{}", release.name));
+            reason.remedy = format!("greenroom decide release {} go --as {}", release.name, m.role);
+            reason
+        })
+        .collect()
+}
+
+fn holds(state: &State, release: &Release, environment: &Name, now: At, automatic: bool) -> Vec<Reason> {
+    let features = || release.spec.features.iter().map(|f| f.key.clone());
+    state
+        .holds
+        .values()
+        .filter(|h| h.stands(now) && h.plane.covers(Plane::Release) && h.stops.stops(automatic) && h.scope.covers_release(environment, &release.name, features()))
+        .map(|h| {
+            let mut reason = Reason::new(ReasonCode::Hold, format!("hold/{}", h.id), format!("hold #{} stands", h.number)).remedy(format!("greenroom hold lift {}", h.number));
+            reason.until = h.expires;
+            reason
+        })
+        .collect()
+}
+
+/// Two open claims on a feature must give the same variant.
+fn conflicts(state: &State, release: &Release, environment: &Name) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    for other in state.releases.values().filter(|o| o.name != release.name && o.serving_stage(environment).is_some()) {
+        for item in &release.spec.features {
+            if let Some(theirs) = other.spec.features.iter().find(|f| f.key == item.key && f.variant != item.variant) {
+                reasons.push(
+                    Reason::new(
+                        ReasonCode::VariantConflict,
+                        format!("feature/{}", item.key),
+                        format!("release `{}` serves `{}` as `{}`, this one wants `{}`", other.name, item.key, theirs.variant, item.variant),
+                    )
+                    .remedy("withdraw or close the other release first, or serve the same variant"),
+                );
+            }
+        }
+    }
+    reasons
+}
+
+pub(super) fn release(work: &mut Work<'_>, name: &Name) {
+    let Some(release) = work.state.releases.get(name).cloned() else { return };
+    for environment in release.environments.keys() {
+        in_environment(work, name, environment);
+    }
+}
+
+fn in_environment(work: &mut Work<'_>, name: &Name, environment: &Name) {
+    track_needs(work, name, environment);
+    let Some(release) = work.state.releases.get(name).cloned() else { return };
+    let Some(inside) = release.environments.get(environment) else { return };
+    match &inside.course {
+        Course::Planned if inside.refused.is_empty() && release.spec.mode != Mode::Manual => {
+            work.push(ReleaseArmed { name: name.clone(), environment: environment.clone() });
+        }
+        Course::Armed => armed(work, &release, environment),
+        Course::Exposing { stage, since } => exposing(work, &release, environment, *stage, *since),
+        Course::Withdrawing { deadline, partial: false, .. } if *deadline <= work.now => {
+            work.push(WithdrawalPartial { name: name.clone(), environment: environment.clone(), in_contact: 0, acknowledged: 0, laggards: Vec::new() });
+        }
+        _ => {}
+    }
+}
+
+fn armed(work: &mut Work<'_>, release: &Release, environment: &Name) {
+    let due = match release.spec.mode {
+        Mode::Scheduled(at) => at <= work.now,
+        Mode::OnDeploy => true,
+        Mode::Manual => false,
+    };
+    if !due {
+        return;
+    }
+    let reasons = growth(&work.state, release, environment, work.now, work.seen, true);
+    if reasons.is_empty() {
+        return begin(work, release, environment);
+    }
+    match release.spec.mode {
+        // fails closed, and says so
+        Mode::Scheduled(_) => work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: "start".to_owned(), reasons }),
+        Mode::OnDeploy if release.spec.expires.is_some_and(|end| end <= work.now) => expire(work, release, environment),
+        Mode::OnDeploy | Mode::Manual => {}
+    }
+}
+
+fn expire(work: &mut Work<'_>, release: &Release, environment: &Name) {
+    use crate::event::HoldSet;
+    use crate::hold::{Hold, Scope, Stops, Why};
+    let reasons = vec![Reason::new(ReasonCode::Hold, format!("release/{}", release.name), "not started before it expired; it is held")];
+    work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: "start".to_owned(), reasons });
+    let hold = Hold {
+        id: crate::id::HoldId::new(work.id()),
+        number: work.state.numbers.holds + 1,
+        scope: Scope { environment: Some(environment.clone()), release: Some(release.name.clone()), ..Scope::default() },
+        plane: Plane::Release,
+        stops: Stops::Automation,
+        why: Why::Expired { release: release.name.clone() },
+        owner: release.authors.first().copied().unwrap_or(work.actor),
+        at: work.now,
+        expires: None,
+    };
+    work.push(HoldSet { hold });
+}
+
+/// Starts the release: first its unflagged builds, if any, else stage 1.
+pub(crate) fn begin(work: &mut Work<'_>, release: &Release, environment: &Name) {
+    let first = u32::from(release.spec.services.is_empty());
+    work.push(ReleaseStageStarted { name: release.name.clone(), environment: environment.clone(), stage: first });
+    if first == 1 {
+        finish_if_last(work, &release.name, environment);
+        return;
+    }
+    let Some(env) = work.state.environments.get(environment).cloned() else { return };
+    let builds: Vec<_> = release
+        .spec
+        .services
+        .iter()
+        .filter_map(|label| work.state.build(label).cloned())
+        .filter(|b| !work.state.placements_of(environment, &b.spec.service).any(|p| p.stable.as_ref().is_some_and(|s| s.build == b.digest)))
+        .collect();
+    if builds.is_empty() {
+        return;
+    }
+    let plan = crate::decide::Plan::new(crate::deployment::deployment::Motive::Promote);
+    if let Err(refusal) = crate::decide::request(work, &env, &builds, plan) {
+        work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: "deploy".to_owned(), reasons: refusal.reasons });
+    }
+}
+
+fn exposing(work: &mut Work<'_>, release: &Release, environment: &Name, stage: u32, since: At) {
+    let ready = if stage == 0 {
+        link::growth(&work.state, release, environment, work.now, work.seen).is_empty()
+    } else if stage >= release.last_stage() {
+        return finish_if_last(work, &release.name, environment);
+    } else {
+        dwell_ends(release, stage, since).is_some_and(|end| end <= work.now)
+    };
+    // a stage that may not start yet freezes where it is; what changes touches it again
+    if ready && growth(&work.state, release, environment, work.now, work.seen, true).is_empty() {
+        advance(work, &release.name, environment, stage + 1);
+    }
+}
+
+/// Starts `stage`, and says when it was the last.
+pub(crate) fn advance(work: &mut Work<'_>, name: &Name, environment: &Name, stage: u32) {
+    work.push(ReleaseStageStarted { name: name.clone(), environment: environment.clone(), stage });
+    finish_if_last(work, name, environment);
+}
+
+fn finish_if_last(work: &mut Work<'_>, name: &Name, environment: &Name) {
+    let Some(release) = work.state.releases.get(name).cloned() else { return };
+    let last = release.environments.get(environment).is_some_and(|i| matches!(i.course, Course::Exposing { stage, .. } if stage >= release.last_stage()));
+    if last {
+        work.push(ReleaseExposed { name: name.clone(), environment: environment.clone() });
+    }
+}
+
+/// Marks needs that became contradicted, clears those that no longer are, and takes off what stayed contradicted.
+fn track_needs(work: &mut Work<'_>, name: &Name, environment: &Name) {
+    let Some(release) = work.state.releases.get(name).cloned() else { return };
+    let Some(inside) = release.environments.get(environment) else { return };
+    let serving = match &inside.course {
+        Course::Exposing { stage, .. } | Course::Paused { stage, off: false, .. } => *stage > 0,
+        Course::Exposed { .. } => true,
+        Course::Closed { .. } => link::binds(&work.state, &release, environment).is_some(),
+        _ => false,
+    };
+    if !serving {
+        return;
+    }
+    let now = link::contradictions(&work.state, &release, environment, work.now, work.seen);
+    for service in inside.contradicted.keys().filter(|s| !now.contains_key(*s)) {
+        work.push(NeedRestored { release: name.clone(), environment: environment.clone(), service: service.clone() });
+    }
+    let mut broken = None;
+    for (service, (need, placement)) in now {
+        match inside.contradicted.get(&service) {
+            None => work.push(NeedContradicted { release: name.clone(), environment: environment.clone(), need, placement }),
+            Some(since) if work.now >= *since + link::UNMET_AFTER => broken = Some((need, placement)),
+            Some(_) => {}
+        }
+    }
+    let Some((need, placement)) = broken else { return };
+    if inside.course.kind() == CourseKind::Closed {
+        work.push(BaselineBlocked { release: name.clone(), environment: environment.clone(), need });
+        return;
+    }
+    let why = vec![
+        Reason::new(
+            ReasonCode::NeedUnmet,
+            format!("service/{}", need.service),
+            format!("`{need}` was not met on `{}` for {}", placement.target, link::UNMET_AFTER),
+        )
+        .remedy(format!("deploy a build that meets it, then: greenroom release resume {name}")),
+    ];
+    work.push(ReleasePaused { name: name.clone(), environment: environment.clone(), off: true, why });
+}

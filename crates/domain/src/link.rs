@@ -1,0 +1,271 @@
+//! The link: the one place where deployment and release meet.
+//!
+//! Nothing is shown before the builds it needs run everywhere, and nothing is rolled back from under what is shown.
+//! Everything here is a pure function of the state, the time, and when each placement was last seen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::deployment::build::Build;
+use crate::deployment::placement::{Basis, Placement};
+use crate::deployment::service::ReleaseGate;
+use crate::id::{BuildLabel, Digest, Name, PlacementKey, Requirement};
+use crate::refusal::{Reason, ReasonCode};
+use crate::release::release::{Course, Release, audience};
+use crate::state::State;
+use crate::time::{At, Span};
+
+/// An observation older than this is no ground to show anything to more people.
+pub const FRESH: Span = Span::secs(60);
+/// A need must be contradicted for this long before anything is taken off.
+pub const UNMET_AFTER: Span = Span::secs(30);
+
+/// When each placement was last seen; presence, not record.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(pub Arc<std::collections::HashMap<PlacementKey, At>>);
+
+impl Seen {
+    fn fresh(&self, key: &PlacementKey, now: At) -> bool {
+        self.0.get(key).is_some_and(|at| now.since(*at) <= FRESH)
+    }
+}
+
+/// Whether a need holds in an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// On every placement all serving instances run a build that reaches the floor, observed and checked.
+    Met { fresh: bool },
+    /// Positively seen to run something else.
+    Unmet { placement: PlacementKey, runs: String },
+    Unknown { why: String },
+}
+
+/// Judges `need` in `environment`.
+#[must_use]
+pub fn need(state: &State, environment: &Name, need: &Requirement, not: &[BuildLabel], now: At, seen: &Seen) -> Need {
+    let Some(service) = state.services.get(&need.service) else {
+        return Need::Unknown { why: format!("there is no service `{}`", need.service) };
+    };
+    let mut any = false;
+    let mut fresh = true;
+    let mut unknown: Option<String> = None;
+    for placement in state.placements_of(environment, &need.service) {
+        any = true;
+        match judge_placement(state, service.spec.versioning, placement, need, not) {
+            Here::Reaches => fresh &= seen.fresh(&placement.key, now),
+            Here::Contradicts(runs) => return Need::Unmet { placement: placement.key.clone(), runs },
+            Here::Unclear(why) => unknown = unknown.or(Some(why)),
+        }
+    }
+    match unknown {
+        Some(why) => Need::Unknown { why },
+        None if !any => Need::Unknown { why: format!("`{}` was never deployed to `{environment}`", need.service) },
+        None => Need::Met { fresh },
+    }
+}
+
+enum Here {
+    Reaches,
+    Contradicts(String),
+    Unclear(String),
+}
+
+fn judge_placement(state: &State, versioning: crate::deployment::service::Versioning, placement: &Placement, need: &Requirement, not: &[BuildLabel]) -> Here {
+    let target = &placement.key.target;
+    let Some(seen) = &placement.observed else {
+        return Here::Unclear(format!("`{}` on `{target}` was never observed", need.service));
+    };
+    if placement.contact_lost.is_some() {
+        return Here::Unclear(format!("contact with `{target}` is lost"));
+    }
+    if seen.basis == Basis::Reported {
+        return Here::Unclear(format!("`{}` on `{target}` is reported, not observed", need.service));
+    }
+    if seen.serving.is_empty() {
+        return Here::Unclear(format!("nothing of `{}` serves on `{target}`", need.service));
+    }
+    for digest in seen.serving.keys() {
+        match state.builds.get(digest) {
+            None => return Here::Contradicts(format!("a build that is not registered ({})", short(digest))),
+            Some(build) if !satisfies(state, build, need, not, versioning) => return Here::Contradicts(build.spec.label().to_string()),
+            Some(_) => {}
+        }
+    }
+    if seen.serving.len() > 1 {
+        return Here::Unclear(format!("more than one build of `{}` serves on `{target}`", need.service));
+    }
+    match seen.build() {
+        Some(build) if checks_pass(state, &placement.key.environment, &need.service, build) => Here::Reaches,
+        _ => Here::Unclear(format!("checks of `{}` in `{}` have not passed yet", need.service, placement.key.environment)),
+    }
+}
+
+fn short(digest: &Digest) -> &str {
+    digest.as_str().get(..19).unwrap_or(digest.as_str())
+}
+
+fn satisfies(state: &State, build: &Build, need: &Requirement, not: &[BuildLabel], versioning: crate::deployment::service::Versioning) -> bool {
+    if not.iter().any(|n| n.service == build.spec.service && n.version == build.spec.version) {
+        return false;
+    }
+    let floor = state.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() });
+    floor.map_or_else(|| build.reaches_version(&need.floor, versioning), |floor| build.reaches(floor, versioning))
+}
+
+/// Whether every check that the service has for the purpose of `environment` has passed on `build`.
+#[must_use]
+pub fn checks_pass(state: &State, environment: &Name, service: &Name, build: &Digest) -> bool {
+    let (Some(env), Some(spec)) = (state.environments.get(environment), state.services.get(service)) else { return false };
+    spec.spec
+        .checks
+        .iter()
+        .filter(|c| c.purposes.contains(&env.spec.purpose))
+        .all(|c| state.check(environment, service, build, &c.name).is_some_and(|r| r.outcome == crate::deployment::check::Outcome::Pass))
+}
+
+/// All needs of `release` in `environment`, in order.
+#[must_use]
+pub fn needs(state: &State, release: &Release, environment: &Name, now: At, seen: &Seen) -> Vec<(Requirement, Need)> {
+    release.needs().map(|n| (n.clone(), need(state, environment, &n, &release.spec.not, now, seen))).collect()
+}
+
+/// What stands in the way of turning on or growing: every need that is not met and fresh.
+#[must_use]
+pub fn growth(state: &State, release: &Release, environment: &Name, now: At, seen: &Seen) -> Vec<Reason> {
+    let subject = |n: &Requirement| format!("service/{}", n.service);
+    needs(state, release, environment, now, seen)
+        .into_iter()
+        .filter_map(|(n, status)| match status {
+            Need::Met { fresh: true } => None,
+            Need::Met { fresh: false } => Some(
+                Reason::new(ReasonCode::NeedStale, subject(&n), format!("`{n}` was met, but `{environment}` was not observed in the last {FRESH}"))
+                    .remedy("wait for the next observation, or look why the target does not answer"),
+            ),
+            Need::Unmet { placement, runs } => Some(
+                Reason::new(ReasonCode::NeedUnmet, subject(&n), format!("needs `{n}` in `{environment}`, but `{}` runs {runs}", placement.target))
+                    .remedy(format!("greenroom deploy {}@{} --to {environment}", n.service, n.floor)),
+            ),
+            Need::Unknown { why } => Some(
+                Reason::new(ReasonCode::NeedUnknown, subject(&n), format!("needs `{n}` in `{environment}`: {why}"))
+                    .remedy(format!("greenroom deploy {}@{} --to {environment}, or wait until it is observed and checked", n.service, n.floor)),
+            ),
+        })
+        .collect()
+}
+
+/// Through what a release binds builds in an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Through {
+    Claim,
+    Baseline,
+    /// Being withdrawn, not yet effective.
+    Withdrawing,
+}
+
+/// A release that a change of builds would pull the floor from under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    pub release: Name,
+    pub need: Requirement,
+    pub share: String,
+    pub through: Through,
+}
+
+/// How `release` binds in `environment`, and whom it serves there.
+#[must_use]
+pub fn binds(state: &State, release: &Release, environment: &Name) -> Option<(Through, String)> {
+    let inside = release.environments.get(environment)?;
+    if let Some(stage) = release.serving_stage(environment) {
+        return (stage > 0 || !release.spec.services.is_empty()).then(|| (Through::Claim, audience(&release.slices(stage))));
+    }
+    match inside.course {
+        Course::Withdrawing { partial: false, .. } => Some((Through::Withdrawing, "being withdrawn".to_owned())),
+        Course::Closed { .. } => {
+            let entry = release.spec.features.iter().find_map(|item| {
+                let feature = state.features.get(&item.key)?;
+                feature.baselines.get(environment)?.entries.iter().find(|e| e.release.as_ref() == Some(&release.name) && e.off.is_none())
+            });
+            let served = entry.map(|e| match &e.audience {
+                crate::release::feature::Audience::Slices { slices, .. } => audience(slices),
+                crate::release::feature::Audience::When(_) => "some".to_owned(),
+            });
+            match served {
+                Some(served) => Some((Through::Baseline, served)),
+                None if release.spec.features.is_empty() => Some((Through::Baseline, "everyone".to_owned())),
+                None => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Needs that would no longer hold in `environment` if `service` ran `build` there (`None`: were removed).
+#[must_use]
+pub fn would_unmet(state: &State, environment: &Name, service: &Name, build: Option<&Build>) -> Vec<Bound> {
+    let Some(versioning) = state.services.get(service).map(|s| s.spec.versioning) else { return Vec::new() };
+    let mut bound = Vec::new();
+    for name in state.releases_needing(service) {
+        let Some(release) = state.releases.get(name) else { continue };
+        let Some((through, share)) = binds(state, release, environment) else { continue };
+        for need in release.needs().filter(|n| n.service == *service) {
+            if !build.is_some_and(|b| satisfies(state, b, &need, &release.spec.not, versioning)) {
+                bound.push(Bound { release: name.clone(), need, share: share.clone(), through });
+            }
+        }
+    }
+    bound
+}
+
+/// The reason for one [`Bound`], naming release and share of users.
+#[must_use]
+pub fn would_unmet_reason(environment: &Name, bound: &Bound) -> Reason {
+    match bound.through {
+        Through::Withdrawing => Reason::new(
+            ReasonCode::Withdrawal,
+            format!("release/{}", bound.release),
+            format!("release `{}` needs `{}` and its withdrawal is not effective yet", bound.release, bound.need),
+        )
+        .remedy("it goes on when evaluators have acknowledged, or at the deadline"),
+        Through::Claim | Through::Baseline => Reason::new(
+            ReasonCode::WouldUnmet,
+            format!("release/{}", bound.release),
+            format!(
+                "release `{}` needs `{}` in `{environment}` and serves {}{}",
+                bound.release,
+                bound.need,
+                bound.share,
+                if bound.through == Through::Baseline { " (closed, part of the baseline)" } else { "" }
+            ),
+        )
+        .remedy("add --withdraw-first to take it back from users before"),
+    }
+}
+
+/// Whether an unflagged build may enter production: only as part of a started release that contains exactly it.
+#[must_use]
+pub fn released(state: &State, environment: &Name, build: &Build) -> Option<Reason> {
+    let service = state.services.get(&build.spec.service)?;
+    if service.spec.release == ReleaseGate::None || !state.is_production(environment) {
+        return None;
+    }
+    let label = build.spec.label();
+    let started = state.releases.values().any(|r| {
+        r.spec.services.contains(&label) && r.environments.get(environment).is_some_and(|i| i.course.kind().started() && !matches!(i.course, Course::Withdrawing { .. }))
+    });
+    (!started).then(|| {
+        Reason::new(ReasonCode::NotReleased, format!("service/{}", label.service), format!("`{label}` is unflagged and no started release in `{environment}` contains it"))
+            .remedy(format!("plan a release with `services: [\"{label}\"]` and start it"))
+    })
+}
+
+/// Needs of a release that binds in `environment` and are positively contradicted now, by service.
+#[must_use]
+pub fn contradictions(state: &State, release: &Release, environment: &Name, now: At, seen: &Seen) -> BTreeMap<Name, (Requirement, PlacementKey)> {
+    needs(state, release, environment, now, seen)
+        .into_iter()
+        .filter_map(|(n, status)| match status {
+            Need::Unmet { placement, .. } => Some((n.service.clone(), (n, placement))),
+            Need::Met { .. } | Need::Unknown { .. } => None,
+        })
+        .collect()
+}

@@ -1,0 +1,90 @@
+//! Features: what the business switches; typed variants, one of them `off`.
+
+use std::collections::BTreeMap;
+
+use greenroom_exposure::model::Clause;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::{FeatureKey, Name, Requirement};
+use crate::release::plan::Slice;
+use crate::sealed::Sealed;
+use crate::time::At;
+use crate::value::ValueType;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureSpec {
+    pub r#type: ValueType,
+    pub variants: BTreeMap<Name, Value>,
+    /// The variant served when nothing says otherwise.
+    pub off: Name,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Variant served to everyone, per environment that is not production.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub defaults: BTreeMap<Name, Name>,
+}
+
+/// What serves after every claim, in one environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    pub entries: Vec<BaselineEntry>,
+    pub default: Name,
+}
+
+/// One ordered rule of a baseline. From a closed release it carries that release and its needs, which go on binding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineEntry {
+    pub name: String,
+    pub variant: Name,
+    pub audience: Audience,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Name>,
+    /// Set when a need was unmet for too long: the entry serves nobody until a person restores it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off: Option<Requirement>,
+}
+
+/// Whom a rule is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// The union of a release's slices under its salt.
+    Slices { salt: String, slices: Vec<Slice> },
+    /// All of these clauses; none means everyone.
+    When(Vec<Clause>),
+}
+
+/// A feature-level withdrawal; also a hold, which never lifts by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kill {
+    pub at: At,
+    pub reason: Sealed,
+    /// Releases it silenced: lifting it needs their decisions.
+    pub silenced: Vec<Name>,
+}
+
+/// A feature as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    pub key: FeatureKey,
+    pub title: Option<String>,
+    pub set: Name,
+    pub spec: FeatureSpec,
+    /// Per environment; absent means the spec's default there, `off` in production.
+    pub baselines: BTreeMap<Name, Baseline>,
+    pub kills: BTreeMap<Name, Kill>,
+}
+
+impl Feature {
+    /// The variant everyone gets in `environment` when no entry of the baseline matches.
+    #[must_use]
+    pub fn default_in(&self, environment: &Name, production: bool) -> &Name {
+        if let Some(baseline) = self.baselines.get(environment) {
+            return &baseline.default;
+        }
+        if production { &self.spec.off } else { self.spec.defaults.get(environment).unwrap_or(&self.spec.off) }
+    }
+}

@@ -1,0 +1,150 @@
+//! Programs: those that outlive us, started and watched, and those whose end is waited for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+
+use crate::table::{self, Identity};
+
+const BASIC: [&str; 9] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE"];
+
+/// What a program gets of the control plane's own environment, which may hold secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inherit {
+    /// Where programs and the user's files are, language and time zone: for services.
+    Basics,
+    /// Everything but our own settings: for programs that reach for the infrastructure with the user's credentials.
+    NotOurs,
+}
+
+impl Inherit {
+    fn variables(self) -> Vec<(OsString, OsString)> {
+        let passes = |name: &OsString| match (self, name.to_str()) {
+            (Self::Basics, name) => name.is_some_and(|n| BASIC.contains(&n)),
+            (Self::NotOurs, name) => !name.is_some_and(|n| n.starts_with("GREENROOM_")),
+        };
+        std::env::vars_os().filter(|(name, _)| passes(name)).collect()
+    }
+}
+
+/// How the processes ended that were started by this control plane; those of an earlier one are not ours to wait for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Children {
+    ends: Arc<Mutex<HashMap<Identity, Option<ExitStatus>>>>,
+}
+
+/// What to start.
+pub(crate) struct Program<'a> {
+    pub argv: &'a [String],
+    pub inherit: Inherit,
+    pub environment: &'a BTreeMap<String, String>,
+    pub dir: &'a Path,
+    pub log: &'a Path,
+}
+
+impl Program<'_> {
+    fn spawn(&self) -> io::Result<Child> {
+        let (name, rest) = self.argv.split_first().ok_or_else(|| io::Error::other("no program"))?;
+        let log: File = OpenOptions::new().create(true).append(true).open(self.log)?;
+        Command::new(name)
+            .args(rest)
+            .env_clear()
+            .envs(self.inherit.variables())
+            .envs(self.environment)
+            .current_dir(self.dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .kill_on_drop(false)
+            .spawn()
+    }
+
+    /// Runs to the end, or kills its whole group when `patience` is over (`None`) or the future is dropped.
+    pub(crate) async fn run(&self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+        let mut child = self.spawn()?;
+        let group = child.id().map(table::identify_any).transpose()?.flatten().map(KillOnDrop);
+        let ended = tokio::time::timeout(patience, child.wait()).await;
+        match ended {
+            Ok(status) => {
+                // The leader is gone and with it the right to signal its group: what it left running is its own affair.
+                std::mem::forget(group);
+                status.map(Some)
+            }
+            Err(_) => {
+                drop(group);
+                child.wait().await?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+struct KillOnDrop(Identity);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Err(e) = table::signal(&self.0, Signal::KILL) {
+            tracing::warn!(pid = self.0.pid, error = %e, "cannot kill");
+        }
+    }
+}
+
+impl Children {
+    /// Starts a process in a group of its own, so that what ends the control plane or its terminal does not reach it.
+    /// Needs a runtime, which waits for the process so that it does not stay a zombie.
+    pub(crate) fn start(&self, program: &Program<'_>) -> io::Result<Identity> {
+        let mut child = program.spawn()?;
+        let pid = child.id().ok_or_else(|| io::Error::other("ended at once"))?;
+        // It cannot have been waited for yet, so the number is still its own, be it a zombie's.
+        let identity = table::identify_any(pid)?.ok_or_else(|| io::Error::other("ended at once"))?;
+        self.note(&identity, None);
+        let (children, key) = (self.clone(), identity.clone());
+        tokio::spawn(async move {
+            if let Ok(status) = child.wait().await {
+                children.note(&key, Some(status));
+            }
+        });
+        Ok(identity)
+    }
+
+    fn note(&self, identity: &Identity, status: Option<ExitStatus>) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if ends.len() > 1_000 {
+            ends.retain(|_, status| status.is_none());
+        }
+        ends.insert(identity.clone(), status);
+    }
+
+    /// How a dead process ended, in words. Blocks the thread for the moment between its death and our hearing of it.
+    pub(crate) fn end_of(&self, identity: &Identity) -> String {
+        let patience = Instant::now() + Duration::from_millis(500);
+        loop {
+            let end = self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(identity).copied();
+            match end {
+                None => return "exited".into(),
+                Some(Some(status)) => return describe(status),
+                Some(None) if Instant::now() > patience => return "exited".into(),
+                Some(None) => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+}
+
+/// `exited with status 3`, `was killed by signal 9`.
+pub(crate) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".into(),
+    }
+}
