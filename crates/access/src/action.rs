@@ -29,16 +29,18 @@ macro_rules! actions {
             pub const COUNT: usize = PLAIN + Role::ALL.len();
 
             /// Every action there is.
-            pub const ALL: [Action; Action::COUNT] = {
-                let mut all = [Action::Decide(Role::Viewer); Action::COUNT];
-                $(all[Place::$name as usize] = Action::$name;)*
-                let mut n = 0;
-                while n < Role::ALL.len() {
-                    all[PLAIN + n] = Action::Decide(Role::ALL[n]);
-                    n += 1;
-                }
-                all
-            };
+            pub const ALL: [Action; Action::COUNT] = [
+                $(Action::$name,)*
+                Action::Decide(Role::Viewer),
+                Action::Decide(Role::Engineer),
+                Action::Decide(Role::Deployer),
+                Action::Decide(Role::ReleaseManager),
+                Action::Decide(Role::ProductOwner),
+                Action::Decide(Role::Approver),
+                Action::Decide(Role::OnCall),
+                Action::Decide(Role::Auditor),
+                Action::Decide(Role::Admin),
+            ];
 
             /// Stable name, as in `deployment.request` or `decide.approver`.
             #[must_use]

@@ -2,6 +2,7 @@
 //!
 //! Nothing else is decided here: quorum, separation of duties, holds and needs are rules of the domain, which no edit
 //! of a policy can take away. This is the only crate that names Cedar.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod action;
 mod principal;
@@ -11,8 +12,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId, PolicySet, Request,
-    RestrictedExpression, Schema,
+    Authorizer, CedarSchemaError, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId,
+    PolicySet, PolicySetError, Request, RestrictedExpression, Schema,
 };
 use greenroom_domain::deployment::environment::Purpose;
 use greenroom_domain::role::Role;
@@ -29,13 +30,13 @@ pub const SCHEMA: &str = include_str!("schema.cedarschema");
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     #[error("the access schema does not read")]
-    Schema(#[source] Box<cedar_policy::CedarSchemaError>),
+    Schema(#[source] Box<CedarSchemaError>),
     #[error("the access policies do not read")]
     Policies(#[source] Box<ParseErrors>),
     #[error("access policy `{0}` has no id of its own: annotate it with @id(\"…\")")]
     PolicyId(String),
     #[error("the access policies cannot be put together")]
-    PolicySet(#[source] Box<cedar_policy::PolicySetError>),
+    PolicySet(#[source] Box<PolicySetError>),
 }
 
 /// The answer, with the policies that gave it.
@@ -159,6 +160,7 @@ impl Access {
 
     /// Whether `principal` may attempt `action` on `resource`. Asked again, it costs two loads.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "both tables are as large as their indices can be")]
     pub fn decide(&self, principal: &Principal, action: Action, resource: &Resource) -> &Verdict {
         let asker = Asker::new(principal, resource);
         let row = self.verdicts[asker.index()].get_or_init(|| (0..CASES).map(|_| OnceLock::new()).collect());
@@ -167,6 +169,7 @@ impl Access {
 
     /// Roles each of which alone lets a person attempt `action` on `resource`.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "the table is as large as its indices can be")]
     pub fn roles_for(&self, action: Action, resource: &Resource) -> &[Role] {
         let suffices = |role: &Role| matches!(self.ask(Asker::Person(RoleSet::from(*role)), action, resource), Answer::Decided { allowed: true, .. });
         self.sufficient[case(action, resource)].get_or_init(|| Role::ALL.into_iter().filter(suffices).collect())

@@ -6,7 +6,7 @@
 use imbl::{HashMap, OrdSet};
 
 use crate::id::{HoldId, Name, RolloutId};
-use crate::time::At;
+use crate::time::{At, Span};
 
 /// A thing to judge.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,8 @@ pub enum Due {
     /// Whether a newer build of the service should come to the environment by itself.
     Promotion { environment: Name, service: Name },
     Hold(HoldId),
+    /// Whether what ended on this day (since 1970) may be forgotten.
+    Archive(i64),
 }
 
 /// How far judging has come: everything due up to `at` and touched up to `seq` was looked at.
@@ -65,6 +67,22 @@ impl Agenda {
         if let Some(seq) = self.touch_of.remove(due) {
             self.by_touch.remove(&(seq, due.clone()));
         }
+    }
+
+    /// Looks at what ages on the day of `at` once it is `keep` old. Days that are past need no entry any more: the next
+    /// one looks at everything older too.
+    pub fn age(&mut self, at: At, keep: Span) {
+        const DAY: i64 = 86_400_000_000;
+        let day = at.0.div_euclid(DAY);
+        let due = Due::Archive(day);
+        if self.time_of.contains_key(&due) {
+            return;
+        }
+        let past: Vec<Due> = self.by_time.iter().take_while(|(time, _)| *time <= at).map(|(_, due)| due).filter(|d| matches!(d, Due::Archive(_))).cloned().collect();
+        for old in past {
+            self.drop(&old);
+        }
+        self.schedule(&due, Some(At((day + 1) * DAY) + keep));
     }
 
     fn after(&self, at: At) -> impl Iterator<Item = &(At, Due)> {

@@ -1,25 +1,26 @@
 //! Folding events into the state. Total: whatever the ledger holds is taken as it is.
 
-use std::collections::BTreeMap;
+mod deployment;
+mod release;
+mod touch;
+
 use std::sync::Arc;
 
 use crate::agenda::Due;
 use crate::decision::About;
-use crate::deployment::build::Build;
-use crate::deployment::deployment::Deployment;
+use crate::deployment::check::Outcome;
 use crate::deployment::environment::Environment;
-use crate::deployment::placement::{Observation, Pair, Placement};
+use crate::deployment::placement::Pair;
 use crate::deployment::policy::Policy;
-use crate::deployment::rollout::{Rollout, Step, StepKind};
 use crate::deployment::service::Service;
-use crate::event::{BuildRegistered, DeploymentRequested, Event, ReleasePlanned, ReleaseScopeChanged, RolloutMoved};
+use crate::event::Event;
 use crate::exposure::{Affected, affected};
-use crate::id::{FeatureKey, Name, PlacementKey, RolloutId};
+use crate::id::Name;
+use crate::judge::archive::KEEP;
 use crate::release::cohort::Cohort;
-use crate::release::feature::{Audience, Baseline, BaselineEntry, Feature, Kill};
-use crate::release::release::{Course, CourseKind, InEnvironment, Release};
+use crate::release::feature::{Feature, Kill};
+use crate::release::release::{Course, CourseKind};
 use crate::state::{CheckKey, Person, Recorded, State};
-use crate::time::At;
 
 impl State {
     /// Takes one event.
@@ -31,19 +32,26 @@ impl State {
             Event::EnvironmentDefined(e) => {
                 let environment = Environment { name: e.name.clone(), title: e.title.clone(), set: e.set.clone(), spec: e.spec.clone() };
                 self.environments.insert(e.name.clone(), Arc::new(environment));
+                // a target that is gone says nothing about what serves any more
+                self.forget_placements(|key| key.environment == e.name && !e.spec.targets.iter().any(|t| t.name == key.target && t.hosts(&key.service)));
                 self.touch_environment(&e.name, seq);
             }
             Event::EnvironmentRemoved(e) => {
                 self.environments.remove(&e.name);
+                self.forget_placements(|key| key.environment == e.name);
+                self.touch_waiting(Some(&e.name), seq);
             }
             Event::ServiceDefined(e) => {
                 let registered = self.services.get(&e.name).map_or(0, |s| s.registered);
                 let service = Service { name: e.name.clone(), title: e.title.clone(), set: e.set.clone(), spec: e.spec.clone(), registered };
                 self.services.insert(e.name.clone(), Arc::new(service));
                 self.touch_waiting(None, seq);
+                self.touch_service(&e.name, seq);
             }
             Event::ServiceRemoved(e) => {
                 self.services.remove(&e.name);
+                self.forget_placements(|key| key.service == e.name);
+                self.touch_waiting(None, seq);
             }
             Event::PolicyDefined(e) => {
                 let policy = Policy { name: e.name.clone(), title: e.title.clone(), set: e.set.clone(), spec: e.spec.clone() };
@@ -67,6 +75,7 @@ impl State {
                     kills: old.map(|f| f.kills.clone()).unwrap_or_default(),
                 };
                 self.features.insert(e.key.clone(), Arc::new(feature));
+                self.touch_feature(&e.key, seq);
             }
             Event::FeatureRemoved(e) => {
                 self.features.remove(&e.key);
@@ -79,7 +88,8 @@ impl State {
             Event::CohortRemoved(e) => {
                 self.cohorts.remove(&e.name);
             }
-            Event::BuildRegistered(e) => self.build_registered(e, at),
+            Event::BuildRegistered(e) => self.build_registered(e, recorded),
+            Event::BuildRecalled(e) => self.build_recalled(e, recorded),
             Event::BuildQuarantined(e) => {
                 edit(&mut self.builds, &e.build, |b| b.quarantined = Some(e.why.clone()));
             }
@@ -92,25 +102,35 @@ impl State {
             Event::PlacementObserved(e) => self.observed(&e.key, &e.seen, seq, at),
             Event::PlacementAdopted(e) => {
                 let pair = Pair { build: e.build.clone(), config: e.config.clone() };
+                self.configs.insert(e.config.clone(), Arc::new(e.content.clone()));
                 let placement = self.placement(&e.key, at);
                 placement.desired = Some(pair.clone());
-                placement.stable = Some(pair);
+                if placement.stable.as_ref() != Some(&pair) {
+                    placement.previous = placement.stable.replace(pair);
+                    placement.verified_at = None;
+                }
+                self.lived.insert((e.key.environment.clone(), e.build.clone()));
+                self.touch_around(&e.key.environment, &e.key.service, seq);
             }
             Event::ContactLost(e) => {
                 self.placement(&e.key, at).contact_lost = Some(e.since);
-                self.touch_service(&e.key, seq);
+                self.touch_service(&e.key.service, seq);
             }
             Event::ContactRegained(e) => {
                 self.placement(&e.key, at).contact_lost = None;
-                self.touch_service(&e.key, seq);
+                self.touch_service(&e.key.service, seq);
             }
             Event::CheckRecorded(e) => {
                 let r = &e.result;
-                if let Some(build) = r.set.get(&r.service) {
+                if let Some(build) = r.build() {
                     let key = CheckKey { environment: r.environment.clone(), service: r.service.clone(), build: build.clone(), name: r.name.clone() };
-                    self.checks.insert(key, Arc::new(r.clone()));
+                    // what could not be judged does not unsay what was
+                    let judged = |outcome| matches!(outcome, Outcome::Pass | Outcome::Fail);
+                    if judged(r.outcome) || self.checks.get(&key).is_none_or(|old| !judged(old.outcome)) {
+                        self.checks.insert(key, Arc::new(r.clone()));
+                    }
                 }
-                if let Some(rollout) = r.rollout {
+                if let Some(rollout) = r.rollout.filter(|id| self.rollouts.get(id).is_some_and(|r| !r.step.kind().ended())) {
                     self.agenda.touch(&Due::Rollout(rollout), seq);
                 }
                 self.touch_around(&r.environment, &r.service, seq);
@@ -140,6 +160,7 @@ impl State {
                     c.contradicted.clear();
                     c.course = Course::Paused { stage, off: e.off, why: e.why.clone(), since: at };
                 });
+                self.touch_sharing(&e.name, seq);
             }
             Event::ReleaseResumed(e) => self.course(&e.name, &e.environment, seq, |c| {
                 if let Course::Paused { stage, .. } = c.course {
@@ -152,6 +173,7 @@ impl State {
                     c.contradicted.clear();
                     c.course = Course::Withdrawing { since: at, seq, deadline: e.deadline, partial: false };
                 });
+                self.touch_sharing(&e.name, seq);
             }
             Event::WithdrawalPartial(e) => {
                 self.course(&e.name, &e.environment, seq, |c| {
@@ -162,18 +184,22 @@ impl State {
                 self.touch_waiting(Some(&e.environment), seq);
             }
             Event::ReleaseWithdrawn(e) => {
-                edit_ord(&mut self.releases, &e.name, |r| r.decisions.clear());
                 self.course(&e.name, &e.environment, seq, |c| {
                     c.started = None;
                     c.course = Course::Withdrawn { since: at };
                 });
+                self.agenda.age(at, KEEP);
                 self.touch_waiting(Some(&e.environment), seq);
             }
             Event::ReleaseClosed(e) => {
                 self.fold_in(&e.name, &e.environment);
                 self.course(&e.name, &e.environment, seq, |c| c.course = Course::Closed { since: at });
+                self.touch_sharing(&e.name, seq);
             }
-            Event::ReleaseCancelled(e) => self.course(&e.name, &e.environment, seq, |c| c.course = Course::Cancelled { since: at }),
+            Event::ReleaseCancelled(e) => {
+                self.course(&e.name, &e.environment, seq, |c| c.course = Course::Cancelled { since: at });
+                self.agenda.age(at, KEEP);
+            }
             Event::NeedContradicted(e) => self.course(&e.release, &e.environment, seq, |c| {
                 c.contradicted.insert(e.need.service.clone(), at);
             }),
@@ -200,6 +226,7 @@ impl State {
                 edit_ord(&mut self.features, &e.feature, |f| {
                     f.kills.remove(&e.environment);
                 });
+                self.touch_feature(&e.feature, seq);
             }
             Event::DecisionRecorded(e) => match &e.decision.about {
                 About::Deployment(id) => {
@@ -255,371 +282,12 @@ impl State {
                 self.touch_all(seq);
             }
             Event::Erased(_) => {}
-            Event::Archived(e) => {
-                for (service, build) in &e.builds {
-                    if let Some(b) = self.builds.remove(build) {
-                        self.versions.remove(&b.spec.label());
-                        self.builds_of.remove(&(service.clone(), b.sequence, build.clone()));
-                        let gone: Vec<CheckKey> = self.checks.keys().filter(|k| k.build == *build).cloned().collect();
-                        for key in gone {
-                            self.checks.remove(&key);
-                        }
-                    }
-                }
-                for id in &e.deployments {
-                    if let Some(d) = self.deployments.remove(id) {
-                        self.by_number.remove(&d.number);
-                        for rollout in &d.rollouts {
-                            self.rollouts.remove(rollout);
-                            self.agenda.drop(&Due::Rollout(*rollout));
-                        }
-                    }
-                }
-                for name in &e.releases {
-                    self.releases.remove(name);
-                    self.agenda.drop(&Due::Release(name.clone()));
-                    let gone: Vec<_> = self.needed_by.iter().filter(|(_, r)| r == name).cloned().collect();
-                    for key in gone {
-                        self.needed_by.remove(&key);
-                    }
-                }
-            }
+            Event::Archived(e) => self.archived(e),
         }
         for (environment, what) in affected(self, &recorded.event) {
             if what != Affected::Nothing {
                 self.revisions.insert(environment, seq);
             }
-        }
-    }
-
-    fn build_registered(&mut self, e: &BuildRegistered, at: At) {
-        let service = &e.build.service;
-        edit_ord(&mut self.services, service, |s| s.registered = s.registered.max(e.sequence));
-        self.versions.insert(e.build.label(), e.digest.clone());
-        self.builds_of.insert((service.clone(), e.sequence, e.digest.clone()));
-        let build = Build { spec: e.build.clone(), digest: e.digest.clone(), sequence: e.sequence, at, quarantined: None };
-        self.builds.insert(e.digest.clone(), Arc::new(build));
-    }
-
-    fn deployment_requested(&mut self, e: &DeploymentRequested, recorded: &Recorded) {
-        let (seq, at) = (recorded.seq, recorded.at);
-        self.numbers.deployments = self.numbers.deployments.max(e.number);
-        for (digest, config) in &e.configs {
-            if !self.configs.contains_key(digest) {
-                self.configs.insert(digest.clone(), Arc::new(config.clone()));
-            }
-        }
-        for planned in &e.rollouts {
-            let key = PlacementKey { environment: e.environment.clone(), target: planned.target.clone(), service: planned.service.clone() };
-            self.placement(&key, at).desired = Some(Pair { build: planned.build.clone(), config: planned.config.clone() });
-            let step = Step::Waiting { reasons: planned.reasons.clone(), review: planned.review };
-            let due = Due::Rollout(planned.id);
-            self.agenda.schedule(&due, step.due());
-            self.agenda.touch(&due, seq);
-            self.waiting.insert((e.environment.clone(), planned.id));
-            self.tried.insert((e.environment.clone(), planned.build.clone()));
-            self.rollouts.insert(
-                planned.id,
-                Arc::new(Rollout {
-                    id: planned.id,
-                    deployment: e.id,
-                    key,
-                    wave: planned.wave,
-                    build: planned.build.clone(),
-                    config: planned.config.clone(),
-                    step,
-                    attempt: 1,
-                    fence: 0,
-                    cancelling: false,
-                    moved_at: at,
-                }),
-            );
-        }
-        self.by_number.insert(e.number, e.id);
-        self.deployments.insert(
-            e.id,
-            Arc::new(Deployment {
-                id: e.id,
-                number: e.number,
-                environment: e.environment.clone(),
-                items: e.items.clone(),
-                motive: e.motive,
-                urgency: e.urgency,
-                by: recorded.actor,
-                at,
-                scope: e.scope.clone(),
-                rollouts: e.rollouts.iter().map(|r| r.id).collect(),
-                decisions: Vec::new(),
-                awaits: e.awaits.clone(),
-                undoes: e.undoes,
-                note: e.note.clone(),
-                ended: e.rollouts.is_empty().then_some(at),
-            }),
-        );
-    }
-
-    fn rollout_moved(&mut self, e: &RolloutMoved, seq: u64, at: At) {
-        let Some(old) = self.rollouts.get(&e.rollout).cloned() else { return };
-        let to = e.to.kind();
-        let due = Due::Rollout(e.rollout);
-        self.agenda.schedule(&due, e.to.due());
-        self.agenda.touch(&due, seq);
-        if to == StepKind::Waiting {
-            edit(&mut self.rollouts, &e.rollout, |r| r.step = e.to.clone());
-            return;
-        }
-        self.waiting.remove(&(e.key.environment.clone(), e.rollout));
-        if to.holds() {
-            self.active.insert(e.rollout);
-        } else {
-            self.active.remove(&e.rollout);
-        }
-        let placement = self.placement(&e.key, at);
-        if to == StepKind::Applying {
-            placement.fence += 1;
-            placement.active = Some(e.rollout);
-            placement.verified_at = None;
-            placement.desired = Some(Pair { build: old.build.clone(), config: old.config.clone() });
-        }
-        if to.ended() && placement.active == Some(e.rollout) {
-            placement.active = None;
-        }
-        if to == StepKind::Live {
-            let pair = Pair { build: old.build.clone(), config: old.config.clone() };
-            if placement.stable.as_ref() != Some(&pair) {
-                placement.previous = placement.stable.replace(pair);
-            }
-            placement.verified_at = Some(at);
-        } else if to.ended() && old.step.kind().holds() {
-            // what was wanted before is wanted again, unless something newer already is
-            placement.desired.clone_from(&placement.stable);
-        }
-        let fence = placement.fence;
-        edit(&mut self.rollouts, &e.rollout, |r| {
-            r.step = e.to.clone();
-            r.attempt = e.op.attempt;
-            r.moved_at = at;
-            if to == StepKind::Applying {
-                r.fence = fence;
-            }
-        });
-        if to == StepKind::Live {
-            self.tried.remove(&(e.key.environment.clone(), old.build.clone()));
-            self.lived.insert((e.key.environment.clone(), old.build.clone()));
-        }
-        if to.ended() {
-            self.agenda.drop(&due);
-            let over = self.deployments.get(&e.deployment).is_some_and(|d| d.rollouts.iter().all(|r| self.rollouts.get(r).is_none_or(|r| r.step.kind().ended())));
-            if over {
-                edit(&mut self.deployments, &e.deployment, |d| d.ended = Some(at));
-            }
-            self.touch_around(&e.key.environment, &e.key.service, seq);
-        }
-    }
-
-    fn observed(&mut self, key: &PlacementKey, seen: &Observation, seq: u64, at: At) {
-        let placement = self.placement(key, at);
-        let changed = placement.observed.as_ref().is_none_or(|old| old.serving != seen.serving);
-        if changed {
-            placement.observed_since = at;
-        }
-        placement.observed = Some(seen.clone());
-        if let Some(active) = placement.active {
-            self.agenda.touch(&Due::Rollout(active), seq);
-        }
-        if changed {
-            self.touch_around(&key.environment, &key.service, seq);
-        } else {
-            self.touch_service(key, seq);
-        }
-    }
-
-    fn release_planned(&mut self, e: &ReleasePlanned, recorded: &Recorded) {
-        self.numbers.releases = self.numbers.releases.max(e.number);
-        let course = if e.draft { Course::Draft } else { Course::Planned };
-        let fresh = |_: &Name| InEnvironment { course: course.clone(), started: None, contradicted: BTreeMap::new(), refused: Vec::new() };
-        let release = Release {
-            name: e.name.clone(),
-            number: e.number,
-            spec: e.spec.clone(),
-            scope: e.scope.clone(),
-            salt: e.salt.clone(),
-            authors: vec![recorded.actor],
-            decisions: Vec::new(),
-            at: recorded.at,
-            environments: e.environments.iter().map(|env| (env.clone(), fresh(env))).collect(),
-        };
-        self.index_release(release, recorded.seq);
-    }
-
-    fn scope_changed(&mut self, e: &ReleaseScopeChanged, recorded: &Recorded) {
-        let Some(old) = self.releases.get(&e.name) else { return };
-        let mut release = Release::clone(old);
-        // a decided scope is a fresh start for authorship; an undecided one keeps everyone who had a hand in it
-        if release.decisions.iter().any(|d| d.scope == release.scope) {
-            release.authors.clear();
-        }
-        if !release.authors.contains(&recorded.actor) {
-            release.authors.push(recorded.actor);
-        }
-        let course = if e.draft { Course::Draft } else { Course::Planned };
-        release.environments = e
-            .environments
-            .iter()
-            .map(|env| {
-                let kept = release.environments.get(env).filter(|i| i.course.kind().started()).cloned();
-                (env.clone(), kept.unwrap_or_else(|| InEnvironment { course: course.clone(), started: None, contradicted: BTreeMap::new(), refused: Vec::new() }))
-            })
-            .collect();
-        release.spec = e.spec.clone();
-        release.scope = e.scope.clone();
-        let gone: Vec<_> = self.needed_by.iter().filter(|(_, r)| *r == e.name).cloned().collect();
-        for key in gone {
-            self.needed_by.remove(&key);
-        }
-        self.index_release(release, recorded.seq);
-    }
-
-    fn index_release(&mut self, release: Release, seq: u64) {
-        for need in release.needs() {
-            self.needed_by.insert((need.service, release.name.clone()));
-        }
-        let due = Due::Release(release.name.clone());
-        self.agenda.touch(&due, seq);
-        self.agenda.schedule(&due, crate::judge::releases::deadline(&release));
-        self.releases.insert(release.name.clone(), Arc::new(release));
-    }
-
-    fn course(&mut self, name: &Name, environment: &Name, seq: u64, change: impl FnOnce(&mut InEnvironment)) {
-        edit_ord(&mut self.releases, name, |r| {
-            if let Some(inside) = r.environments.get_mut(environment) {
-                change(inside);
-            }
-        });
-        if let Some(release) = self.releases.get(name) {
-            let due = Due::Release(name.clone());
-            let deadline = crate::judge::releases::deadline(release);
-            self.agenda.schedule(&due, deadline);
-            self.agenda.touch(&due, seq);
-            if !release.spec.services.is_empty() {
-                self.touch_waiting(Some(environment), seq);
-            }
-        }
-    }
-
-    /// Turns a claim into entries of the baseline; its needs stay with the release, which goes on binding.
-    fn fold_in(&mut self, name: &Name, environment: &Name) {
-        let Some(release) = self.releases.get(name).cloned() else { return };
-        let Some(stage) = release.serving_stage(environment) else { return };
-        let slices = release.slices(stage);
-        let production = self.is_production(environment);
-        for item in &release.spec.features {
-            edit_ord(&mut self.features, &item.key, |f| {
-                let default = f.default_in(environment, production).clone();
-                let baseline = f.baselines.entry(environment.clone()).or_insert_with(|| Baseline { entries: Vec::new(), default });
-                baseline.entries.push(BaselineEntry {
-                    name: name.to_string(),
-                    variant: item.variant.clone(),
-                    audience: Audience::Slices { salt: release.salt.clone(), slices: slices.clone() },
-                    release: Some(name.clone()),
-                    off: None,
-                });
-            });
-        }
-    }
-
-    fn fold_out(&mut self, name: &Name, environment: &Name) {
-        for key in self.release_features(name) {
-            edit_ord(&mut self.features, &key, |f| {
-                if let Some(baseline) = f.baselines.get_mut(environment) {
-                    baseline.entries.retain(|entry| entry.release.as_ref() != Some(name));
-                }
-            });
-        }
-    }
-
-    fn baseline_entries(&mut self, name: &Name, environment: &Name, change: impl Fn(&mut BaselineEntry)) {
-        for key in self.release_features(name) {
-            edit_ord(&mut self.features, &key, |f| {
-                if let Some(baseline) = f.baselines.get_mut(environment) {
-                    baseline.entries.iter_mut().filter(|entry| entry.release.as_ref() == Some(name)).for_each(&change);
-                }
-            });
-        }
-    }
-
-    fn release_features(&self, name: &Name) -> Vec<FeatureKey> {
-        self.releases.get(name).map(|r| r.spec.features.iter().map(|f| f.key.clone()).collect()).unwrap_or_default()
-    }
-
-    fn placement(&mut self, key: &PlacementKey, at: At) -> &mut Placement {
-        if !self.placements.contains_key(key) {
-            self.placed.insert((key.environment.clone(), key.service.clone(), key.target.clone()));
-        }
-        let entry = self.placements.entry(key.clone()).or_insert_with(|| {
-            Arc::new(Placement {
-                key: key.clone(),
-                desired: None,
-                observed: None,
-                observed_since: at,
-                stable: None,
-                previous: None,
-                contact_lost: None,
-                active: None,
-                fence: 0,
-                verified_at: None,
-            })
-        });
-        Arc::make_mut(entry)
-    }
-
-    /// What runs of `service` in `environment` changed: everything that waits there or right behind it.
-    fn touch_around(&mut self, environment: &Name, service: &Name, seq: u64) {
-        let mut places: Vec<Name> = self.downstream(environment).map(|e| e.name.clone()).collect();
-        for place in &places {
-            self.agenda.touch(&Due::Promotion { environment: place.clone(), service: service.clone() }, seq);
-        }
-        places.push(environment.clone());
-        for place in &places {
-            self.touch_waiting(Some(place), seq);
-        }
-        let releases: Vec<Name> = self.releases_needing(service).cloned().collect();
-        for release in releases {
-            self.agenda.touch(&Due::Release(release), seq);
-        }
-    }
-
-    fn touch_service(&mut self, key: &PlacementKey, seq: u64) {
-        let releases: Vec<Name> = self.releases_needing(&key.service).cloned().collect();
-        for release in releases {
-            self.agenda.touch(&Due::Release(release), seq);
-        }
-    }
-
-    fn touch_environment(&mut self, environment: &Name, seq: u64) {
-        self.touch_waiting(Some(environment), seq);
-        let services: Vec<Name> = self.services.keys().cloned().collect();
-        for service in services {
-            self.agenda.touch(&Due::Promotion { environment: environment.clone(), service }, seq);
-        }
-    }
-
-    fn touch_waiting(&mut self, environment: Option<&Name>, seq: u64) {
-        let touched: Vec<RolloutId> = self.waiting.iter().filter(|(e, _)| environment.is_none_or(|want| want == e)).map(|(_, r)| *r).collect();
-        for rollout in touched {
-            self.agenda.touch(&Due::Rollout(rollout), seq);
-        }
-    }
-
-    fn touch_all(&mut self, seq: u64) {
-        self.touch_waiting(None, seq);
-        let releases: Vec<Name> = self.releases.keys().cloned().collect();
-        for release in releases {
-            self.agenda.touch(&Due::Release(release), seq);
-        }
-        let pairs: Vec<(Name, Name)> = self.placed.iter().map(|(e, s, _)| (e.clone(), s.clone())).collect();
-        for (environment, service) in pairs {
-            self.agenda.touch(&Due::Promotion { environment, service }, seq);
         }
     }
 }

@@ -1,24 +1,35 @@
 //! Deciding: a command on a state gives events, or a refusal with every reason. Pure.
 
+mod adopt;
 mod define;
 mod deploy;
 mod people;
+mod plan;
 mod release;
 mod report;
+mod rollback;
+
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::actor::Actor;
 use crate::command::Command;
-use crate::event::Event;
+use crate::deployment::build::Build;
+use crate::deployment::deployment::Deployment;
+use crate::event::{BuildRecalled, Event};
+use crate::id::{BuildLabel, DeploymentId, Digest, Name};
 use crate::link::Seen;
+use crate::recall::Recalled;
 use crate::refusal::Refusal;
+use crate::release::release::Release;
 use crate::sealed::{Seal, Sealed};
 use crate::state::{Recorded, State};
 use crate::time::At;
 
-pub(crate) use deploy::{Plan, all_clean, request, withdraw_for};
+pub(crate) use deploy::{Plan, request};
+pub(crate) use rollback::{all_clean, withdraw_for};
 
 /// What the wrapper mints for a command, the same on every retry of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +61,8 @@ pub struct Decided {
 #[derive(Debug, PartialEq)]
 pub enum Stop {
     Refused(Refusal),
-    /// The state must first be given back what it has archived about these subjects.
+    /// The state must first be told what is archived about these subjects ([`State::with_recalled`]), then asked again.
+    /// A subject told about once is not asked for again, so that what does not exist ends as a refusal.
     Recall(Vec<String>),
 }
 
@@ -71,14 +83,14 @@ pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result
         Command::RegisterBuild { build } => deploy::register(&mut work, build)?,
         Command::Deploy { environment, builds, motive, note } => deploy::deploy(&mut work, environment, builds, *motive, note.as_deref())?,
         Command::Rollback { environment, service, to, withdraw_first, emergency, note } => {
-            deploy::rollback(&mut work, environment, service, to.as_ref(), *withdraw_first, *emergency, note.as_deref())?;
+            rollback::rollback(&mut work, environment, service, to.as_ref(), *withdraw_first, *emergency, note.as_deref())?;
         }
         Command::CancelDeployment { id } => deploy::cancel(&mut work, *id)?,
         Command::AbandonRollout { id } => deploy::abandon(&mut work, *id)?,
-        Command::Adopt { key, version, digest } => deploy::adopt(&mut work, key, version, digest.as_ref())?,
+        Command::Adopt { key, version, digest } => adopt::adopt(&mut work, key, version, digest.as_ref())?,
         Command::Report(report) => report::report(&mut work, report)?,
         Command::RecordCheck(check) => report::check(&mut work, check)?,
-        Command::PlanRelease { name, spec } => release::plan(&mut work, name, spec)?,
+        Command::PlanRelease { name, spec } => plan::plan(&mut work, name, spec)?,
         Command::StartRelease { name, environment } => release::start(&mut work, name, environment.as_ref())?,
         Command::PauseRelease { name, environment, note } => release::pause(&mut work, name, environment.as_ref(), note)?,
         Command::ResumeRelease { name, environment } => release::resume(&mut work, name, environment.as_ref())?,
@@ -105,7 +117,15 @@ pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result
         Command::Erase { sealed } => people::erase(&mut work, sealed)?,
         Command::Tick { cursor } => crate::judge::tick(&mut work, *cursor),
     }
+    work.state.recalled = Recalled::default();
     Ok(Decided { events: work.events, state: work.state, seals: work.seals })
+}
+
+/// A point of a decision in the making.
+pub(crate) struct Mark {
+    state: State,
+    events: usize,
+    seals: usize,
 }
 
 /// A decision in the making: each event is applied as it is pushed, so that later parts see earlier ones.
@@ -138,6 +158,63 @@ impl<'a> Work<'a> {
         let recorded = Recorded { seq: self.state.seq + 1, at: self.now, actor: self.actor, event: event.into() };
         self.state.apply(&recorded);
         self.events.push(recorded);
+    }
+
+    /// Where to come back to with [`Self::back_to`].
+    pub fn mark(&self) -> Mark {
+        Mark { state: self.state.clone(), events: self.events.len(), seals: self.seals.len() }
+    }
+
+    /// Undoes whatever was pushed and sealed since `mark`.
+    pub fn back_to(&mut self, mark: Mark) {
+        self.state = mark.state;
+        self.events.truncate(mark.events);
+        self.seals.truncate(mark.seals);
+    }
+
+    /// The build that `label` names, out of the archive if need be. `None`: there is none.
+    pub fn build(&mut self, label: &BuildLabel) -> Result<Option<Arc<Build>>, Stop> {
+        if let Some(build) = self.state.build(label) {
+            return Ok(Some(Arc::clone(build)));
+        }
+        self.recalled(format!("version/{}/{}", label.service, label.version))?;
+        match self.state.recalled.versions.get(label).cloned() {
+            Some(digest) => self.build_of(&digest),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Self::build`], by digest.
+    pub fn build_of(&mut self, digest: &Digest) -> Result<Option<Arc<Build>>, Stop> {
+        if !self.state.builds.contains_key(digest) {
+            self.recalled(format!("build/{digest}"))?;
+            let Some(archived) = self.state.recalled.builds.get(digest).cloned() else { return Ok(None) };
+            self.push(BuildRecalled::clone(&archived));
+        }
+        Ok(self.state.builds.get(digest).cloned())
+    }
+
+    /// The deployment of this id, archived or not.
+    pub fn deployment(&self, id: DeploymentId) -> Result<Arc<Deployment>, Stop> {
+        if let Some(deployment) = self.state.deployments.get(&id) {
+            return Ok(Arc::clone(deployment));
+        }
+        self.recalled(format!("deployment/{id}"))?;
+        self.state.recalled.deployments.get(&id).cloned().ok_or_else(|| Refusal::not_found("deployment", id).into())
+    }
+
+    /// The release of this name, archived or not. `None`: there is none.
+    pub fn release(&self, name: &Name) -> Result<Option<Arc<Release>>, Stop> {
+        if let Some(release) = self.state.releases.get(name) {
+            return Ok(Some(Arc::clone(release)));
+        }
+        self.recalled(format!("release/{name}"))?;
+        Ok(self.state.recalled.releases.get(name).cloned())
+    }
+
+    /// Asks for what is archived about `subject`, once.
+    fn recalled(&self, subject: String) -> Result<(), Stop> {
+        if self.state.recalled.subjects.contains(&subject) { Ok(()) } else { Err(Stop::Recall(vec![subject])) }
     }
 
     pub fn count(&self) -> usize {

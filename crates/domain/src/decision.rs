@@ -1,5 +1,7 @@
 //! Decisions: recorded go or no-go by a role, bound to the digest of what was decided on.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,39 +56,66 @@ pub struct Decision {
 
 /// Which of `rules` are not yet satisfied, with how many signatures are missing.
 ///
-/// A decision counts when it is `go`, on this `scope`, not expired, and under separation of duties neither made by the
-/// only author of the scope nor used for two roles (R3, R4). One `no-go` on the scope stands until its author or
-/// another in that role decides `go`.
+/// A `go` counts when it is on this `scope`, not expired, and under separation of duties neither by the only author of
+/// the scope nor used for two roles (R3, R4). A `no-go` on the scope stands, expired or not, until it is answered in its
+/// role by a later `go` that counts: silence must never let anything start.
 #[must_use]
 pub fn missing(rules: &[DecisionRule], decisions: &[Decision], scope: &Digest, authors: &[Actor], separation: bool, now: At) -> Vec<Missing> {
-    let valid = |d: &&Decision| d.scope == *scope && d.expires > now;
+    let only_author = |d: &Decision| separation && matches!(authors, [Actor::Person(only)] if *only == d.by);
     let mut latest: Vec<&Decision> = Vec::new();
-    for decision in decisions.iter().filter(valid) {
-        latest.retain(|d| !(d.by == decision.by && d.role == decision.role));
+    for decision in decisions.iter().filter(|d| d.scope == *scope && (d.verdict == Verdict::NoGo || d.expires > now)) {
+        let answers = decision.verdict == Verdict::Go && !only_author(decision);
+        latest.retain(|d| d.role != decision.role || !(d.by == decision.by || (answers && d.verdict == Verdict::NoGo)));
         latest.push(decision);
     }
-    let only_author = |d: &Decision| separation && matches!(authors, [Actor::Person(only)] if *only == d.by);
-    let mut used: Vec<PersonId> = Vec::new();
+    let go = |d: &&&Decision| d.verdict == Verdict::Go && !only_author(d);
+    let wanted: Vec<Vec<PersonId>> = rules.iter().map(|rule| latest.iter().filter(go).filter(|d| d.role == rule.role).map(|d| d.by).collect()).collect();
+    let have = if separation { assign(rules, &wanted) } else { rules.iter().zip(&wanted).map(|(rule, people)| rule.quorum.min(count(people.len()))).collect() };
     let mut open = Vec::new();
-    for rule in rules {
-        let mut have = 0_u32;
-        let mut by_author = false;
-        let mut no_go = false;
-        for decision in latest.iter().filter(|d| d.role == rule.role) {
-            if decision.verdict == Verdict::NoGo {
-                no_go = true;
-            } else if only_author(decision) {
-                by_author = true;
-            } else if !(separation && used.contains(&decision.by)) && have < rule.quorum {
-                used.push(decision.by);
-                have += 1;
-            }
-        }
+    for (rule, have) in rules.iter().zip(have) {
+        let no_go = latest.iter().any(|d| d.role == rule.role && d.verdict == Verdict::NoGo);
+        let by_author = latest.iter().any(|d| d.role == rule.role && d.verdict == Verdict::Go && only_author(d));
         if no_go || have < rule.quorum {
             open.push(Missing { role: rule.role, wanted: rule.quorum, have, by_author, no_go });
         }
     }
     open
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// How many seats of each rule can be filled when nobody sits on two: augmenting paths, so that the order of rules and
+/// signatures does not matter.
+fn assign(rules: &[DecisionRule], people: &[Vec<PersonId>]) -> Vec<u32> {
+    let mut seat: BTreeMap<PersonId, usize> = BTreeMap::new();
+    for (index, rule) in rules.iter().enumerate() {
+        for _ in 0..rule.quorum {
+            if !seat_one(index, people, &mut seat, &mut BTreeSet::new()) {
+                break;
+            }
+        }
+    }
+    (0..rules.len()).map(|index| count(seat.values().filter(|s| **s == index).count())).collect()
+}
+
+/// Finds one more person for `rule`, moving others to rules that they also signed for where that frees someone.
+fn seat_one(rule: usize, people: &[Vec<PersonId>], seat: &mut BTreeMap<PersonId, usize>, tried: &mut BTreeSet<PersonId>) -> bool {
+    for person in people.get(rule).into_iter().flatten() {
+        if !tried.insert(*person) {
+            continue;
+        }
+        let free = match seat.get(person).copied() {
+            None => true,
+            Some(taken) => taken != rule && seat_one(taken, people, seat, tried),
+        };
+        if free {
+            seat.insert(*person, rule);
+            return true;
+        }
+    }
+    false
 }
 
 /// One rule that decisions do not satisfy yet.

@@ -131,6 +131,13 @@ events! {
 
     // deployment
     BuildRegistered = "build.registered" / 1 { build: BuildSpec, digest: Digest, sequence: u64 }
+    BuildRecalled = "build.recalled" / 1 {
+        build: BuildSpec, digest: Digest, sequence: u64, registered: At,
+        #[serde(default, skip_serializing_if = "Option::is_none")] quarantined: Option<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] lived: Vec<Name>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] tried: Vec<Name>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] checks: Vec<CheckResult>,
+    }
     BuildQuarantined = "build.quarantined" / 1 { service: Name, build: Digest, why: String }
     DeploymentRequested = "deployment.requested" / 1 {
         id: DeploymentId, number: u64, environment: Name, items: Vec<Item>, motive: Motive, urgency: Urgency, scope: Digest,
@@ -139,10 +146,10 @@ events! {
         #[serde(default, skip_serializing_if = "Option::is_none")] undoes: Option<DeploymentId>,
         #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<Sealed>,
     }
-    RolloutMoved = "rollout.moved" / 1 { rollout: RolloutId, deployment: DeploymentId, key: PlacementKey, from: StepKind, to: Step, op: OperationId }
+    RolloutMoved = "rollout.moved" / 1 { rollout: RolloutId, deployment: DeploymentId, key: PlacementKey, build: Digest, from: StepKind, to: Step, op: OperationId }
     RolloutCancelRequested = "rollout.cancel_requested" / 1 { rollout: RolloutId, deployment: DeploymentId }
     PlacementObserved = "placement.observed" / 1 { key: PlacementKey, seen: Observation }
-    PlacementAdopted = "placement.adopted" / 1 { key: PlacementKey, build: Digest, config: Digest }
+    PlacementAdopted = "placement.adopted" / 1 { key: PlacementKey, build: Digest, config: Digest, content: Config }
     ContactLost = "contact.lost" / 1 { key: PlacementKey, since: At }
     ContactRegained = "contact.regained" / 1 { key: PlacementKey }
     CheckRecorded = "check.recorded" / 1 { result: CheckResult }
@@ -239,6 +246,7 @@ impl Event {
             Self::FeatureDefined(FeatureDefined { key, .. }) | Self::FeatureRemoved(FeatureRemoved { key }) => vec![format!("feature/{key}")],
             Self::CohortDefined(CohortDefined { name, .. }) | Self::CohortRemoved(CohortRemoved { name }) => vec![format!("cohort/{name}")],
             Self::BuildRegistered(e) => vec![format!("service/{}", e.build.service), format!("version/{}/{}", e.build.service, e.build.version), format!("build/{}", e.digest)],
+            Self::BuildRecalled(e) => vec![format!("service/{}", e.build.service), format!("version/{}/{}", e.build.service, e.build.version), format!("build/{}", e.digest)],
             Self::BuildQuarantined(e) => vec![format!("service/{}", e.service), format!("build/{}", e.build)],
             Self::DeploymentRequested(e) => {
                 let mut all = vec![format!("deployment/{}", e.id), format!("environment/{}", e.environment)];
@@ -252,6 +260,7 @@ impl Event {
             Self::RolloutMoved(e) => {
                 let mut all = placement(&e.key);
                 all.push(format!("deployment/{}", e.deployment));
+                all.push(format!("build/{}", e.build));
                 all
             }
             Self::RolloutCancelRequested(e) => vec![format!("deployment/{}", e.deployment)],
@@ -259,7 +268,11 @@ impl Event {
             Self::PlacementAdopted(e) => placement(&e.key),
             Self::ContactLost(e) => placement(&e.key),
             Self::ContactRegained(e) => placement(&e.key),
-            Self::CheckRecorded(e) => vec![format!("service/{}", e.result.service), format!("environment/{}", e.result.environment), format!("check/{}", e.result.name)],
+            Self::CheckRecorded(e) => {
+                let mut all = vec![format!("service/{}", e.result.service), format!("environment/{}", e.result.environment), format!("check/{}", e.result.name)];
+                all.extend(e.result.build().map(|build| format!("build/{build}")));
+                all
+            }
             Self::ReleasePlanned(e) => vec![format!("release/{}", e.name)],
             Self::ReleaseScopeChanged(e) => vec![format!("release/{}", e.name)],
             Self::ReleaseArmed(e) => release(&e.name, &e.environment),
@@ -290,7 +303,11 @@ impl Event {
             Self::TokenCreated(e) => vec![format!("token/{}", e.token.id)],
             Self::TokenRevoked(e) => vec![format!("token/{}", e.id)],
             Self::SeparationSet(_) => vec!["settings/separation".to_owned()],
-            Self::Erased(_) | Self::Archived(_) => Vec::new(),
+            Self::Erased(_) => Vec::new(),
+            Self::Archived(e) => {
+                let builds = e.builds.iter().map(|(_, build)| format!("build/{build}"));
+                builds.chain(e.deployments.iter().map(|id| format!("deployment/{id}"))).chain(e.releases.iter().map(|name| format!("release/{name}"))).collect()
+            }
         }
     }
 }

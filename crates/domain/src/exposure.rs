@@ -33,6 +33,7 @@ pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
         let keys: Vec<FeatureKey> = state.releases.get(name).map(|r| r.spec.features.iter().map(|f| f.key.clone()).collect()).unwrap_or_default();
         if keys.is_empty() { Vec::new() } else { vec![(environment.clone(), Affected::Features(keys))] }
     };
+    let at_stage_zero = |name: &Name, environment: &Name| state.releases.get(name).and_then(|r| r.environments.get(environment)).is_some_and(|i| matches!(i.course, Course::Paused { stage: 0, .. }));
     match event {
         Event::EnvironmentDefined(e) => vec![(e.name.clone(), Affected::All)],
         Event::FeatureDefined(e) => everywhere(Affected::Features(vec![e.key.clone()])),
@@ -40,10 +41,12 @@ pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
         Event::CohortDefined(_) | Event::CohortRemoved(_) => everywhere(Affected::All),
         Event::ReleasePlanned(e) => e.environments.iter().flat_map(|env| release(&e.name, env)).collect(),
         // features that left the scope change too, so everything is compiled again
-        Event::ReleaseScopeChanged(e) => e.environments.iter().map(|env| (env.clone(), Affected::All)).collect(),
+        Event::ReleaseScopeChanged(_) => everywhere(Affected::All),
+        Event::Archived(e) if !e.releases.is_empty() => everywhere(Affected::All),
         Event::ReleaseArmed(e) => release(&e.name, &e.environment),
+        Event::ReleaseRefused(e) => release(&e.name, &e.environment),
         Event::ReleaseStageStarted(e) => release(&e.name, &e.environment),
-        Event::ReleasePaused(e) if e.off => release(&e.name, &e.environment),
+        Event::ReleasePaused(e) if e.off || at_stage_zero(&e.name, &e.environment) => release(&e.name, &e.environment),
         Event::ReleaseResumed(e) => release(&e.name, &e.environment),
         Event::ReleaseWithdrawing(e) => release(&e.name, &e.environment),
         Event::ReleaseClosed(e) => release(&e.name, &e.environment),
@@ -117,7 +120,7 @@ fn why_dark(course: &Course) -> Option<&'static str> {
         CourseKind::Draft | CourseKind::Planned => Some("not-started"),
         CourseKind::Armed => Some("armed"),
         CourseKind::Exposing => Some("deploying"),
-        CourseKind::Paused => Some("need-unmet"),
+        CourseKind::Paused => Some(if matches!(course, Course::Paused { off: true, .. }) { "need-unmet" } else { "paused" }),
         CourseKind::Withdrawing | CourseKind::Withdrawn => Some("withdrawn"),
         CourseKind::Exposed | CourseKind::Closed | CourseKind::Cancelled => None,
     }

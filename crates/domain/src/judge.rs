@@ -1,6 +1,7 @@
 //! Judging: what time has made due and what a change of facts has touched. Level-triggered: judging again what stands
 //! gives no events.
 
+pub mod archive;
 pub mod releases;
 pub mod rollouts;
 
@@ -18,6 +19,7 @@ pub(crate) fn tick(work: &mut Work<'_>, cursor: Cursor) {
         let todo = work.state.agenda.work(cursor, work.now);
         let before = work.count();
         cursor = Cursor { at: work.now, seq: work.state.seq };
+        let mut swept = false;
         for due in todo {
             match due {
                 Due::Rollout(id) => rollouts::rollout(work, id),
@@ -26,6 +28,11 @@ pub(crate) fn tick(work: &mut Work<'_>, cursor: Cursor) {
                 Due::Hold(id) => {
                     if work.state.holds.get(&id).is_some_and(|h| !h.stands(work.now)) {
                         work.push(HoldLifted { id, because: None });
+                    }
+                }
+                Due::Archive(_) => {
+                    if !std::mem::replace(&mut swept, true) {
+                        archive::sweep(work);
                     }
                 }
             }

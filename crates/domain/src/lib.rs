@@ -8,6 +8,7 @@
 pub mod actor;
 pub mod agenda;
 mod apply;
+mod checkpoint;
 pub mod command;
 pub mod decide;
 pub mod decision;
@@ -18,6 +19,7 @@ pub mod hold;
 pub mod id;
 pub mod judge;
 pub mod link;
+pub mod recall;
 pub mod refusal;
 pub mod release;
 pub mod role;

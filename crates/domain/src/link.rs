@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::deployment::build::Build;
-use crate::deployment::placement::{Basis, Placement};
+use crate::deployment::placement::{Basis, Health, Placement};
 use crate::deployment::service::ReleaseGate;
 use crate::id::{BuildLabel, Digest, Name, PlacementKey, Requirement};
 use crate::refusal::{Reason, ReasonCode};
@@ -94,6 +94,14 @@ fn judge_placement(state: &State, versioning: crate::deployment::service::Versio
     if seen.serving.len() > 1 {
         return Here::Unclear(format!("more than one build of `{}` serves on `{target}`", need.service));
     }
+    if seen.health != Health::Healthy {
+        return Here::Unclear(format!("`{}` on `{target}` is {}", need.service, seen.health));
+    }
+    // what is on its way already counts against: else someone would be shown what is about to go
+    let coming = placement.active.and_then(|r| state.rollouts.get(&r)).and_then(|r| state.builds.get(&r.build));
+    if let Some(build) = coming.filter(|b| !satisfies(state, b, need, not, versioning)) {
+        return Here::Unclear(format!("{} is being deployed to `{target}`", build.spec.label()));
+    }
     match seen.build() {
         Some(build) if checks_pass(state, &placement.key.environment, &need.service, build) => Here::Reaches,
         _ => Here::Unclear(format!("checks of `{}` in `{}` have not passed yet", need.service, placement.key.environment)),
@@ -176,7 +184,8 @@ pub struct Bound {
 pub fn binds(state: &State, release: &Release, environment: &Name) -> Option<(Through, String)> {
     let inside = release.environments.get(environment)?;
     if let Some(stage) = release.serving_stage(environment) {
-        return (stage > 0 || !release.spec.services.is_empty()).then(|| (Through::Claim, audience(&release.slices(stage))));
+        let served = if stage > 0 { audience(&release.slices(stage)) } else { "everyone who meets its unflagged builds".to_owned() };
+        return (stage > 0 || !release.spec.services.is_empty()).then_some((Through::Claim, served));
     }
     match inside.course {
         Course::Withdrawing { partial: false, .. } => Some((Through::Withdrawing, "being withdrawn".to_owned())),

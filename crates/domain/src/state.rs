@@ -20,6 +20,7 @@ use crate::deployment::service::Service;
 use crate::event::{Event, Token};
 use crate::hold::Hold;
 use crate::id::{BuildLabel, DeploymentId, Digest, FeatureKey, HoldId, Name, PersonId, PlacementKey, RolloutId, TokenId};
+use crate::recall::Recalled;
 use crate::release::cohort::Cohort;
 use crate::release::feature::Feature;
 use crate::release::release::Release;
@@ -101,6 +102,9 @@ pub struct State {
     pub tried: OrdSet<(Name, Digest)>,
     /// Builds that were live in an environment at some time.
     pub lived: OrdSet<(Name, Digest)>,
+
+    /// What one decision asked back from the archive; never kept, compared or written to a checkpoint.
+    pub recalled: Recalled,
 }
 
 impl Default for State {
@@ -137,6 +141,7 @@ impl Default for State {
             builds_of: OrdSet::new(),
             tried: OrdSet::new(),
             lived: OrdSet::new(),
+            recalled: Recalled::default(),
         }
     }
 }
@@ -155,6 +160,12 @@ impl State {
             .range(from..)
             .take_while(move |(e, s, _)| e == environment && s == service)
             .filter_map(|(e, s, t)| self.placements.get(&PlacementKey { environment: e.clone(), target: t.clone(), service: s.clone() }))
+    }
+
+    /// Rollouts that wait in `environment`.
+    pub fn waiting_in<'a>(&'a self, environment: &'a Name) -> impl Iterator<Item = &'a RolloutId> {
+        let from = (environment.clone(), RolloutId::new(uuid::Uuid::nil()));
+        self.waiting.range(from..).take_while(move |(e, _)| e == environment).map(|(_, id)| id)
     }
 
     /// Placements in `environment`, by service and target.
@@ -176,8 +187,9 @@ impl State {
     pub fn observed_set(&self, environment: &Name) -> BTreeMap<Name, Digest> {
         let mut set: BTreeMap<Name, Option<Digest>> = BTreeMap::new();
         for placement in self.placements_in(environment) {
-            let Some(build) = placement.observed.as_ref().and_then(|o| o.build()) else { continue };
-            set.entry(placement.key.service.clone()).and_modify(|known| if known.as_ref() != Some(build) { *known = None }).or_insert_with(|| Some(build.clone()));
+            let Some(seen) = placement.observed.as_ref().filter(|o| !o.serving.is_empty()) else { continue };
+            let build = seen.build().cloned();
+            set.entry(placement.key.service.clone()).and_modify(|known| if *known != build { *known = None }).or_insert(build);
         }
         set.into_iter().filter_map(|(service, build)| Some((service, build?))).collect()
     }

@@ -30,6 +30,9 @@ pub enum TimeError {
 }
 
 impl At {
+    /// The last instant that has a text form; sums stop here, so that whatever is written can be read again.
+    pub const LAST: At = At(253_402_207_200_000_000);
+
     #[must_use]
     pub fn since(self, earlier: At) -> Span {
         Span(self.0.saturating_sub(earlier.0).max(0))
@@ -39,7 +42,7 @@ impl At {
 impl Add<Span> for At {
     type Output = At;
     fn add(self, span: Span) -> At {
-        At(self.0.saturating_add(span.0))
+        At(self.0.saturating_add(span.0).min(Self::LAST.0))
     }
 }
 
@@ -224,5 +227,12 @@ mod tests {
             assert!(bad.parse::<Share>().is_err(), "{bad}");
         }
         assert_eq!("2026-12-01T14:00:00Z".parse::<At>().unwrap().to_string(), "2026-12-01T14:00:00.000000Z");
+    }
+
+    #[test]
+    fn sums_stay_within_what_has_a_text_form() {
+        let far = At(0) + "99999999d".parse::<Span>().unwrap();
+        assert_eq!(far, At::LAST);
+        assert_eq!(far.to_string().parse::<At>().unwrap(), far);
     }
 }

@@ -95,12 +95,7 @@ impl Desired {
     /// Where it shall run.
     #[must_use]
     pub fn place(&self) -> Where {
-        Where {
-            key: self.key.clone(),
-            address: self.address.clone(),
-            recipe: self.recipe.clone(),
-            endpoint: self.endpoints.get(&self.key.service).copied(),
-        }
+        Where { key: self.key.clone(), address: self.address.clone(), recipe: self.recipe.clone(), endpoint: self.endpoints.get(&self.key.service).copied() }
     }
 }
 

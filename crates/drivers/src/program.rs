@@ -72,12 +72,12 @@ impl Program<'_> {
     /// Runs to the end, or kills its whole group when `patience` is over (`None`) or the future is dropped.
     pub(crate) async fn run(&self, patience: Duration) -> io::Result<Option<ExitStatus>> {
         let mut child = self.spawn()?;
-        let group = child.id().map(table::identify_any).transpose()?.flatten().map(KillOnDrop);
+        let mut group = KillOnDrop(child.id().map(table::identify_any).transpose()?.flatten());
         let ended = tokio::time::timeout(patience, child.wait()).await;
         match ended {
             Ok(status) => {
                 // The leader is gone and with it the right to signal its group: what it left running is its own affair.
-                std::mem::forget(group);
+                group.0 = None;
                 status.map(Some)
             }
             Err(_) => {
@@ -89,12 +89,14 @@ impl Program<'_> {
     }
 }
 
-struct KillOnDrop(Identity);
+struct KillOnDrop(Option<Identity>);
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        if let Err(e) = table::signal(&self.0, Signal::KILL) {
-            tracing::warn!(pid = self.0.pid, error = %e, "cannot kill");
+        if let Some(leader) = &self.0
+            && let Err(e) = table::signal(leader, Signal::KILL)
+        {
+            tracing::warn!(pid = leader.pid, error = %e, "cannot kill");
         }
     }
 }

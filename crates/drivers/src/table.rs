@@ -57,9 +57,7 @@ fn stat(pid: u32) -> io::Result<Option<Stat>> {
     let group = parse(fields.nth(1));
     let start = parse(fields.nth(16));
     match (state, group, start) {
-        (Some(state), Some(group), Some(start)) => {
-            Ok(Some(Stat { dead: matches!(state, "Z" | "X" | "x"), group: u32::try_from(group).unwrap_or(0), start }))
-        }
+        (Some(state), Some(group), Some(start)) => Ok(Some(Stat { dead: matches!(state, "Z" | "X" | "x"), group: u32::try_from(group).unwrap_or(0), start })),
         _ => Err(io::Error::other(format!("/proc/{pid}/stat is not understood"))),
     }
 }
@@ -183,7 +181,7 @@ mod tests {
     fn we_live_and_an_impostor_with_our_number_does_not() {
         let me = identify(std::process::id()).unwrap().unwrap();
         assert!(is_alive(&me).unwrap());
-        for impostor in [Identity { start: me.start + 1, ..me.clone() }, Identity { boot: "another boot".into(), ..me.clone() }] {
+        for impostor in [Identity { start: me.start + 1, ..me.clone() }, Identity { boot: "another boot".into(), ..me }] {
             assert!(!is_alive(&impostor).unwrap());
             signal(&impostor, Signal::KILL).unwrap();
         }

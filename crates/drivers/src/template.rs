@@ -36,6 +36,7 @@ impl Words {
 
     /// `{word}` stands for `value`.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "what is shown is often made on the spot, like a path's display")]
     pub fn with(mut self, word: impl Into<String>, value: impl ToString) -> Self {
         self.words.insert(word.into(), value.to_string());
         self

@@ -115,12 +115,14 @@ impl<T: Clone> Table<T> {
         }
     }
 
-    /// Takes the item that `is` recognises out; the rest is placed anew, which closes the gap.
-    pub(crate) fn drop(&mut self, hash: u64, is: impl Fn(&T) -> bool) {
-        if let Some(gone) = self.position(hash, is) {
+    /// Takes the item that `is` recognises out; the rest is placed anew, which closes the gap. Whether there was one.
+    pub(crate) fn drop(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> bool {
+        let known = self.position(hash, is);
+        if let Some(gone) = known {
             let rest = self.slots.iter().enumerate().filter(|(at, _)| *at != gone).filter_map(|(_, slot)| slot.clone());
             *self = Self::from_distinct(rest.collect());
         }
+        known.is_some()
     }
 }
 

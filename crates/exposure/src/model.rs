@@ -107,7 +107,9 @@ impl<'de> Deserialize<'de> for Format {
         if given == FORMAT {
             Ok(Self)
         } else {
-            Err(de::Error::custom(format_args!("snapshot format `{given}` is not `{FORMAT}`: use a reader of its version")))
+            Err(de::Error::custom(format_args!(
+                "snapshot format `{given}` is not `{FORMAT}`: use a reader of its version"
+            )))
         }
     }
 }
@@ -124,6 +126,19 @@ pub enum AttributeType {
     Semver,
     /// IPv4 or IPv6 address.
     Address,
+}
+
+impl fmt::Display for AttributeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::Semver => "semver",
+            Self::Address => "address",
+        })
+    }
 }
 
 /// The type that every variant of a feature has.

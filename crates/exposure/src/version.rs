@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Version<'a> {
-    core: [u64; 3],
+    pub core: [u64; 3],
     /// Dot-separated identifiers; empty for a release.
-    pre: &'a str,
+    pub pre: &'a str,
 }
 
 impl<'a> Version<'a> {
@@ -15,7 +15,9 @@ impl<'a> Version<'a> {
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (text, build) = split(text, '+');
         let (core, pre) = split(text, '-');
-        if build.is_some_and(|build| !build.split('.').all(identifier)) || !pre.is_none_or(|pre| pre.split('.').all(pre_identifier)) {
+        if build.is_some_and(|build| !build.split('.').all(identifier))
+            || !pre.is_none_or(|pre| pre.split('.').all(pre_identifier))
+        {
             return None;
         }
         let mut parts = core.split('.');
@@ -92,8 +94,18 @@ mod tests {
     #[test]
     fn the_order_of_the_specification() {
         let order = [
-            "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
-            "1.0.0-rc.1", "1.0.0", "1.0.1", "1.2.0", "2.0.0", "10.0.0",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.0.1",
+            "1.2.0",
+            "2.0.0",
+            "10.0.0",
         ];
         for pair in order.windows(2) {
             assert!(Version::parse(pair[0]) < Version::parse(pair[1]), "{pair:?}");

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use greenroom_ledger::{
-    Answer, Batch, DataDir, Direction, Error, Hash, Ledger, NewEvent, SideWrite, SqliteLedger,
-};
+use greenroom_ledger::{Answer, Batch, DataDir, Direction, Error, Hash, Ledger, NewEvent, SideWrite, SqliteLedger};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -21,10 +19,7 @@ fn main() -> Outcome {
     let root = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let root = root.join(format!("greenroom-append-{}", std::process::id()));
     std::fs::create_dir_all(&root)?;
-    let outcome = flushes(&root)
-        .and_then(|()| appends(&root))
-        .and_then(|()| clients(&root))
-        .and_then(|()| replay(&root, events));
+    let outcome = flushes(&root).and_then(|()| appends(&root)).and_then(|()| clients(&root)).and_then(|()| replay(&root, events));
     std::fs::remove_dir_all(&root)?;
     outcome
 }
@@ -52,9 +47,10 @@ fn appends(root: &Path) -> Outcome {
         let (_dir, mut ledger) = fresh(root, &format!("batch-{size}"))?;
         let mut mix = Mix::default();
         let mut times = Vec::new();
-        let (begin, cpu) = (Instant::now(), cpu_time());
-        while begin.elapsed() < Duration::from_secs(4) {
+        let (mut busy, mut cpu) = (Duration::ZERO, Duration::ZERO);
+        while busy < Duration::from_secs(4) {
             let batch = mix.batch(size);
+            let before = cpu_time();
             let start = Instant::now();
             for write in &batch.side {
                 if let SideWrite::Answer(answer) = write {
@@ -63,41 +59,36 @@ fn appends(root: &Path) -> Outcome {
             }
             ledger.append(&batch)?;
             times.push(start.elapsed());
+            busy += start.elapsed();
+            cpu += cpu_time() - before;
         }
         let commands = ledger.head().seq;
-        let rate = commands as f64 / begin.elapsed().as_secs_f64();
-        let each = (cpu_time() - cpu).as_secs_f64() * 1e6 / commands as f64;
-        println!(
-            "batches of {size:<4} {rate:>9.0} commands/s  {each:>5.1} us CPU each  {}",
-            spread(&mut times)
-        );
+        let rate = commands as f64 / busy.as_secs_f64();
+        let each = cpu.as_secs_f64() * 1e6 / commands as f64;
+        println!("batches of {size:<4} {rate:>9.0} commands/s  {each:>5.1} us CPU each  {}", spread(&mut times));
     }
     Ok(())
 }
 
 struct Request {
+    client: usize,
     event: NewEvent,
     answer: Answer,
-    reply: mpsc::SyncSender<u64>,
 }
 
-/// 64 threads that each send a command with a fresh key and wait; one writer takes what is there.
+/// 64 clients that each send a command with a fresh key and wait for its answer, all on one thread
+/// as an async runtime would have them; one writer takes what is there.
 fn clients(root: &Path) -> Outcome {
     let (_dir, mut ledger) = fresh(root, "clients")?;
-    let (send, receive) = mpsc::sync_channel::<Request>(512);
-    let end = Instant::now() + Duration::from_secs(5);
-    let begin = Instant::now();
-    let threads: Vec<_> = (0..64)
-        .map(|n| {
-            let send = send.clone();
-            std::thread::spawn(move || client(n, &send, end))
-        })
-        .collect();
-    drop(send);
+    let (send, receive) = mpsc::channel::<Request>();
+    let (reply, replied) = mpsc::channel::<Vec<usize>>();
+    let (begin, cpu) = (Instant::now(), cpu_time());
+    let end = begin + Duration::from_secs(5);
+    let crowd = std::thread::spawn(move || crowd(&send, &replied, end));
     let mut batches = 0u64;
     while let Ok(first) = receive.recv() {
         let mut batch = Batch::default();
-        let mut replies = Vec::new();
+        let mut clients = Vec::new();
         let now = ledger.head().at + 1;
         for mut request in std::iter::once(first).chain(receive.try_iter().take(511)) {
             let answer = &request.answer;
@@ -105,47 +96,45 @@ fn clients(root: &Path) -> Outcome {
             request.event.at = now;
             batch.events.push(request.event);
             batch.side.push(SideWrite::Answer(request.answer));
-            replies.push(request.reply);
+            clients.push(request.client);
         }
-        let seq = ledger.append(&batch)?.seq;
+        ledger.append(&batch)?;
         batches += 1;
-        replies.iter().try_for_each(|reply| reply.send(seq))?;
+        // at the end nobody may be listening any more
+        let _ = reply.send(clients);
     }
-    let took = begin.elapsed();
-    let mut times: Vec<Duration> = threads
-        .into_iter()
-        .flat_map(|thread| thread.join().unwrap_or_default())
-        .collect();
-    let commands = ledger.head().seq;
+    let (took, cpu) = (begin.elapsed(), cpu_time() - cpu);
+    let mut times = crowd.join().unwrap_or_default();
+    let commands = ledger.head().seq as f64;
     println!(
-        "64 clients      {:>9.0} commands/s  batches of {:.0}   {}",
-        commands as f64 / took.as_secs_f64(),
-        commands as f64 / batches as f64,
+        "64 clients      {:>9.0} commands/s  {:>5.1} us CPU each  batches of {:.0}  {}",
+        commands / took.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / commands,
+        commands / batches as f64,
         spread(&mut times)
     );
     Ok(())
 }
 
-fn client(number: u64, to: &mpsc::SyncSender<Request>, end: Instant) -> Vec<Duration> {
-    let mut mix = Mix::numbered(number);
+fn crowd(to: &mpsc::Sender<Request>, replied: &mpsc::Receiver<Vec<usize>>, end: Instant) -> Vec<Duration> {
+    let mut clients: Vec<(Mix, Instant)> = (0..64).map(|number| (Mix::numbered(number), Instant::now())).collect();
     let mut times = Vec::new();
-    let (reply, replied) = mpsc::sync_channel(1);
+    let mut free: Vec<usize> = (0..clients.len()).collect();
     while Instant::now() < end {
-        let start = Instant::now();
-        let (event, answer) = (mix.event(), mix.answer());
-        let reply = reply.clone();
-        if to
-            .send(Request {
-                event,
-                answer,
-                reply,
-            })
-            .is_err()
-            || replied.recv().is_err()
-        {
-            break;
+        for client in free {
+            let Some((mix, sent)) = clients.get_mut(client) else {
+                continue;
+            };
+            *sent = Instant::now();
+            let (event, answer) = (mix.event(), mix.answer());
+            let request = Request { client, event, answer };
+            if to.send(request).is_err() {
+                return times;
+            }
         }
-        times.push(start.elapsed());
+        free = replied.recv().unwrap_or_default();
+        let sent = free.iter().filter_map(|client| clients.get(*client));
+        times.extend(sent.map(|(_, sent)| sent.elapsed()));
     }
     times
 }
@@ -153,60 +142,44 @@ fn client(number: u64, to: &mpsc::SyncSender<Request>, end: Instant) -> Vec<Dura
 fn replay(root: &Path, events: u64) -> Outcome {
     let (dir, mut ledger) = fresh(root, "replay")?;
     let mut mix = Mix::default();
-    let (mut slowest, mut rate) = (Duration::ZERO, Vec::new());
+    let mut rate = Vec::new();
     while ledger.head().seq < events {
         let mut batch = mix.batch(512.min(usize::try_from(events - ledger.head().seq)?));
         batch.side.clear();
         let start = Instant::now();
         ledger.append(&batch)?;
-        slowest = slowest.max(start.elapsed());
         rate.push(start.elapsed());
     }
     let spent: Duration = rate.iter().sum();
-    println!(
-        "filling         {:>9.0} events/s, no answers, batches of 512, {}",
-        events as f64 / spent.as_secs_f64(),
-        spread(&mut rate)
-    );
+    println!("filling         {:>9.0} events/s, no answers, batches of 512, {}", events as f64 / spent.as_secs_f64(), spread(&mut rate));
     ledger.settle()?;
     let bytes = std::fs::metadata(dir.path().join("greenroom.db"))?.len();
-    println!(
-        "on disk         {:>9.0} bytes per event",
-        bytes as f64 / events as f64
-    );
+    println!("on disk         {:>9.0} bytes per event", bytes as f64 / events as f64);
     tables(&dir)?;
 
     let reader = ledger.reader();
     for _ in 0..3 {
-        let (start, mut sum) = (Instant::now(), 0);
+        let (start, cpu, mut sum) = (Instant::now(), cpu_time(), 0);
         reader.scan(0, |row| {
             sum += row.body.len() + row.kind.len() + row.actor.len();
             Ok::<_, Error>(())
         })?;
-        println!(
-            "scan            {:>9.3} s ({sum} bytes)",
-            start.elapsed().as_secs_f64()
-        );
+        let (took, cpu) = (start.elapsed(), cpu_time() - cpu);
+        println!("scan            {took:>9.0?} ({cpu:.0?} CPU, {sum} bytes)");
     }
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu_time());
     let report = reader.verify(0, |_| {})?;
     assert_eq!(report.fault, None);
-    println!("verify          {:>9.3} s", start.elapsed().as_secs_f64());
+    let (took, cpu) = (start.elapsed(), cpu_time() - cpu);
+    println!("verify          {took:>9.0?} ({cpu:.0?} CPU)");
 
-    for subject in [
-        "placement/production/service-7/cell-3",
-        "environment/production",
-    ] {
+    for subject in ["placement/production/service-7/cell-3", "environment/production"] {
         let start = Instant::now();
         let found = reader.by_subject(subject, u64::MAX, 50, Direction::NewestFirst)?;
         let newest = start.elapsed();
         let start = Instant::now();
         let all = reader.seqs_of(subject, 0)?.len();
-        println!(
-            "by subject      newest {} of {all} in {newest:.0?}, all numbers in {:.0?}",
-            found.len(),
-            start.elapsed()
-        );
+        println!("by subject      newest {} of {all} in {newest:.0?}, all numbers in {:.0?}", found.len(), start.elapsed());
     }
     let start = Instant::now();
     reader.event_at(BEGIN + i64::try_from(events / 2)?)?;
@@ -214,21 +187,14 @@ fn replay(root: &Path, events: u64) -> Outcome {
     drop(ledger);
     let start = Instant::now();
     let ledger = dir.ledger()?;
-    println!(
-        "open            {:.0?} at {}",
-        start.elapsed(),
-        ledger.head().seq
-    );
+    println!("open            {:.0?} at {}", start.elapsed(), ledger.head().seq);
     Ok(())
 }
 
 /// Where the bytes are, if the sqlite3 shell is at hand.
 fn tables(dir: &DataDir) -> Outcome {
     let sql = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC LIMIT 6";
-    let run = std::process::Command::new("sqlite3")
-        .arg(dir.path().join("greenroom.db"))
-        .arg(sql)
-        .output();
+    let run = std::process::Command::new("sqlite3").arg(dir.path().join("greenroom.db")).arg(sql).output();
     if let Ok(output) = run {
         print!("{}", String::from_utf8_lossy(&output.stdout));
     }
@@ -253,11 +219,7 @@ struct Mix {
 
 impl Mix {
     fn numbered(client: u64) -> Mix {
-        Mix {
-            client,
-            count: 0,
-            random: client,
-        }
+        Mix { client, count: 0, random: client }
     }
 
     /// splitmix64
@@ -288,60 +250,25 @@ impl Mix {
         let (kind, subjects) = match dice {
             0..55 => (
                 "placement.observed",
-                vec![
-                    format!(
-                        "placement/{environment}/service-{service}/cell-{}",
-                        self.next() % 4
-                    ),
-                    format!("service/service-{service}"),
-                    format!("environment/{environment}"),
-                ],
+                vec![format!("placement/{environment}/service-{service}/cell-{}", self.next() % 4), format!("service/service-{service}"), format!("environment/{environment}")],
             ),
-            55..70 => (
-                "deployment.requested",
-                vec![
-                    format!("deployment/dep_{}{fresh}", self.client),
-                    format!("service/service-{service}"),
-                    format!("environment/{environment}"),
-                ],
-            ),
-            70..85 => (
-                "feature.toggled",
-                vec![
-                    format!("feature/feature-{}", self.next() % 2000),
-                    format!("environment/{environment}"),
-                    format!("release/release-{}", self.next() % 500),
-                ],
-            ),
+            55..70 => ("deployment.requested", vec![format!("deployment/dep_{}{fresh}", self.client), format!("service/service-{service}"), format!("environment/{environment}")]),
+            70..85 => {
+                ("feature.toggled", vec![format!("feature/feature-{}", self.next() % 2000), format!("environment/{environment}"), format!("release/release-{}", self.next() % 500)])
+            }
             _ => (
                 "build.registered",
-                vec![
-                    format!("version/service-{service}/{}.{}", self.client, self.count),
-                    format!("service/service-{service}"),
-                    format!("line/service-{service}/main"),
-                ],
+                vec![format!("version/service-{service}/{}.{}", self.client, self.count), format!("service/service-{service}"), format!("line/service-{service}/main")],
             ),
         };
-        let text = format!(
-            r#"{{"digest":"sha256:{:016x}{:016x}","note":""#,
-            self.next(),
-            self.next()
-        );
+        let text = format!(r#"{{"digest":"sha256:{:016x}{:016x}","note":""#, self.next(), self.next());
         let mut body = text.into_bytes();
         body.resize(224, b'x');
         body.extend_from_slice(b"\"}");
         let mut command = [0; 16];
         command[..8].copy_from_slice(&self.count.to_be_bytes());
         command[8..].copy_from_slice(&self.next().to_be_bytes());
-        NewEvent {
-            at: BEGIN + self.count as i64,
-            kind: kind.into(),
-            version: 1,
-            actor: format!("tok_{:08}", self.next() % 50),
-            command,
-            subjects,
-            body,
-        }
+        NewEvent { at: BEGIN + self.count as i64, kind: kind.into(), version: 1, actor: format!("tok_{:08}", self.next() % 50), command, subjects, body }
     }
 
     fn answer(&mut self) -> Answer {
@@ -360,23 +287,12 @@ impl Mix {
 fn spread(times: &mut [Duration]) -> String {
     times.sort_unstable();
     let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied();
-    format!(
-        "p50 {:.2?} p99 {:.2?} max {:.2?}",
-        at(0.5).unwrap_or_default(),
-        at(0.99).unwrap_or_default(),
-        times.last().copied().unwrap_or_default()
-    )
+    format!("p50 {:.2?} p99 {:.2?} max {:.2?}", at(0.5).unwrap_or_default(), at(0.99).unwrap_or_default(), times.last().copied().unwrap_or_default())
 }
 
-/// Of the whole process, from /proc; in ticks of 10 ms.
+/// What this thread has used, from /proc.
 fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = after
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    Duration::from_millis(ticks * 10)
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = stat.split(' ').next().and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
 }

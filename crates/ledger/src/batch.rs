@@ -124,11 +124,6 @@ pub enum SideWrite {
 impl SideWrite {
     /// Whether what it removes must not linger in freed pages.
     pub(crate) fn shreds(&self) -> bool {
-        matches!(
-            self,
-            SideWrite::Erase { .. }
-                | SideWrite::ForgetPerson { .. }
-                | SideWrite::ForgetCredential { .. }
-        )
+        matches!(self, SideWrite::Erase { .. } | SideWrite::ForgetPerson { .. } | SideWrite::ForgetCredential { .. })
     }
 }

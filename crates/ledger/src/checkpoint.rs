@@ -61,21 +61,9 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the file cannot be written; older ones are then all still there.
-    pub fn save(
-        &self,
-        format: u32,
-        seq: u64,
-        hash: Hash,
-        payload: &[u8],
-    ) -> Result<PathBuf, Error> {
+    pub fn save(&self, format: u32, seq: u64, hash: Hash, payload: &[u8]) -> Result<PathBuf, Error> {
         let path = self.dir.join(seq.to_string());
-        let header = Header {
-            format,
-            seq,
-            hash,
-            length: payload.len() as u64,
-            digest: Hash::of(payload),
-        };
+        let header = Header { format, seq, hash, length: payload.len() as u64, digest: Hash::of(payload) };
         file::replace(&path, &[&header.encode(), payload])?;
         for (_, old) in self.newest_first()?.into_iter().skip(KEPT) {
             fs::remove_file(&old).map_err(|e| Error::io("cannot remove", &old, e))?;
@@ -88,11 +76,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the directory cannot be listed, or `in_chain` fails. A bad file is no error.
-    pub fn latest_usable(
-        &self,
-        format: u32,
-        mut in_chain: impl FnMut(u64, Hash) -> Result<bool, Error>,
-    ) -> Result<Found, Error> {
+    pub fn latest_usable(&self, format: u32, mut in_chain: impl FnMut(u64, Hash) -> Result<bool, Error>) -> Result<Found, Error> {
         let mut found = Found::default();
         for (seq, path) in self.newest_first()? {
             let outcome = match read(&path, seq, format) {
@@ -114,9 +98,7 @@ impl Checkpoints {
     /// The highest seq and hash any whole file names: the chain has been at least that long.
     pub(crate) fn witness(&self) -> Result<Option<(u64, Hash, PathBuf)>, Error> {
         for (seq, path) in self.newest_first()? {
-            let header = File::open(&path)
-                .ok()
-                .and_then(|mut f| Header::read(&mut f));
+            let header = File::open(&path).ok().and_then(|mut f| Header::read(&mut f));
             if let Some(header) = header.filter(|header| header.seq == seq) {
                 return Ok(Some((seq, header.hash, path)));
             }
@@ -125,10 +107,7 @@ impl Checkpoints {
     }
 
     fn newest_first(&self) -> Result<Vec<(u64, PathBuf)>, Error> {
-        let mut files: Vec<(u64, PathBuf)> = file::finished_files(&self.dir)?
-            .into_iter()
-            .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)))
-            .collect();
+        let mut files: Vec<(u64, PathBuf)> = file::finished_files(&self.dir)?.into_iter().filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path))).collect();
         files.sort_by_key(|(seq, _)| std::cmp::Reverse(*seq));
         Ok(files)
     }
@@ -148,16 +127,11 @@ fn read(path: &Path, seq: u64, format: u32) -> Result<Checkpoint, &'static str> 
         return Err("its length is not the one it names");
     }
     let mut payload = Vec::new();
-    file.read_to_end(&mut payload)
-        .map_err(|_| "it cannot be read")?;
+    file.read_to_end(&mut payload).map_err(|_| "it cannot be read")?;
     if Hash::of(&payload) != header.digest {
         return Err("its payload is damaged");
     }
-    Ok(Checkpoint {
-        seq,
-        hash: header.hash,
-        payload,
-    })
+    Ok(Checkpoint { seq, hash: header.hash, payload })
 }
 
 impl Header {

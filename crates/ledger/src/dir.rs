@@ -95,31 +95,18 @@ fn lock(root: &Path) -> Result<File, Error> {
         let path = path.clone();
         move |source| Error::io(what, &path, source)
     };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .open(&path)
-        .map_err(fail("cannot open"))?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path).map_err(fail("cannot open"))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut text = String::new();
             let pid = file.read_to_string(&mut text).ok();
-            return Err(Error::Locked {
-                dir: root.to_owned(),
-                pid: pid.and_then(|_| text.trim().parse().ok()),
-            });
+            return Err(Error::Locked { dir: root.to_owned(), pid: pid.and_then(|_| text.trim().parse().ok()) });
         }
         Err(errno) => return Err(fail("cannot lock")(errno.into())),
     }
     let pid = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(pid.as_bytes()))
-        .map_err(fail("cannot write"))?;
+    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes())).map_err(fail("cannot write"))?;
     Ok(file)
 }
 
@@ -133,11 +120,7 @@ fn check_format(path: &Path) -> Result<(), Error> {
     };
     match text.trim().parse::<u32>() {
         Ok(found) if found <= FORMAT => Ok(()),
-        Ok(found) => Err(Error::NewerFormat {
-            file: path.to_owned(),
-            found,
-            known: FORMAT,
-        }),
+        Ok(found) => Err(Error::NewerFormat { file: path.to_owned(), found, known: FORMAT }),
         Err(_) => Err(Error::corrupt(path, "it holds no format number")),
     }
 }

@@ -45,11 +45,7 @@ pub struct Head {
 }
 
 impl Head {
-    pub const EMPTY: Head = Head {
-        seq: 0,
-        at: 0,
-        hash: Hash([0; 32]),
-    };
+    pub const EMPTY: Head = Head { seq: 0, at: 0, hash: Hash([0; 32]) };
 }
 
 /// An event about to be written; seq, prev and hash are the ledger's to give.
@@ -86,10 +82,7 @@ pub fn event_hash(event: &Event) -> Hash {
     let mut preimage = Preimage::default();
     preimage.begin(event.seq, event.at, &event.kind, event.version);
     preimage.actor(&event.actor, &event.command);
-    event
-        .subjects
-        .iter()
-        .for_each(|subject| preimage.subject(subject));
+    event.subjects.iter().for_each(|subject| preimage.subject(subject));
     preimage.finish(&event.body, &event.prev)
 }
 
@@ -158,18 +151,12 @@ mod tests {
     /// Computed apart from this code, with Python's hashlib. A change here voids every ledger.
     #[test]
     fn golden_hash() {
-        assert_eq!(
-            event_hash(&fixed()).to_string(),
-            "a70a43b6d2ed2ffddd4bde9cce3a3374b6ffd6ddf91f924551a898377bf1dc86"
-        );
+        assert_eq!(event_hash(&fixed()).to_string(), "a70a43b6d2ed2ffddd4bde9cce3a3374b6ffd6ddf91f924551a898377bf1dc86");
         let mut bare = fixed();
         bare.seq = 1;
         bare.subjects.clear();
         bare.prev = Hash::default();
-        assert_eq!(
-            event_hash(&bare).to_string(),
-            "5cd1cb8efaaee6018f12c33910754c9edd51b76480644e6f121778fada95f1ee"
-        );
+        assert_eq!(event_hash(&bare).to_string(), "5cd1cb8efaaee6018f12c33910754c9edd51b76480644e6f121778fada95f1ee");
     }
 
     #[test]

@@ -22,11 +22,7 @@ pub enum Error {
     Locked { dir: PathBuf, pid: Option<u32> },
 
     #[error("`{}` has format {found}, this program knows up to {known}", file.display())]
-    NewerFormat {
-        file: PathBuf,
-        found: u32,
-        known: u32,
-    },
+    NewerFormat { file: PathBuf, found: u32, known: u32 },
 
     /// What was asked cannot be stored, whatever the state of the disk.
     #[error("{0}")]
@@ -85,17 +81,9 @@ impl Error {
     pub(crate) fn io(what: &'static str, file: &Path, source: io::Error) -> Error {
         let file = file.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Error::StorageFull { file }
-            }
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                Error::ReadOnly { file }
-            }
-            _ => Error::Io {
-                what,
-                file,
-                source: Box::new(source),
-            },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::StorageFull { file },
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Error::ReadOnly { file },
+            _ => Error::Io { what, file, source: Box::new(source) },
         }
     }
 
@@ -104,40 +92,21 @@ impl Error {
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::StorageFull { file },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::ReadOnly { file },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt {
-                file,
-                detail: source.to_string(),
-            },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt { file, detail: source.to_string() },
             // a value of the wrong type can only come from a file that was tampered with
-            None if is_odd_value(&source) => Error::Corrupt {
-                file,
-                detail: source.to_string(),
-            },
-            _ => Error::Io {
-                what,
-                file,
-                source: Box::new(source),
-            },
+            None if is_odd_value(&source) => Error::Corrupt { file, detail: source.to_string() },
+            _ => Error::Io { what, file, source: Box::new(source) },
         }
     }
 
     pub(crate) fn corrupt(file: &Path, detail: impl Into<String>) -> Error {
-        Error::Corrupt {
-            file: file.to_owned(),
-            detail: detail.into(),
-        }
+        Error::Corrupt { file: file.to_owned(), detail: detail.into() }
     }
 }
 
 fn is_odd_value(error: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
-    matches!(
-        error,
-        E::InvalidColumnType(..)
-            | E::IntegralValueOutOfRange(..)
-            | E::FromSqlConversionFailure(..)
-            | E::Utf8Error(..)
-    )
+    matches!(error, E::InvalidColumnType(..) | E::IntegralValueOutOfRange(..) | E::FromSqlConversionFailure(..) | E::Utf8Error(..))
 }
 
 fn remedy_for_damage() -> &'static str {

@@ -13,9 +13,7 @@ const UNFINISHED: &str = ".unfinished";
 /// After this returns the file holds the parts, one after the other; before, it is untouched.
 pub(crate) fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
     let aside = aside(path);
-    let written = write_synced(&aside, parts).and_then(|()| {
-        fs::rename(&aside, path).map_err(|source| Error::io("cannot rename to", path, source))
-    });
+    let written = write_synced(&aside, parts).and_then(|()| fs::rename(&aside, path).map_err(|source| Error::io("cannot rename to", path, source)));
     if written.is_err() {
         // the error to report is the one above
         let _ = fs::remove_file(&aside);
@@ -32,17 +30,11 @@ pub(crate) fn is_unfinished(path: &Path) -> bool {
 }
 
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), Error> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| Error::io("cannot sync", dir, source))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|source| Error::io("cannot sync", dir, source))
 }
 
 pub(crate) fn make_dir(dir: &Path, mode: u32) -> Result<(), Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(dir)
-        .map_err(|source| Error::io("cannot create directory", dir, source))
+    fs::DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(|source| Error::io("cannot create directory", dir, source))
 }
 
 /// The regular files of a directory, unfinished ones removed on the way.
@@ -67,12 +59,7 @@ pub(crate) fn finished_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn write_synced(path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
     let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()
     };

@@ -6,15 +6,7 @@
 //!
 //! Start with [`DataDir::open`], then [`DataDir::ledger`] for the one writer and
 //! [`SqliteLedger::reader`] for everyone else.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod batch;
 mod blobs;
@@ -33,9 +25,7 @@ pub use dir::{DataDir, FORMAT};
 pub use envelope::{Event, Hash, Head, NewEvent, event_hash};
 pub use error::{AppendError, Error};
 pub use snapshot::Snapshots;
-pub use sqlite::{
-    Direction, EventRow, Fault, FaultKind, Probe, ProbePoint, Reader, SqliteLedger, VerifyReport,
-};
+pub use sqlite::{Direction, EventRow, Fault, FaultKind, Probe, ProbePoint, Reader, SqliteLedger, VerifyReport};
 
 /// What the engine's writer thread needs of a store. One value, owned by that thread.
 pub trait Ledger: Send {

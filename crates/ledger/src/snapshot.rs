@@ -48,9 +48,7 @@ impl Snapshots {
     pub fn remove(&self, environment: &str) -> Result<(), Error> {
         let path = self.path(environment)?;
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("cannot remove", &path, e))
-            }
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", &path, e)),
             _ => file::sync_dir(&self.dir),
         }
     }
@@ -58,15 +56,9 @@ impl Snapshots {
     fn path(&self, environment: &str) -> Result<PathBuf, Error> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let path = self.dir.join(environment);
-        let is_name = !environment.is_empty()
-            && environment.len() <= 200
-            && !environment.starts_with('.')
-            && environment.chars().all(plain)
-            && !file::is_unfinished(&path);
+        let is_name = !environment.is_empty() && environment.len() <= 200 && !environment.starts_with('.') && environment.chars().all(plain) && !file::is_unfinished(&path);
         if !is_name {
-            return Err(Error::Invalid(format!(
-                "`{environment}` cannot name a snapshot"
-            )));
+            return Err(Error::Invalid(format!("`{environment}` cannot name a snapshot")));
         }
         Ok(path)
     }

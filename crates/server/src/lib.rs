@@ -1,1 +1,14 @@
-//! (being written)
+//! Everything that lives as long as the process: the one writer, the reactors, and the HTTP server.
+
+pub mod config;
+pub mod directory;
+pub mod engine;
+pub mod failpoint;
+pub mod http;
+mod keys;
+mod metrics;
+mod secret;
+mod serve;
+mod view;
+
+pub use serve::{Running, StartError, start};

@@ -10,14 +10,13 @@ use crate::deployment::build::{Build, BuildSpec};
 use crate::deployment::deployment::{AwaitedWithdrawal, Config, Item, Motive, Recipe, Urgency};
 use crate::deployment::environment::{DriverKind, Environment, TargetSpec};
 use crate::deployment::placement::Pair;
-use crate::deployment::rollout::{Step, StepKind};
+use crate::deployment::rollout::{Rollout, Step, StepKind};
 use crate::deployment::service::Service;
-use crate::event::{BuildRegistered, DeploymentRequested, PlacementAdopted, PlannedRollout, ReleaseWithdrawing, RolloutCancelRequested, RolloutMoved};
-use crate::id::{BuildLabel, DeploymentId, Digest, Name, PlacementKey, RolloutId, Version, digest_of};
+use crate::event::{BuildRegistered, DeploymentRequested, PlannedRollout, RolloutCancelRequested};
+use crate::id::{BuildLabel, DeploymentId, Digest, Name, PlacementKey, RolloutId, digest_of};
 use crate::judge;
 use crate::link::{self, Through};
 use crate::refusal::{Reason, ReasonCode, Refusal, RefusalKind};
-use crate::release::plan::WithdrawSafety;
 use crate::sealed::Sealed;
 use crate::time::Span;
 
@@ -30,51 +29,65 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
     let label = build.label();
     let Some(service) = work.state.services.get(&build.service).cloned() else { return Err(Refusal::not_found("service", &build.service).into()) };
     let digest = build.digest();
-    if let Some(known) = work.state.versions.get(&label) {
-        if *known == digest {
+    let before = work.mark();
+    if let Some(known) = work.build(&label)? {
+        // nothing is registered: what came out of the archive to compare with stays there
+        work.back_to(before);
+        let meaning = |b: &BuildSpec| (b.line.clone(), b.contains.clone(), b.requires.clone(), b.reads.clone(), b.schema.clone());
+        if known.digest == digest && meaning(&known.spec) == meaning(build) {
             return Ok(());
         }
+        let what = if known.digest == digest { "other line, requirements, features or schema".to_owned() } else { format!("other content ({}, this is {digest})", known.digest) };
         return Err(Refusal::conflict(
             ReasonCode::DigestDiffers,
             format!("build/{label}"),
-            format!("`{label}` is registered with other content ({known}, this is {digest})"),
+            format!("`{label}` is registered with {what}"),
             "a build never changes: register the new content under a new version",
+        )
+        .into());
+    }
+    if let Some(same) = work.build_of(&digest)? {
+        return Err(Refusal::conflict(
+            ReasonCode::AlreadyExists,
+            format!("build/{label}"),
+            format!("the very same content is registered as `{}`", same.spec.label()),
+            format!("use `{}`: what a build is, is its content", same.spec.label()),
         )
         .into());
     }
     let mut reasons = Vec::new();
     let subject = format!("build/{label}");
-    let mut bad = |code, message: String, remedy: &str, path: &str| reasons.push(Reason::new(code, &subject, message).remedy(remedy).path(path));
+    let mut bad = |code, message: String, remedy: &str, path: String| reasons.push(Reason::new(code, &subject, message).remedy(remedy).path(path));
     for component in &service.spec.components {
         if build.artifacts.get(component).is_none_or(|a| a.digests.is_empty()) {
-            bad(ReasonCode::Invalid, format!("component `{component}` has no artifact"), "add --artifact COMPONENT=PATH", "artifacts");
+            bad(ReasonCode::Invalid, format!("component `{component}` has no artifact"), "add --artifact COMPONENT=PATH", format!("artifacts.{component}"));
         }
     }
     for component in build.artifacts.keys().filter(|c| !service.spec.components.contains(c)) {
-        bad(ReasonCode::UnknownReference, format!("`{}` has no component `{component}`", build.service), "name one of its components", "artifacts");
+        bad(ReasonCode::UnknownReference, format!("`{}` has no component `{component}`", build.service), "name one of its components", format!("artifacts.{component}"));
     }
-    for need in &build.requires {
+    for (i, need) in build.requires.iter().enumerate() {
+        let at = format!("requires[{i}]");
         if !work.state.services.contains_key(&need.service) {
-            bad(ReasonCode::UnknownReference, format!("requires `{need}`, but there is no service `{}`", need.service), "correct the name, or define the service first", "requires");
-        }
-        if need.service == build.service {
-            bad(ReasonCode::Invalid, format!("requires `{need}`, which is itself"), "require other services only", "requires");
+            bad(ReasonCode::UnknownReference, format!("requires `{need}`, but there is no service `{}`", need.service), "correct the name, or define the service first", at);
+        } else if need.service == build.service {
+            bad(ReasonCode::Invalid, format!("requires `{need}`, which is itself"), "require other services only", at);
         }
     }
     for (key, reads) in &build.reads {
         match work.state.features.get(key) {
-            None => bad(ReasonCode::UnknownReference, format!("reads `{key}`, but there is no such feature"), "define the feature first", "reads"),
-            Some(f) if f.spec.r#type != *reads => bad(ReasonCode::Invalid, format!("reads `{key}` as {reads}, but it is {}", f.spec.r#type), "read it by its type", "reads"),
+            None => bad(ReasonCode::UnknownReference, format!("reads `{key}`, but there is no such feature"), "define the feature first", format!("reads.{key}")),
+            Some(f) if f.spec.r#type != *reads => bad(ReasonCode::Invalid, format!("reads `{key}` as {reads}, but it is {}", f.spec.r#type), "read it by its type", format!("reads.{key}")),
             Some(_) => {}
         }
     }
     for (name, range) in &build.schema {
         if range.min > range.max {
-            bad(ReasonCode::Invalid, format!("schema `{name}`: min {} is over max {}", range.min, range.max), "swap them", "schema");
+            bad(ReasonCode::Invalid, format!("schema `{name}`: min {} is over max {}", range.min, range.max), "swap them", format!("schema.{name}"));
         }
     }
     if service.spec.versioning == crate::deployment::service::Versioning::Semver && semver::Version::parse(build.version.as_str()).is_err() {
-        bad(ReasonCode::Invalid, format!("`{}` is not a semantic version, and the service orders its builds by them", build.version), "use MAJOR.MINOR.PATCH, or `versioning: sequence`", "version");
+        bad(ReasonCode::Invalid, format!("`{}` is not a semantic version, and the service orders its builds by them", build.version), "use MAJOR.MINOR.PATCH, or `versioning: sequence`", "version".to_owned());
     }
     Refusal::unless_empty(RefusalKind::Invalid, reasons)?;
     let sequence = service.registered + 1;
@@ -91,22 +104,29 @@ pub(crate) struct Plan {
     pub undoes: Option<DeploymentId>,
     /// Restore these pairs of build and configuration instead of today's configuration.
     pub restore: BTreeMap<PlacementKey, Pair>,
+    /// Only these places, instead of every one that hosts the service.
+    pub only: Option<BTreeSet<PlacementKey>>,
 }
 
 impl Plan {
     pub fn new(motive: Motive) -> Self {
-        Self { motive, urgency: Urgency::Normal, note: None, awaits: Vec::new(), undoes: None, restore: BTreeMap::new() }
+        Self { motive, urgency: Urgency::Normal, note: None, awaits: Vec::new(), undoes: None, restore: BTreeMap::new(), only: None }
     }
 }
 
-fn find(work: &Work<'_>, label: &BuildLabel) -> Result<Arc<Build>, Stop> {
+/// The build that `label` names, with the builds it requires at least: what cannot be compared is not met.
+pub(super) fn find(work: &mut Work<'_>, label: &BuildLabel) -> Result<Arc<Build>, Stop> {
     if !work.state.services.contains_key(&label.service) {
         return Err(Refusal::not_found("service", &label.service).into());
     }
-    work.state.build(label).cloned().ok_or_else(|| Stop::Recall(vec![format!("version/{}/{}", label.service, label.version)]))
+    let Some(build) = work.build(label)? else { return Err(Refusal::not_found("build", label).into()) };
+    for need in &build.spec.requires {
+        work.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() })?;
+    }
+    Ok(build)
 }
 
-fn environment(work: &Work<'_>, name: &Name) -> Result<Arc<Environment>, Refusal> {
+pub(super) fn environment(work: &Work<'_>, name: &Name) -> Result<Arc<Environment>, Refusal> {
     work.state.environments.get(name).cloned().ok_or_else(|| Refusal::not_found("environment", name))
 }
 
@@ -115,14 +135,16 @@ pub(super) fn deploy(work: &mut Work<'_>, environment_name: &Name, labels: &[Bui
     if labels.is_empty() {
         return Err(Refusal::invalid("deployment", "there is nothing to deploy", "name a build as service@version").into());
     }
+    if motive == Motive::Rollback {
+        return Err(Refusal::invalid("deployment", "a rollback is asked for as one", format!("greenroom rollback SERVICE --env {environment_name}")).into());
+    }
     let builds = labels.iter().map(|label| find(work, label)).collect::<Result<Vec<_>, _>>()?;
     let mut services = BTreeSet::new();
     if let Some(twice) = builds.iter().find(|b| !services.insert(&b.spec.service)) {
         return Err(Refusal::invalid("deployment", format!("`{}` is named twice", twice.spec.service), "name one build of each service").into());
     }
-    for build in &builds {
-        back_under_a_release(work, &env, build)?;
-    }
+    let reasons: Vec<Reason> = builds.iter().flat_map(|build| back_under_a_release(work, &env, build)).collect();
+    Refusal::unless_empty(RefusalKind::Refused, reasons)?;
     let mut plan = Plan::new(motive);
     plan.note = note.map(|n| work.seal(n));
     request(work, &env, &builds, plan)?;
@@ -130,13 +152,10 @@ pub(super) fn deploy(work: &mut Work<'_>, environment_name: &Name, labels: &[Bui
 }
 
 /// A build that would leave a need unmet is refused when asked for: use a rollback, which can withdraw first.
-fn back_under_a_release(work: &Work<'_>, env: &Environment, build: &Build) -> Result<(), Refusal> {
-    let bound: Vec<_> = link::would_unmet(&work.state, &env.name, &build.spec.service, Some(build)).into_iter().filter(|b| b.through != Through::Withdrawing).collect();
-    let mut reasons: Vec<Reason> = bound.iter().map(|b| link::would_unmet_reason(&env.name, b)).collect();
-    for reason in &mut reasons {
-        reason.remedy = format!("greenroom rollback {} --to-version {} --env {} --withdraw-first", build.spec.service, build.spec.version, env.name);
-    }
-    Refusal::unless_empty(RefusalKind::Refused, reasons)
+fn back_under_a_release(work: &Work<'_>, env: &Environment, build: &Build) -> Vec<Reason> {
+    let remedy = format!("greenroom rollback {} --to-version {} --env {} --withdraw-first", build.spec.service, build.spec.version, env.name);
+    let bound = link::would_unmet(&work.state, &env.name, &build.spec.service, Some(build));
+    bound.iter().filter(|b| b.through != Through::Withdrawing).map(|b| link::would_unmet_reason(&env.name, b).remedy(remedy.clone())).collect()
 }
 
 /// Targets of `env` that host `service`.
@@ -144,7 +163,7 @@ fn targets<'a>(env: &'a Environment, service: &'a Service) -> impl Iterator<Item
     env.spec.targets.iter().filter(|t| t.hosts(&service.name) && service.spec.recipes.supports(t.driver))
 }
 
-fn config(service: &Service, target: &TargetSpec) -> Option<(Digest, Config)> {
+pub(super) fn config(service: &Service, target: &TargetSpec) -> Option<(Digest, Config)> {
     let recipe = match target.driver {
         DriverKind::Process => Recipe::Process(service.spec.recipes.process.clone()?),
         DriverKind::Command => Recipe::Command(service.spec.recipes.command.clone()?),
@@ -168,7 +187,10 @@ pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Buil
         for target in targets(env, &service) {
             any = true;
             let key = PlacementKey { environment: env.name.clone(), target: target.name.clone(), service: service.name.clone() };
-            let digest = match plan.restore.get(&key) {
+            if plan.only.as_ref().is_some_and(|only| !only.contains(&key)) {
+                continue;
+            }
+            let digest = match plan.restore.get(&key).filter(|pair| pair.build == build.digest) {
                 Some(pair) => pair.config.clone(),
                 None => {
                     let Some((digest, config)) = config(&service, target) else { continue };
@@ -186,7 +208,8 @@ pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Buil
                 id: RolloutId::new(work.id()),
                 target: target.name.clone(),
                 service: service.name.clone(),
-                wave: target.wave,
+                // waves are care for what is new; taking back is done everywhere at once
+                wave: if plan.motive == Motive::Rollback { 0 } else { target.wave },
                 build: build.digest.clone(),
                 config: digest,
                 reasons: Vec::new(),
@@ -206,10 +229,13 @@ pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Buil
         let Some(build) = work.state.builds.get(&planned.build).cloned() else { continue };
         let ask = judge::rollouts::ask(&work.state, env, &planned.target, &build, None, plan.urgency, work.automatic(), work.actor, &scope, &[]);
         let entry = judge::rollouts::judge_entry(&work.state, &ask, &plan.awaits, work.now);
-        reasons.extend(entry.deny);
+        for reason in entry.deny {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
         planned.reasons = entry.wait;
     }
-    reasons.dedup();
     Refusal::unless_empty(RefusalKind::Refused, reasons)?;
     overtake(work, &rollouts, env, work.state.numbers.deployments + 1, plan.urgency);
     let items = builds.iter().map(|b| Item { service: b.spec.service.clone(), version: b.spec.version.clone(), build: b.digest.clone() }).collect();
@@ -242,117 +268,25 @@ fn scope(env: &Environment, rollouts: &[PlannedRollout]) -> Digest {
 }
 
 /// Waiting rollouts for the same places are recorded as overtaken; what is under way is not touched, except that an
-/// emergency takes over what nobody knows the outcome of.
+/// emergency takes over what nobody knows the outcome of and asks everything else to stop.
 fn overtake(work: &mut Work<'_>, rollouts: &[PlannedRollout], env: &Environment, number: u64, urgency: Urgency) {
     let same = |key: &PlacementKey| key.environment == env.name && rollouts.iter().any(|p| p.target == key.target && p.service == key.service);
-    let waiting = work.state.waiting.iter().filter(|(e, _)| *e == env.name).map(|(_, r)| *r);
-    let unknown = work.state.active.iter().copied().filter(|_| urgency == Urgency::Emergency);
-    let all: Vec<RolloutId> = waiting.chain(unknown).collect();
-    for id in all {
-        let Some(old) = work.state.rollouts.get(&id).cloned() else { continue };
-        if same(&old.key) && matches!(old.step.kind(), StepKind::Waiting | StepKind::Unknown) {
+    let emergency = urgency == Urgency::Emergency;
+    let waiting = work.state.waiting_in(&env.name);
+    let active = work.state.active.iter().filter(|_| emergency);
+    let all: Vec<Arc<Rollout>> = waiting.chain(active).filter_map(|id| work.state.rollouts.get(id)).filter(|r| same(&r.key)).cloned().collect();
+    for old in all {
+        if matches!(old.step.kind(), StepKind::Waiting | StepKind::Unknown) {
             let why = vec![Reason::new(ReasonCode::Earlier, format!("placement/{}", old.key), format!("overtaken by deployment #{number}"))];
-            work.push(RolloutMoved { rollout: id, deployment: old.deployment, key: old.key.clone(), from: old.step.kind(), to: Step::Superseded { why }, op: old.op() });
+            work.push(old.moved(Step::Superseded { why }));
+        } else if !old.cancelling {
+            work.push(RolloutCancelRequested { rollout: old.id, deployment: old.deployment });
         }
     }
-}
-
-pub(super) fn rollback(
-    work: &mut Work<'_>,
-    environment_name: &Name,
-    service: &Name,
-    to: Option<&Version>,
-    withdraw_first: bool,
-    emergency: bool,
-    note: Option<&str>,
-) -> Result<(), Stop> {
-    let env = environment(work, environment_name)?;
-    if !work.state.services.contains_key(service) {
-        return Err(Refusal::not_found("service", service).into());
-    }
-    let placements: Vec<_> = work.state.placements_of(environment_name, service).cloned().collect();
-    let mut restore = BTreeMap::new();
-    for placement in &placements {
-        // from a failed or unverified build back to the last good one; from a good one to the one before
-        let runs = placement.observed.as_ref().and_then(|o| o.build());
-        let back = match &placement.stable {
-            Some(stable) if runs.is_some_and(|r| *r != stable.build) => Some(stable.clone()),
-            _ => placement.previous.clone(),
-        };
-        if let Some(pair) = back {
-            restore.insert(placement.key.clone(), pair);
-        }
-    }
-    let build = match to {
-        Some(version) => {
-            let label = BuildLabel { service: service.clone(), version: version.clone() };
-            let build = find(work, &label)?;
-            restore.retain(|_, pair| pair.build == build.digest);
-            build
-        }
-        None => {
-            let digest = restore.values().next().map(|p| p.build.clone());
-            let known = digest.as_ref().and_then(|d| work.state.builds.get(d).cloned());
-            match (digest, known) {
-                (Some(_), Some(build)) => build,
-                (Some(digest), None) => return Err(Stop::Recall(vec![format!("build/{digest}")])),
-                (None, _) => {
-                    return Err(Refusal::one(
-                        RefusalKind::Refused,
-                        Reason::new(ReasonCode::NoPreviousBuild, format!("service/{service}"), format!("`{service}` has no earlier good build in `{environment_name}`"))
-                            .remedy("name one: --to-version VERSION, or withdraw the release instead"),
-                    )
-                    .into());
-                }
-            }
-        }
-    };
-    let bound = link::would_unmet(&work.state, environment_name, service, Some(&build));
-    let mut awaits: Vec<AwaitedWithdrawal> = Vec::new();
-    if emergency || withdraw_first {
-        awaits = withdraw_for(work, environment_name, &bound, note)?;
-    } else {
-        let mut reasons: Vec<Reason> = bound.iter().map(|b| link::would_unmet_reason(environment_name, b)).collect();
-        for reason in reasons.iter_mut().filter(|r| r.code == ReasonCode::WouldUnmet) {
-            reason.remedy = format!("greenroom rollback {service} --env {environment_name} --withdraw-first");
-        }
-        Refusal::unless_empty(RefusalKind::Refused, reasons)?;
-    }
-    let mut plan = Plan::new(Motive::Rollback);
-    plan.note = note.map(|n| work.seal(n));
-    plan.restore = restore;
-    if emergency {
-        plan.urgency = Urgency::Emergency;
-    } else {
-        plan.awaits = awaits;
-    }
-    request(work, &env, &[build], plan)?;
-    judge::rollouts::hold_automation(work, environment_name, service);
-    Ok(())
-}
-
-/// Withdraws every release in `bound` and says what to wait for.
-pub(crate) fn withdraw_for(work: &mut Work<'_>, environment: &Name, bound: &[link::Bound], note: Option<&str>) -> Result<Vec<AwaitedWithdrawal>, Refusal> {
-    let mut awaits = Vec::new();
-    let names: BTreeSet<&Name> = bound.iter().map(|b| &b.release).collect();
-    for name in names {
-        let withdrawing = bound.iter().any(|b| b.release == *name && b.through == Through::Withdrawing);
-        if !withdrawing {
-            let note = note.map(|n| work.seal(n));
-            work.push(ReleaseWithdrawing { name: name.clone(), environment: environment.clone(), deadline: work.now + WITHDRAW_DEADLINE, note });
-        }
-        awaits.push(AwaitedWithdrawal { release: name.clone(), environment: environment.clone() });
-    }
-    Ok(awaits)
-}
-
-/// Whether taking everything in `bound` back is harmless: only `clean` features.
-pub(crate) fn all_clean(work: &Work<'_>, bound: &[link::Bound]) -> bool {
-    bound.iter().filter_map(|b| work.state.releases.get(&b.release)).all(|r| r.spec.features.iter().all(|f| f.withdraw_safety == WithdrawSafety::Clean))
 }
 
 pub(super) fn cancel(work: &mut Work<'_>, id: DeploymentId) -> Result<(), Stop> {
-    let Some(deployment) = work.state.deployments.get(&id).cloned() else { return Err(Stop::Recall(vec![format!("deployment/{id}")])) };
+    let deployment = work.deployment(id)?;
     let mut any = false;
     for rollout in &deployment.rollouts {
         let Some(r) = work.state.rollouts.get(rollout).cloned() else { continue };
@@ -360,7 +294,7 @@ pub(super) fn cancel(work: &mut Work<'_>, id: DeploymentId) -> Result<(), Stop> 
             StepKind::Waiting => {
                 any = true;
                 let why = vec![Reason::new(ReasonCode::WrongState, format!("deployment/{id}"), "cancelled before it started")];
-                work.push(RolloutMoved { rollout: r.id, deployment: id, key: r.key.clone(), from: StepKind::Waiting, to: Step::Cancelled { why }, op: r.op() });
+                work.push(r.moved(Step::Cancelled { why }));
             }
             kind if kind.holds() && !r.cancelling => {
                 any = true;
@@ -381,46 +315,6 @@ pub(super) fn abandon(work: &mut Work<'_>, id: RolloutId) -> Result<(), Refusal>
         return Err(Refusal::conflict(ReasonCode::WrongState, format!("rollout/{id}"), format!("the rollout is {}, not unknown", r.step.kind()), "cancel the deployment instead"));
     }
     let why = vec![Reason::new(ReasonCode::WrongState, format!("rollout/{id}"), "abandoned by a person, outcome unknown")];
-    work.push(RolloutMoved { rollout: id, deployment: r.deployment, key: r.key.clone(), from: StepKind::Unknown, to: Step::Failed { why }, op: r.op() });
-    Ok(())
-}
-
-/// Takes over what runs already, without deploying: desired = stable on a registered or stub build.
-pub(super) fn adopt(work: &mut Work<'_>, key: &PlacementKey, version: &Version, digest: Option<&Digest>) -> Result<(), Stop> {
-    let env = environment(work, &key.environment)?;
-    let Some(service) = work.state.services.get(&key.service).cloned() else { return Err(Refusal::not_found("service", &key.service).into()) };
-    let Some(target) = env.target(&key.target) else { return Err(Refusal::not_found("target", &key.target).into()) };
-    let Some((config, _)) = config(&service, target) else {
-        return Err(Refusal::invalid(format!("service/{}", service.name), "the service has no recipe for this target", "add one").into());
-    };
-    let label = BuildLabel { service: key.service.clone(), version: version.clone() };
-    let build = match (work.state.build(&label).cloned(), digest) {
-        (Some(build), _) => build.digest.clone(),
-        (None, Some(digest)) => {
-            let artifacts = service
-                .spec
-                .components
-                .iter()
-                .map(|c| (c.clone(), crate::deployment::build::Artifact { uri: "adopted".to_owned(), digests: [digest.clone()].into() }))
-                .collect();
-            let spec = BuildSpec {
-                service: key.service.clone(),
-                version: version.clone(),
-                line: crate::deployment::build::main_line(),
-                contains: Vec::new(),
-                commit: None,
-                artifacts,
-                requires: Vec::new(),
-                reads: BTreeMap::new(),
-                schema: BTreeMap::new(),
-                changes: Vec::new(),
-            };
-            let stub = spec.digest();
-            work.push(BuildRegistered { build: spec, digest: stub.clone(), sequence: service.registered + 1 });
-            stub
-        }
-        (None, None) => return Err(Refusal::not_found("build", label).into()),
-    };
-    work.push(PlacementAdopted { key: key.clone(), build, config });
+    work.push(r.moved(Step::Failed { why }));
     Ok(())
 }

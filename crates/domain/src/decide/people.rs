@@ -34,6 +34,9 @@ fn present(work: &Work<'_>, id: PersonId) -> Result<(), Refusal> {
 
 /// No edit can lock out the last admin.
 fn keeps_an_admin(work: &Work<'_>, without: PersonId) -> Result<(), Refusal> {
+    if !work.state.persons.get(&without).is_some_and(|p| p.roles.contains(&Role::Admin)) {
+        return Ok(());
+    }
     let other = work.state.persons.values().any(|p| p.id != without && p.left.is_none() && p.roles.contains(&Role::Admin));
     if other {
         return Ok(());

@@ -1,189 +1,27 @@
 //! Releases, features, decisions and holds, as people ask for them.
 
-use std::collections::BTreeSet;
-
-use sha2::{Digest as _, Sha256};
-
 use super::deploy::WITHDRAW_DEADLINE;
 use super::{Stop, Work};
 use crate::decision::{About, Decision, Verdict};
-use crate::deployment::environment::Purpose;
 use crate::event::{
-    BaselineRestored, BaselineSet, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, ReleaseCancelled, ReleaseClosed, ReleasePaused, ReleasePlanned, ReleaseResumed,
-    ReleaseScopeChanged, ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
+    BaselineRestored, BaselineSet, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, ReleaseCancelled, ReleaseClosed, ReleasePaused, ReleaseResumed,
+    ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
 };
 use crate::hold::{Hold, Plane, Scope, Stops, Why};
-use crate::id::{DecisionId, Digest, FeatureKey, HoldId, Name, PersonId, digest_of};
+use crate::id::{DecisionId, FeatureKey, HoldId, Name, PersonId};
 use crate::judge::releases as judge;
 use crate::refusal::{Reason, ReasonCode, Refusal, RefusalKind};
 use crate::release::feature::Baseline;
-use crate::release::plan::{Mode, ReleaseSpec, WithdrawSafety};
+use crate::release::plan::{ReleaseFeature, WithdrawSafety};
 use crate::release::release::{Course, CourseKind, Release};
 use crate::role::Role;
-use crate::state::State;
 use crate::time::{At, Span};
 
 /// A decision counts this long unless it says otherwise.
 const DECISION_VALID: Span = Span::secs(7 * 24 * 3600);
 
-pub(super) fn plan(work: &mut Work<'_>, name: &Name, spec: &ReleaseSpec) -> Result<(), Stop> {
-    let environments = if spec.environments.is_empty() {
-        work.state.environments.values().filter(|e| e.spec.purpose == Purpose::Production).map(|e| e.name.clone()).collect()
-    } else {
-        spec.environments.clone()
-    };
-    let reasons = wrong(&work.state, name, spec, &environments, work.now);
-    Refusal::unless_empty(RefusalKind::Invalid, reasons)?;
-    for label in &spec.services {
-        if work.state.build(label).is_none() {
-            return Err(Stop::Recall(vec![format!("version/{}/{}", label.service, label.version)]));
-        }
-    }
-    let draft = spec.stages.is_empty() || (spec.features.is_empty() && spec.services.is_empty());
-    let scope = scope(spec, &environments);
-    let Some(old) = work.state.releases.get(name).cloned() else {
-        let salt = work.salt();
-        let number = work.state.numbers.releases + 1;
-        work.push(ReleasePlanned { name: name.clone(), number, spec: spec.clone(), scope, salt, environments, draft });
-        return Ok(());
-    };
-    if old.spec == *spec && !old.environments.values().any(|i| i.course.kind() == CourseKind::Withdrawn) {
-        return Ok(());
-    }
-    editable(&old, spec)?;
-    let changed = changes(&old.spec, spec);
-    work.push(ReleaseScopeChanged { name: name.clone(), spec: spec.clone(), scope, environments, draft, changed });
-    Ok(())
-}
-
-/// Started releases keep what they contain; only their needs, dates and later stages may change, and never shrink.
-fn editable(old: &Release, new: &ReleaseSpec) -> Result<(), Refusal> {
-    let started = old.environments.values().any(|i| i.course.kind().started());
-    if started {
-        return Err(Refusal::conflict(
-            ReasonCode::WrongState,
-            format!("release/{}", old.name),
-            format!("release `{}` has started; its scope cannot change", old.name),
-            "withdraw it first, or plan another release",
-        ));
-    }
-    if old.environments.values().all(|i| i.course.kind() == CourseKind::Cancelled) {
-        return Err(Refusal::conflict(ReasonCode::WrongState, format!("release/{}", old.name), format!("release `{}` was cancelled", old.name), "plan one with another name"));
-    }
-    let _ = new;
-    Ok(())
-}
-
-fn changes(old: &ReleaseSpec, new: &ReleaseSpec) -> Vec<String> {
-    let mut changed = Vec::new();
-    let mut note = |what: &str, differs: bool| {
-        if differs {
-            changed.push(what.to_owned());
-        }
-    };
-    note("features", old.features != new.features);
-    note("services", old.services != new.services);
-    note("needs", old.needs != new.needs || old.not != new.not);
-    note("stages", old.stages != new.stages);
-    note("mode", old.mode != new.mode);
-    note("environments", old.environments != new.environments);
-    note("decisions", old.decisions != new.decisions);
-    changed
-}
-
-fn scope(spec: &ReleaseSpec, environments: &[Name]) -> Digest {
-    let mut hash = Sha256::new();
-    hash.update(b"greenroom/release-scope/1\n");
-    let parts = (&spec.features, &spec.services, &spec.needs, &spec.not, &spec.stages, &spec.mode, &spec.decisions, environments);
-    hash.update(serde_json::to_vec(&parts).unwrap_or_default());
-    digest_of(hash)
-}
-
-fn wrong(state: &State, name: &Name, spec: &ReleaseSpec, environments: &[Name], now: At) -> Vec<Reason> {
-    let subject = format!("release/{name}");
-    let mut reasons = Vec::new();
-    let mut bad = |code, path: String, message: String, remedy: &str| reasons.push(Reason::new(code, &subject, message).remedy(remedy).path(path));
-    if environments.is_empty() {
-        bad(ReasonCode::UnknownReference, "spec.environments".into(), "there is no production environment".into(), "define one, or name the environments");
-    }
-    for (i, environment) in spec.environments.iter().enumerate() {
-        if !state.environments.contains_key(environment) {
-            bad(ReasonCode::UnknownReference, format!("spec.environments[{i}]"), format!("there is no environment `{environment}`"), "correct the name");
-        }
-    }
-    let mut keys = BTreeSet::new();
-    for (i, item) in spec.features.iter().enumerate() {
-        if !keys.insert(&item.key) {
-            bad(ReasonCode::VariantConflict, format!("spec.features[{i}]"), format!("`{}` is in the release twice", item.key), "keep one");
-        }
-        match state.features.get(&item.key) {
-            None => bad(ReasonCode::UnknownReference, format!("spec.features[{i}].key"), format!("there is no feature `{}`", item.key), "define it first"),
-            Some(f) if !f.spec.variants.contains_key(&item.variant) => {
-                bad(ReasonCode::UnknownReference, format!("spec.features[{i}].variant"), format!("`{}` has no variant `{}`", item.key, item.variant), "name one of its variants");
-            }
-            Some(f) if f.spec.off == item.variant => {
-                bad(ReasonCode::Invalid, format!("spec.features[{i}].variant"), format!("`{}` is what users have already", item.variant), "name the variant to release");
-            }
-            Some(_) => {}
-        }
-        for other in state.releases.values().filter(|o| o.name != *name) {
-            let open = other.environments.iter().any(|(e, inside)| environments.contains(e) && matches!(inside.course.kind(), CourseKind::Exposing | CourseKind::Exposed | CourseKind::Paused));
-            if let Some(theirs) = other.spec.features.iter().find(|f| open && f.key == item.key && f.variant != item.variant) {
-                bad(
-                    ReasonCode::VariantConflict,
-                    format!("spec.features[{i}].variant"),
-                    format!("release `{}` serves `{}` as `{}`", other.name, item.key, theirs.variant),
-                    "serve the same variant, or close the other release first",
-                );
-            }
-        }
-    }
-    for (i, need) in spec.needs.iter().enumerate() {
-        if !state.services.contains_key(&need.service) {
-            bad(ReasonCode::UnknownReference, format!("spec.needs[{i}]"), format!("there is no service `{}`", need.service), "correct the name");
-        }
-    }
-    for (i, label) in spec.services.iter().enumerate() {
-        if !state.services.contains_key(&label.service) {
-            bad(ReasonCode::UnknownReference, format!("spec.services[{i}]"), format!("there is no service `{}`", label.service), "correct the name");
-        }
-    }
-    let mut shares: std::collections::BTreeMap<Option<&Name>, crate::time::Share> = std::collections::BTreeMap::new();
-    let mut names = BTreeSet::new();
-    for (i, stage) in spec.stages.iter().enumerate() {
-        if !names.insert(&stage.name) {
-            bad(ReasonCode::Invalid, format!("spec.stages[{i}].name"), format!("two stages are called `{}`", stage.name), "rename one");
-        }
-        if let Some(cohort) = &stage.cohort
-            && !state.cohorts.contains_key(cohort)
-        {
-            bad(ReasonCode::UnknownReference, format!("spec.stages[{i}].cohort"), format!("there is no cohort `{cohort}`"), "define it first");
-        }
-        match shares.insert(stage.cohort.as_ref(), stage.share) {
-            Some(before) if before >= stage.share => bad(
-                ReasonCode::Shrinks,
-                format!("spec.stages[{i}].share"),
-                format!("stage `{}` reaches {} after {before}: stages are cumulative and only grow", stage.name, stage.share),
-                "order stages from few to many",
-            ),
-            _ => {}
-        }
-    }
-    if let Mode::Scheduled(at) = spec.mode
-        && at <= now
-    {
-        bad(ReasonCode::InThePast, "spec.mode.scheduled".into(), format!("{at} has passed"), "give a time in the future");
-    }
-    if let Some(end) = spec.expires
-        && end <= now
-    {
-        bad(ReasonCode::InThePast, "spec.expires".into(), format!("{end} has passed"), "give a time in the future");
-    }
-    reasons
-}
-
 fn find(work: &Work<'_>, name: &Name) -> Result<Release, Stop> {
-    work.state.releases.get(name).map(|r| Release::clone(r)).ok_or_else(|| Stop::Recall(vec![format!("release/{name}")]))
+    work.release(name)?.map(|r| Release::clone(&r)).ok_or_else(|| Refusal::not_found("release", name).into())
 }
 
 /// The environments that a command on a release means.
@@ -200,59 +38,85 @@ fn wrong_state(release: &Release, environment: &Name, wanted: &str, remedy: &str
     Refusal::conflict(ReasonCode::WrongState, format!("release/{}", release.name), format!("release `{}` is {kind} in `{environment}`: it cannot be {wanted}", release.name), remedy)
 }
 
+/// Does `one` in every environment that the command means. Named, an environment in a state that does not fit is a
+/// refusal; without a name it is passed over, as long as there is one that fits.
+fn each(release: &Release, environment: Option<&Name>, wanted: &str, remedy: &str, mut one: impl FnMut(&Name, &Course) -> Result<bool, Stop>) -> Result<(), Stop> {
+    let mut any = false;
+    let mut unfit = None;
+    for name in chosen(release, environment)? {
+        let Some(inside) = release.environments.get(&name) else { continue };
+        if one(&name, &inside.course)? {
+            any = true;
+        } else if unfit.is_none() {
+            unfit = Some(wrong_state(release, &name, wanted, remedy));
+        }
+    }
+    match unfit {
+        Some(refusal) if !any => Err(refusal.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Starts a planned release, or goes to the next stage of one under way.
 pub(super) fn start(work: &mut Work<'_>, name: &Name, environment: Option<&Name>) -> Result<(), Stop> {
     let release = find(work, name)?;
-    for environment in chosen(&release, environment)? {
-        let Some(inside) = release.environments.get(&environment) else { continue };
-        match &inside.course {
+    each(&release, environment, "started", "greenroom release show tells what it can do", |environment, course| {
+        let grow = |work: &Work<'_>| Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, environment, work.now, work.seen, work.automatic()));
+        match course {
             Course::Planned | Course::Armed => {
-                Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, &environment, work.now, work.seen, false))?;
-                judge::begin(work, &release, &environment);
+                grow(work)?;
+                judge::begin(work, &release, environment)?;
             }
             Course::Exposing { stage, .. } if *stage > 0 && *stage < release.last_stage() => {
-                Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, &environment, work.now, work.seen, false))?;
-                judge::advance(work, name, &environment, stage + 1);
+                grow(work)?;
+                judge::advance(work, name, environment, stage + 1);
             }
-            _ => return Err(wrong_state(&release, &environment, "started", "greenroom release show tells what it can do").into()),
+            _ => return Ok(false),
         }
-    }
-    Ok(())
+        Ok(true)
+    })
 }
 
 pub(super) fn pause(work: &mut Work<'_>, name: &Name, environment: Option<&Name>, note: &str) -> Result<(), Stop> {
     let release = find(work, name)?;
-    for environment in chosen(&release, environment)? {
-        match release.environments.get(&environment).map(|i| i.course.kind()) {
-            Some(CourseKind::Exposing | CourseKind::Exposed) => {
+    each(&release, environment, "paused", "only what is being exposed can be paused", |environment, course| {
+        match course.kind() {
+            CourseKind::Exposing | CourseKind::Exposed => {
                 let text = if note.is_empty() { "paused by a person".to_owned() } else { format!("paused by a person: {}", note.chars().take(200).collect::<String>()) };
                 let why = vec![Reason::new(ReasonCode::Hold, format!("release/{name}"), text).remedy(format!("greenroom release resume {name}"))];
-                work.push(ReleasePaused { name: name.clone(), environment, off: false, why });
+                work.push(ReleasePaused { name: name.clone(), environment: environment.clone(), off: false, why });
             }
-            Some(CourseKind::Paused) => {}
-            _ => return Err(wrong_state(&release, &environment, "paused", "only what is being exposed can be paused").into()),
+            CourseKind::Paused => {}
+            _ => return Ok(false),
         }
-    }
-    Ok(())
+        Ok(true)
+    })
 }
 
+/// Serving again, or growing again, asks what starting asks.
 pub(super) fn resume(work: &mut Work<'_>, name: &Name, environment: Option<&Name>) -> Result<(), Stop> {
     let release = find(work, name)?;
-    for environment in chosen(&release, environment)? {
-        match release.environments.get(&environment).map(|i| &i.course) {
-            Some(Course::Paused { .. }) => {
-                // serving again, or growing again, asks what starting asks
-                Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, &environment, work.now, work.seen, false))?;
-                work.push(ReleaseResumed { name: name.clone(), environment });
+    each(&release, environment, "resumed", "only what is paused can be resumed", |environment, course| {
+        match course {
+            Course::Paused { .. } => {
+                Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, environment, work.now, work.seen, work.automatic()))?;
+                work.push(ReleaseResumed { name: name.clone(), environment: environment.clone() });
+                judge::finish_if_last(work, name, environment);
             }
-            Some(Course::Closed { .. }) => {
-                Refusal::unless_empty(RefusalKind::Refused, crate::link::growth(&work.state, &release, &environment, work.now, work.seen))?;
-                work.push(BaselineRestored { release: name.clone(), environment });
+            Course::Closed { .. } if release.spec.features.iter().any(|f| blocked(work, f, name, environment)) => {
+                Refusal::unless_empty(RefusalKind::Refused, crate::link::growth(&work.state, &release, environment, work.now, work.seen))?;
+                work.push(BaselineRestored { release: name.clone(), environment: environment.clone() });
             }
-            _ => return Err(wrong_state(&release, &environment, "resumed", "only what is paused can be resumed").into()),
+            _ => return Ok(false),
         }
-    }
-    Ok(())
+        Ok(true)
+    })
+}
+
+/// Whether the entry that a closed release left in the baseline was taken off.
+fn blocked(work: &Work<'_>, item: &ReleaseFeature, release: &Name, environment: &Name) -> bool {
+    let baseline = work.state.features.get(&item.key).and_then(|f| f.baselines.get(environment));
+    baseline.is_some_and(|b| b.entries.iter().any(|e| e.release.as_ref() == Some(release) && e.off.is_some()))
 }
 
 /// R1: shrinking is never refused for a policy's sake. Only what is not `clean` asks for a confirmation first.
@@ -298,14 +162,14 @@ pub(super) fn report_withdrawal(work: &mut Work<'_>, name: &Name, environment: &
 
 pub(super) fn close(work: &mut Work<'_>, name: &Name, environment: Option<&Name>) -> Result<(), Stop> {
     let release = find(work, name)?;
-    for environment in chosen(&release, environment)? {
-        match release.environments.get(&environment).map(|i| i.course.kind()) {
-            Some(CourseKind::Exposed) => work.push(ReleaseClosed { name: name.clone(), environment }),
-            Some(CourseKind::Closed) => {}
-            _ => return Err(wrong_state(&release, &environment, "closed", "close a release once it is exposed to everyone it is for").into()),
+    each(&release, environment, "closed", "close a release once it is exposed to everyone it is for", |environment, course| {
+        match course.kind() {
+            CourseKind::Exposed => work.push(ReleaseClosed { name: name.clone(), environment: environment.clone() }),
+            CourseKind::Closed => {}
+            _ => return Ok(false),
         }
-    }
-    Ok(())
+        Ok(true)
+    })
 }
 
 pub(super) fn cancel(work: &mut Work<'_>, name: &Name) -> Result<(), Stop> {
@@ -357,8 +221,13 @@ pub(super) fn restore(work: &mut Work<'_>, feature: &FeatureKey, environment: &N
         if crate::link::binds(&work.state, &release, environment).is_none() {
             continue;
         }
-        let killed = format!("feature/{feature}");
-        reasons.extend(judge::growth(&work.state, &release, environment, work.now, work.seen, false).into_iter().filter(|r| r.subject != killed));
+        // every feature of the release may be killed; lifting one by one must be possible
+        let killed = |r: &Reason| r.code == ReasonCode::Hold && r.subject.starts_with("feature/");
+        for reason in judge::growth(&work.state, &release, environment, work.now, work.seen, work.automatic()) {
+            if !killed(&reason) && !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
     }
     Refusal::unless_empty(RefusalKind::Refused, reasons)?;
     work.push(FeatureRestored { feature: feature.clone(), environment: environment.clone() });
@@ -376,8 +245,8 @@ pub(super) fn set_baseline(work: &mut Work<'_>, feature: &FeatureKey, environmen
             Reason::new(ReasonCode::NotReleased, format!("environment/{environment}"), format!("`{environment}` is production: exposure there is a release")).remedy("greenroom release plan"),
         ));
     }
-    let mut baseline = found.baselines.get(environment).cloned().unwrap_or(Baseline { entries: Vec::new(), default: variant.clone() });
-    baseline.default = variant.clone();
+    let entries = found.baselines.get(environment).map(|b| b.entries.clone()).unwrap_or_default();
+    let baseline = Baseline { entries, default: variant.clone() };
     if found.default_in(environment, false) != variant || !found.baselines.contains_key(environment) {
         work.push(BaselineSet { feature: feature.clone(), environment: environment.clone(), baseline });
     }
@@ -387,7 +256,7 @@ pub(super) fn set_baseline(work: &mut Work<'_>, feature: &FeatureKey, environmen
 pub(super) fn record_decision(work: &mut Work<'_>, about: &About, role: Role, verdict: Verdict, by: PersonId, note: Option<&str>, valid_for: Option<Span>) -> Result<(), Stop> {
     let scope = match about {
         About::Deployment(id) => {
-            let Some(d) = work.state.deployments.get(id) else { return Err(Stop::Recall(vec![format!("deployment/{id}")])) };
+            let d = work.deployment(*id)?;
             if d.ended.is_some() {
                 return Err(Refusal::conflict(ReasonCode::WrongState, format!("deployment/{id}"), format!("deployment #{} is over", d.number), "there is nothing to decide").into());
             }
@@ -395,8 +264,9 @@ pub(super) fn record_decision(work: &mut Work<'_>, about: &About, role: Role, ve
         }
         About::Release(name) => {
             let release = find(work, name)?;
-            if release.environments.values().all(|i| matches!(i.course.kind(), CourseKind::Cancelled | CourseKind::Closed | CourseKind::Draft)) {
-                return Err(Refusal::conflict(ReasonCode::WrongState, format!("release/{name}"), "a draft, closed or cancelled release takes no decision", "plan it first").into());
+            // a closed one does: lifting a kill asks for them
+            if release.environments.values().all(|i| matches!(i.course.kind(), CourseKind::Cancelled | CourseKind::Withdrawn | CourseKind::Draft)) {
+                return Err(Refusal::conflict(ReasonCode::WrongState, format!("release/{name}"), "a draft, withdrawn or cancelled release takes no decision", "plan it first").into());
             }
             release.scope
         }
@@ -412,19 +282,21 @@ pub(super) fn record_decision(work: &mut Work<'_>, about: &About, role: Role, ve
     Ok(())
 }
 
-pub(super) fn set_hold(work: &mut Work<'_>, scope: &Scope, plane: Plane, stops: Stops, reason: &str, expires: Option<At>) -> Result<(), Refusal> {
+pub(super) fn set_hold(work: &mut Work<'_>, scope: &Scope, plane: Plane, stops: Stops, reason: &str, expires: Option<At>) -> Result<(), Stop> {
+    if let Some(name) = &scope.release {
+        find(work, name)?;
+    }
     let state = &work.state;
     let unknown = [
         scope.environment.as_ref().filter(|n| !state.environments.contains_key(*n)).map(|n| ("environment", n.to_string())),
         scope.service.as_ref().filter(|n| !state.services.contains_key(*n)).map(|n| ("service", n.to_string())),
-        scope.release.as_ref().filter(|n| !state.releases.contains_key(*n)).map(|n| ("release", n.to_string())),
         scope.feature.as_ref().filter(|n| !state.features.contains_key(*n)).map(|n| ("feature", n.to_string())),
     ];
     if let Some((kind, name)) = unknown.into_iter().flatten().next() {
-        return Err(Refusal::not_found(kind, name));
+        return Err(Refusal::not_found(kind, name).into());
     }
     if expires.is_some_and(|e| e <= work.now) {
-        return Err(Refusal::one(RefusalKind::Invalid, Reason::new(ReasonCode::InThePast, "hold", "the hold would have expired already").remedy("give a time in the future")));
+        return Err(Refusal::one(RefusalKind::Invalid, Reason::new(ReasonCode::InThePast, "hold", "the hold would have expired already").remedy("give a time in the future")).into());
     }
     let hold = Hold {
         id: HoldId::new(work.id()),

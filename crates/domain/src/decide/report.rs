@@ -5,7 +5,7 @@ use crate::command::{RecordCheck, Report};
 use crate::deployment::check::{CheckResult, Outcome};
 use crate::deployment::placement::Observation;
 use crate::deployment::rollout::{Rollout, Step, StepKind};
-use crate::event::{CheckRecorded, ContactLost, ContactRegained, PlacementObserved, RolloutMoved};
+use crate::event::{CheckRecorded, ContactLost, ContactRegained, PlacementObserved};
 use crate::id::{CheckId, OperationId, PlacementKey};
 use crate::judge::rollouts::after_failure;
 use crate::refusal::{Reason, ReasonCode, Refusal};
@@ -16,7 +16,7 @@ const VERIFY: Span = Span::secs(300);
 
 pub(super) fn report(work: &mut Work<'_>, report: &Report) -> Result<(), Stop> {
     match report {
-        Report::Observed { key, seen } => observed(work, key, seen),
+        Report::Observed { key, seen } => observed(work, key, seen)?,
         Report::NoContact { key, since } => {
             if work.state.placements.get(key).is_some_and(|p| p.contact_lost.is_none()) {
                 work.push(ContactLost { key: key.clone(), since: *since });
@@ -28,27 +28,28 @@ pub(super) fn report(work: &mut Work<'_>, report: &Report) -> Result<(), Stop> {
             }
         }
         Report::Applied { op } => {
-            if let Some(r) = of(work, *op)
-                && r.step.kind() == StepKind::Applying
-            {
-                let deadline = r.step.due().unwrap_or(work.now);
-                moved(work, &r, Step::Observing { deadline });
+            if let Some(r) = of(work, *op) {
+                applied(work, &r);
             }
         }
-        Report::Settled { op, seen } => settled(work, *op, seen),
+        Report::Settled { op, seen } => settled(work, *op, seen)?,
         Report::TakenBack { op, why, seen } => {
             let Some(r) = of(work, *op) else { return Ok(()) };
-            observed(work, &r.key, seen);
+            observed(work, &r.key, seen)?;
+            if r.cancelling {
+                moved(work, &r, Step::Cancelled { why: vec![cancelled(&r)] });
+                return Ok(());
+            }
             let why = vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone()).remedy("the build before keeps serving; fix the build and register a new one")];
             if moved(work, &r, Step::RolledBack { why: why.clone() }) {
-                after_failure(work, &r, &why, false);
+                after_failure(work, &r, &why);
             }
         }
         Report::Failed { op, why } => {
             let Some(r) = of(work, *op) else { return Ok(()) };
             let why = vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone())];
             if moved(work, &r, Step::Failed { why: why.clone() }) {
-                after_failure(work, &r, &why, false);
+                after_failure(work, &r, &why);
             }
         }
         Report::Overtaken { op, why } => {
@@ -58,7 +59,7 @@ pub(super) fn report(work: &mut Work<'_>, report: &Report) -> Result<(), Stop> {
         }
         Report::Stopped { op } => {
             if let Some(r) = of(work, *op).filter(|r| r.cancelling) {
-                moved(work, &r, Step::Cancelled { why: vec![Reason::new(ReasonCode::WrongState, format!("rollout/{}", r.id), "cancelled by a person; seen stopped")] });
+                moved(work, &r, Step::Cancelled { why: vec![cancelled(&r)] });
             }
         }
         Report::Lost { op, why } => {
@@ -71,6 +72,26 @@ pub(super) fn report(work: &mut Work<'_>, report: &Report) -> Result<(), Stop> {
     Ok(())
 }
 
+fn cancelled(r: &Rollout) -> Reason {
+    Reason::new(ReasonCode::WrongState, format!("rollout/{}", r.id), "cancelled by a person; seen stopped")
+}
+
+/// From applying, or from an outcome that nobody knew: the target answers again and goes on with the operation.
+fn applied(work: &mut Work<'_>, r: &Rollout) {
+    let limit = work.state.configs.get(&r.config).map_or(Span::secs(60), |c| c.recipe.deadline());
+    match r.step.kind() {
+        StepKind::Applying => {
+            let deadline = r.step.due().unwrap_or(work.now);
+            moved(work, r, Step::Observing { deadline });
+        }
+        StepKind::Unknown => {
+            let deadline = work.now + limit;
+            moved(work, r, Step::Observing { deadline });
+        }
+        _ => {}
+    }
+}
+
 fn of(work: &Work<'_>, op: OperationId) -> Option<Rollout> {
     work.state.rollouts.get(&op.rollout).filter(|r| r.op() == op && r.step.kind().holds()).map(|r| Rollout::clone(r))
 }
@@ -79,42 +100,47 @@ fn moved(work: &mut Work<'_>, r: &Rollout, to: Step) -> bool {
     let from = r.step.kind();
     let allowed = from.may_become(to.kind());
     if allowed {
-        work.push(RolloutMoved { rollout: r.id, deployment: r.deployment, key: r.key.clone(), from, to, op: r.op() });
+        work.push(r.moved(to));
     }
     allowed
 }
 
 /// Only a change of what is seen is an event: an idle fleet writes none.
-fn observed(work: &mut Work<'_>, key: &PlacementKey, seen: &Observation) {
-    let known = work.state.placements.get(key);
-    if known.is_some_and(|p| p.contact_lost.is_some()) {
+fn observed(work: &mut Work<'_>, key: &PlacementKey, seen: &Observation) -> Result<(), Stop> {
+    // a late word about a target that was taken out of its environment
+    let hosted = work.state.environments.get(&key.environment).and_then(|e| e.target(&key.target)).is_some_and(|t| t.hosts(&key.service));
+    if !hosted || !work.state.services.contains_key(&key.service) {
+        return Ok(());
+    }
+    let known = work.state.placements.get(key).cloned();
+    if known.as_ref().is_some_and(|p| p.contact_lost.is_some()) {
         work.push(ContactRegained { key: key.clone() });
     }
-    let changed = work.state.placements.get(key).is_none_or(|p| p.observed.as_ref() != Some(seen));
-    let nothing_yet = known_nothing(work, key, seen);
-    if changed && !nothing_yet {
-        work.push(PlacementObserved { key: key.clone(), seen: seen.clone() });
+    // nothing was ever there and nothing is: not worth a word
+    let nothing_yet = seen.serving.is_empty() && known.as_ref().is_none_or(|p| p.observed.is_none());
+    if nothing_yet || known.is_some_and(|p| p.observed.as_ref() == Some(seen)) {
+        return Ok(());
     }
+    for digest in seen.serving.keys() {
+        work.build_of(digest)?;
+    }
+    work.push(PlacementObserved { key: key.clone(), seen: seen.clone() });
+    Ok(())
 }
 
-/// Nothing was ever there and nothing is: not worth a word.
-fn known_nothing(work: &Work<'_>, key: &PlacementKey, seen: &Observation) -> bool {
-    seen.serving.is_empty() && work.state.placements.get(key).is_none_or(|p| p.observed.is_none())
-}
-
-fn settled(work: &mut Work<'_>, op: OperationId, seen: &Observation) {
-    let Some(r) = of(work, op) else { return };
-    observed(work, &r.key, seen);
+fn settled(work: &mut Work<'_>, op: OperationId, seen: &Observation) -> Result<(), Stop> {
+    let Some(r) = of(work, op) else { return Ok(()) };
+    observed(work, &r.key, seen)?;
     if r.step.kind() == StepKind::Applying {
-        let deadline = r.step.due().unwrap_or(work.now);
-        moved(work, &r, Step::Observing { deadline });
+        applied(work, &r);
     }
-    let Some(r) = of(work, op) else { return };
+    let Some(r) = of(work, op) else { return Ok(()) };
     if matches!(r.step.kind(), StepKind::Observing | StepKind::Unknown) && seen.build() == Some(&r.build) {
         let deadline = work.now + VERIFY;
         moved(work, &r, Step::Verifying { deadline });
         finish_verifying(work, op);
     }
+    Ok(())
 }
 
 /// Live once every check that the service has for this purpose has passed for this rollout.
@@ -146,9 +172,9 @@ pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop
         summary = format!("what runs in `{}` changed while it was checked", env.name);
     }
     let bound = if check.set.is_empty() { set } else { check.set.clone() };
-    if !bound.contains_key(&check.service) {
+    let Some(build) = bound.get(&check.service).cloned() else {
         return Err(Refusal::conflict(ReasonCode::WrongState, format!("service/{}", check.service), format!("no single build of `{}` is observed in `{}`", check.service, env.name), "deploy it first").into());
-    }
+    };
     let requirements = if check.requirements.is_empty() { spec.requirements.clone() } else { check.requirements.clone() };
     let id = check.id.unwrap_or_else(|| CheckId::new(work.id()));
     let result = CheckResult {
@@ -165,21 +191,21 @@ pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop
         summary: summary.clone(),
         at: work.now,
     };
-    let known = check.rollout.and_then(|_| result.set.get(&service.name)).and_then(|b| work.state.check(&env.name, &service.name, b, &spec.name));
-    if known.is_some_and(|k| k.rollout == check.rollout && k.outcome == outcome && k.summary == result.summary) {
+    let known = work.state.check(&env.name, &service.name, &build, &spec.name);
+    if check.rollout.is_some() && known.is_some_and(|k| k.rollout == check.rollout && k.outcome == outcome && k.summary == result.summary) {
         return Ok(());
     }
+    work.build_of(&build)?;
     work.push(CheckRecorded { result });
-    let Some(r) = check.rollout.and_then(|id| work.state.rollouts.get(&id)).map(|r| Rollout::clone(r)) else { return Ok(()) };
-    if r.step.kind() != StepKind::Verifying {
-        return Ok(());
-    }
+    // a verdict on another build says nothing about this rollout
+    let verified = check.rollout.and_then(|id| work.state.rollouts.get(&id)).filter(|r| r.step.kind() == StepKind::Verifying && r.build == build);
+    let Some(r) = verified.map(|r| Rollout::clone(r)) else { return Ok(()) };
     match outcome {
         Outcome::Pass => finish_verifying(work, r.op()),
         Outcome::Fail => {
             let why = vec![Reason::new(ReasonCode::Evidence, format!("check/{}", spec.name), format!("check `{}` failed: {summary}", spec.name))];
             if moved(work, &r, Step::Failed { why: why.clone() }) {
-                after_failure(work, &r, &why, true);
+                after_failure(work, &r, &why);
             }
         }
         // could not be judged: asked again until the deadline, and never counted as a pass

@@ -134,7 +134,8 @@ impl Build {
         match versioning {
             Versioning::Sequence => false,
             Versioning::Semver => match (semver::Version::parse(self.spec.version.as_str()), semver::Version::parse(floor.as_str())) {
-                (Ok(ours), Ok(floor)) => ours >= floor,
+                // build metadata has no precedence
+                (Ok(ours), Ok(floor)) => ours.cmp_precedence(&floor).is_ge(),
                 _ => false,
             },
         }

@@ -137,3 +137,11 @@ pub struct CheckResult {
     pub summary: String,
     pub at: At,
 }
+
+impl CheckResult {
+    /// The build that was checked.
+    #[must_use]
+    pub fn build(&self) -> Option<&Digest> {
+        self.set.get(&self.service)
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::actor::Actor;
 use crate::decision::{self, Decision};
-use crate::deployment::build::Build;
+use crate::deployment::build::{Build, SchemaRange};
 use crate::deployment::check::{CheckKind, Outcome};
 use crate::deployment::deployment::Urgency;
 use crate::deployment::environment::Environment;
@@ -27,7 +27,7 @@ pub struct Ask<'a> {
     pub by: Actor,
     pub scope: &'a Digest,
     pub decisions: &'a [Decision],
-    /// An older build than what runs, or the same again: eligibility and soak were settled before.
+    /// What was good here last, or before that: eligibility and soak were settled then.
     pub back: bool,
 }
 
@@ -82,18 +82,15 @@ pub fn judge(state: &State, ask: &Ask<'_>, now: At) -> Entry {
     if !ask.back {
         upstream(state, ask, now, &mut entry);
     }
-    for rule in rules(state, ask.environment) {
-        match rule {
-            Rule::Decision(rule) => {
-                let missing = decision::missing(std::slice::from_ref(rule), ask.decisions, ask.scope, &[ask.by], state.separation, now);
-                entry.wait.extend(missing.iter().map(|m| decision_reason(m, format!("environment/{}", ask.environment.name))));
-            }
-            Rule::Provenance(_) if ask.build.spec.commit.is_none() => entry.deny.push(
-                Reason::new(ReasonCode::Provenance, format!("build/{}", ask.build.spec.label()), "the build does not name the commit it was made from")
-                    .remedy("register builds with --commit"),
-            ),
-            Rule::Provenance(_) | Rule::Promotion(_) | Rule::Eligibility(_) | Rule::Soak(_) | Rule::DataRefresh(_) | Rule::Evidence(_) | Rule::Rollback(_) => {}
-        }
+    // all together: nobody signs for two roles, whatever policies they stand in
+    let signed: Vec<_> = rules(state, ask.environment).filter_map(|r| if let Rule::Decision(rule) = r { Some(rule.clone()) } else { None }).collect();
+    let missing = decision::missing(&signed, ask.decisions, ask.scope, &[ask.by], state.separation, now);
+    entry.wait.extend(missing.iter().map(|m| decision_reason(m, format!("environment/{}", ask.environment.name))));
+    if ask.build.spec.commit.is_none() && rules(state, ask.environment).any(|r| matches!(r, Rule::Provenance(_))) {
+        entry.deny.push(
+            Reason::new(ReasonCode::Provenance, format!("build/{}", ask.build.spec.label()), "the build does not name the commit it was made from")
+                .remedy("register builds with --commit"),
+        );
     }
     entry
 }
@@ -164,25 +161,29 @@ fn requires(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
 
 /// Another build here must be able to work with the schema levels that this one needs, and the other way round.
 fn schema(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
-    for (name, range) in &ask.build.spec.schema {
-        for placement in state.placements_in(&ask.environment.name) {
-            if placement.key.service == ask.build.spec.service {
-                continue;
-            }
-            let Some(build) = placement.observed.as_ref().and_then(|o| o.build()).and_then(|d| state.builds.get(d)) else { continue };
-            let Some(theirs) = build.spec.schema.get(name) else { continue };
-            if theirs.max < range.min || theirs.min > range.max {
-                entry.deny.push(
-                    Reason::new(
-                        ReasonCode::Schema,
-                        format!("service/{}", build.spec.service),
-                        format!("schema `{name}`: needs {}–{}, but `{}` works with {}–{}", range.min, range.max, build.spec.label(), theirs.min, theirs.max),
-                    )
-                    .remedy("deploy a build of it that works with both first"),
-                );
-            }
+    for placement in state.placements_in(&ask.environment.name) {
+        if placement.key.service == ask.build.spec.service {
+            continue;
+        }
+        for theirs in placement.observed.iter().flat_map(|o| o.serving.keys()).filter_map(|d| state.builds.get(d)) {
+            let Some((name, range, other)) = apart(ask.build, theirs) else { continue };
+            let reason = Reason::new(
+                ReasonCode::Schema,
+                format!("service/{}", theirs.spec.service),
+                format!("schema `{name}`: needs {}–{}, but `{}` works with {}–{}", range.min, range.max, theirs.spec.label(), other.min, other.max),
+            );
+            entry.deny.push(reason.remedy("deploy a build of it that works with both first"));
         }
     }
+}
+
+/// The first schema of which no level suits both builds.
+#[must_use]
+pub fn apart<'a>(one: &'a Build, other: &'a Build) -> Option<(&'a Name, &'a SchemaRange, &'a SchemaRange)> {
+    one.spec.schema.iter().find_map(|(name, ours)| {
+        let theirs = other.spec.schema.get(name)?;
+        (theirs.max < ours.min || theirs.min > ours.max).then_some((name, ours, theirs))
+    })
 }
 
 /// Eligibility, evidence, soak and data refresh: what the environments before say.
@@ -195,32 +196,40 @@ fn upstream(state: &State, ask: &Ask<'_>, now: At, entry: &mut Entry) {
     for name in &ask.environment.spec.after {
         let Some(before) = state.environments.get(name) else { continue };
         let service = &ask.build.spec.service;
-        let mut since: Option<At> = Some(At(i64::MIN));
+        let mut since: Option<At> = Some(At(0));
         let mut any = false;
         for placement in state.placements_of(name, service) {
             any = true;
             let here = placement.stable.as_ref().is_some_and(|p| p.build == ask.build.digest) && placement.active.is_none();
             let runs = placement.observed.as_ref().and_then(|o| o.build()) == Some(&ask.build.digest);
             since = match (here && runs, placement.verified_at, since) {
-                (true, Some(at), Some(so_far)) => Some(so_far.max(at)),
+                // without interruption: since it was verified and since it has been serving
+                (true, Some(at), Some(so_far)) => Some(so_far.max(at).max(placement.observed_since)),
                 _ => None,
             };
         }
+        let since = since.filter(|_| any);
         // a build that was verified here before stays eligible: evidence is append-only
-        let Some(since) = since.filter(|_| any) else {
-            if crate::link::checks_pass(state, name, service, &ask.build.digest) && state.lived.contains(&(name.clone(), ask.build.digest.clone())) {
-                continue;
-            }
+        let verified_before = || state.lived.contains(&(name.clone(), ask.build.digest.clone())) && crate::link::checks_pass(state, name, service, &ask.build.digest);
+        if since.is_none() && !verified_before() {
             entry.deny.push(
                 Reason::new(ReasonCode::NotEligible, format!("environment/{name}"), format!("`{label}` is not verified in `{name}`"))
                     .remedy(format!("greenroom deploy {label} --to {name}")),
             );
             continue;
-        };
+        }
         evidence(state, ask, before, entry);
         for rule in rules(state, ask.environment) {
             match rule {
                 Rule::Soak(span) => {
+                    // how long it soaked is not known once something else runs there
+                    let Some(since) = since else {
+                        entry.deny.push(
+                            Reason::new(ReasonCode::Soak, format!("environment/{name}"), format!("`{label}` must soak in `{name}` for {span}, and does not run there any more"))
+                                .remedy(format!("greenroom deploy {label} --to {name}")),
+                        );
+                        continue;
+                    };
                     let until = since + *span;
                     if until > now {
                         entry.wait.push(Reason::new(ReasonCode::Soak, format!("environment/{name}"), format!("`{label}` soaks in `{name}` for {span}")).until(until));

@@ -102,3 +102,21 @@ pub struct Placement {
     #[serde(default)]
     pub verified_at: Option<At>,
 }
+
+impl Placement {
+    /// Where a rollback goes: from a build that did not become good, or is not good any more, to the last good pair;
+    /// from a good one to the pair before it.
+    #[must_use]
+    pub fn good_before(&self) -> Option<&Pair> {
+        let stable = self.stable.as_ref()?;
+        let other_serves = self.observed.as_ref().is_some_and(|o| o.serving.keys().any(|build| *build != stable.build));
+        let other_comes = self.active.is_some() && self.desired.as_ref().is_some_and(|d| d.build != stable.build);
+        if other_serves || other_comes { Some(stable) } else { self.previous.as_ref() }
+    }
+
+    /// The last good pair of another build than `failed`.
+    #[must_use]
+    pub fn good_without(&self, failed: &Digest) -> Option<&Pair> {
+        self.stable.as_ref().into_iter().chain(&self.previous).find(|pair| pair.build != *failed)
+    }
+}

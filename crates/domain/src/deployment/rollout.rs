@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::RolloutMoved;
 use crate::id::{DeploymentId, Digest, OperationId, PlacementKey, RolloutId};
 use crate::refusal::Reason;
 use crate::time::At;
@@ -165,6 +166,12 @@ impl Rollout {
     #[must_use]
     pub const fn op(&self) -> OperationId {
         OperationId { rollout: self.id, attempt: self.attempt }
+    }
+
+    /// The event by which it goes on to `to`.
+    #[must_use]
+    pub fn moved(&self, to: Step) -> RolloutMoved {
+        RolloutMoved { rollout: self.id, deployment: self.deployment, key: self.key.clone(), build: self.build.clone(), from: self.step.kind(), to, op: self.op() }
     }
 }
 

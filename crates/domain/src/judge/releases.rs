@@ -2,16 +2,20 @@
 
 use crate::decide::Work;
 use crate::decision;
+use crate::deployment::build::Build;
 use crate::deployment::entry::decision_reason;
 use crate::event::{BaselineBlocked, NeedContradicted, NeedRestored, ReleaseArmed, ReleaseExposed, ReleasePaused, ReleaseRefused, ReleaseStageStarted, WithdrawalPartial};
 use crate::hold::Plane;
 use crate::id::Name;
 use crate::link;
-use crate::refusal::{Reason, ReasonCode};
+use crate::refusal::{Reason, ReasonCode, Refusal};
 use crate::release::plan::Mode;
 use crate::release::release::{Course, CourseKind, Release};
 use crate::state::State;
-use crate::time::At;
+use crate::time::{At, Span};
+
+/// The publisher says at the deadline who has not acknowledged; if it does not, nobody is known to have.
+const UNHEARD: Span = Span::secs(2);
 
 /// The next moment at which time alone changes something about `release`, in any environment.
 #[must_use]
@@ -27,7 +31,7 @@ pub(crate) fn deadline(release: &Release) -> Option<At> {
                     Mode::Manual => None,
                 },
                 Course::Exposing { stage, since } => dwell_ends(release, *stage, *since),
-                Course::Withdrawing { deadline, partial: false, .. } => Some(*deadline),
+                Course::Withdrawing { deadline, partial: false, .. } => Some(*deadline + UNHEARD),
                 _ => None,
             };
             let unmet = inside.contradicted.values().map(|since| *since + link::UNMET_AFTER).min();
@@ -47,13 +51,12 @@ fn dwell_ends(release: &Release, stage: u32, since: At) -> Option<At> {
 pub fn growth(state: &State, release: &Release, environment: &Name, now: At, seen: &link::Seen, automatic: bool) -> Vec<Reason> {
     let mut reasons = decisions(state, release, now);
     reasons.extend(holds(state, release, environment, now, automatic));
-    if release.spec.services.is_empty() || release.environments.get(environment).is_some_and(|i| i.course.kind() == CourseKind::Exposing) {
-        reasons.extend(link::growth(state, release, environment, now, seen));
-    } else {
-        // unflagged builds come with the start itself: only the other needs must hold before
-        let own: Vec<_> = release.spec.services.iter().map(|b| &b.service).collect();
-        reasons.extend(link::growth(state, release, environment, now, seen).into_iter().filter(|r| !own.iter().any(|s| r.subject == format!("service/{s}"))));
-    }
+    // unflagged builds come with the start itself: until the first stage only the other needs must hold
+    let before_stage_one = release.environments.get(environment).is_some_and(|i| {
+        matches!(i.course, Course::Draft | Course::Planned | Course::Armed | Course::Exposing { stage: 0, .. } | Course::Paused { stage: 0, .. })
+    });
+    let own = |r: &Reason| before_stage_one && release.spec.services.iter().any(|b| r.subject == format!("service/{}", b.service));
+    reasons.extend(link::growth(state, release, environment, now, seen).into_iter().filter(|r| !own(r)));
     for item in &release.spec.features {
         let subject = format!("feature/{}", item.key);
         match state.features.get(&item.key) {
@@ -133,7 +136,7 @@ fn in_environment(work: &mut Work<'_>, name: &Name, environment: &Name) {
         }
         Course::Armed => armed(work, &release, environment),
         Course::Exposing { stage, since } => exposing(work, &release, environment, *stage, *since),
-        Course::Withdrawing { deadline, partial: false, .. } if *deadline <= work.now => {
+        Course::Withdrawing { deadline, partial: false, .. } if *deadline + UNHEARD <= work.now => {
             work.push(WithdrawalPartial { name: name.clone(), environment: environment.clone(), in_contact: 0, acknowledged: 0, laggards: Vec::new() });
         }
         _ => {}
@@ -149,9 +152,12 @@ fn armed(work: &mut Work<'_>, release: &Release, environment: &Name) {
     if !due {
         return;
     }
-    let reasons = growth(&work.state, release, environment, work.now, work.seen, true);
+    let mut reasons = growth(&work.state, release, environment, work.now, work.seen, true);
     if reasons.is_empty() {
-        return begin(work, release, environment);
+        match begin(work, release, environment) {
+            Ok(()) => return,
+            Err(refusal) => reasons = refusal.reasons,
+        }
     }
     match release.spec.mode {
         // fails closed, and says so
@@ -180,29 +186,26 @@ fn expire(work: &mut Work<'_>, release: &Release, environment: &Name) {
     work.push(HoldSet { hold });
 }
 
-/// Starts the release: first its unflagged builds, if any, else stage 1.
-pub(crate) fn begin(work: &mut Work<'_>, release: &Release, environment: &Name) {
+/// Starts the release: first its unflagged builds, if any, else stage 1. Refused builds leave it as it was.
+pub(crate) fn begin(work: &mut Work<'_>, release: &Release, environment: &Name) -> Result<(), Refusal> {
+    let before = work.mark();
     let first = u32::from(release.spec.services.is_empty());
     work.push(ReleaseStageStarted { name: release.name.clone(), environment: environment.clone(), stage: first });
     if first == 1 {
         finish_if_last(work, &release.name, environment);
-        return;
+        return Ok(());
     }
-    let Some(env) = work.state.environments.get(environment).cloned() else { return };
-    let builds: Vec<_> = release
-        .spec
-        .services
-        .iter()
-        .filter_map(|label| work.state.build(label).cloned())
-        .filter(|b| !work.state.placements_of(environment, &b.spec.service).any(|p| p.stable.as_ref().is_some_and(|s| s.build == b.digest)))
-        .collect();
+    let Some(env) = work.state.environments.get(environment).cloned() else { return Ok(()) };
+    let here = |work: &Work<'_>, b: &Build| {
+        let mut placements = work.state.placements_of(environment, &b.spec.service).peekable();
+        placements.peek().is_some() && placements.all(|p| p.stable.as_ref().is_some_and(|s| s.build == b.digest))
+    };
+    let builds: Vec<_> = release.spec.services.iter().filter_map(|label| work.state.build(label).cloned()).filter(|b| !here(work, b)).collect();
     if builds.is_empty() {
-        return;
+        return Ok(());
     }
     let plan = crate::decide::Plan::new(crate::deployment::deployment::Motive::Promote);
-    if let Err(refusal) = crate::decide::request(work, &env, &builds, plan) {
-        work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: "deploy".to_owned(), reasons: refusal.reasons });
-    }
+    crate::decide::request(work, &env, &builds, plan).map(drop).inspect_err(|_| work.back_to(before))
 }
 
 fn exposing(work: &mut Work<'_>, release: &Release, environment: &Name, stage: u32, since: At) {
@@ -225,7 +228,7 @@ pub(crate) fn advance(work: &mut Work<'_>, name: &Name, environment: &Name, stag
     finish_if_last(work, name, environment);
 }
 
-fn finish_if_last(work: &mut Work<'_>, name: &Name, environment: &Name) {
+pub(crate) fn finish_if_last(work: &mut Work<'_>, name: &Name, environment: &Name) {
     let Some(release) = work.state.releases.get(name).cloned() else { return };
     let last = release.environments.get(environment).is_some_and(|i| matches!(i.course, Course::Exposing { stage, .. } if stage >= release.last_stage()));
     if last {
@@ -240,7 +243,8 @@ fn track_needs(work: &mut Work<'_>, name: &Name, environment: &Name) {
     let serving = match &inside.course {
         Course::Exposing { stage, .. } | Course::Paused { stage, off: false, .. } => *stage > 0,
         Course::Exposed { .. } => true,
-        Course::Closed { .. } => link::binds(&work.state, &release, environment).is_some(),
+        // its unflagged builds alone cannot be taken off by anything but a rollback
+        Course::Closed { .. } => !release.spec.features.is_empty() && link::binds(&work.state, &release, environment).is_some(),
         _ => false,
     };
     if !serving {

@@ -1,16 +1,18 @@
 //! When a rollout may start, when it is too late, and what comes to an environment by itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::actor::Actor;
 use crate::decide::{self, Plan, Work};
 use crate::decision::Decision;
 use crate::deployment::build::Build;
-use crate::deployment::deployment::{AwaitedWithdrawal, Motive, Urgency};
+use crate::deployment::deployment::{AwaitedWithdrawal, Deployment, Motive, Urgency};
 use crate::deployment::entry::{self, Ask, Entry};
 use crate::deployment::environment::Environment;
+use crate::deployment::placement::Pair;
 use crate::deployment::rollout::{Rollout, Step, StepKind};
-use crate::event::{BuildQuarantined, HoldSet, RolloutMoved};
+use crate::event::{BuildQuarantined, HoldSet};
 use crate::hold::{Hold, Plane, Scope, Stops, Why};
 use crate::id::{Digest, HoldId, Name, PlacementKey, RolloutId};
 use crate::link::{self, Through};
@@ -35,7 +37,7 @@ pub(crate) fn ask<'a>(
 ) -> Ask<'a> {
     let key = PlacementKey { environment: environment.name.clone(), target: target.clone(), service: build.spec.service.clone() };
     let back = state.placements.get(&key).is_some_and(|p| {
-        let is = |pair: &Option<crate::deployment::placement::Pair>| pair.as_ref().is_some_and(|pair| pair.build == build.digest);
+        let is = |pair: &Option<Pair>| pair.as_ref().is_some_and(|pair| pair.build == build.digest);
         is(&p.previous) || is(&p.stable)
     });
     Ask { environment, target, build, rollout, urgency, automatic, by, scope, decisions, back }
@@ -76,7 +78,7 @@ fn moved(work: &mut Work<'_>, r: &Rollout, to: Step) {
     if !r.step.kind().may_become(to.kind()) {
         return;
     }
-    work.push(RolloutMoved { rollout: r.id, deployment: r.deployment, key: r.key.clone(), from: r.step.kind(), to, op: r.op() });
+    work.push(r.moved(to));
 }
 
 pub(super) fn rollout(work: &mut Work<'_>, id: RolloutId) {
@@ -101,7 +103,7 @@ fn overdue(work: &mut Work<'_>, r: &Rollout) {
     if contact {
         let why = reason(format!("not live before its deadline: still {step}"));
         moved(work, r, Step::Failed { why: why.clone() });
-        after_failure(work, r, &why, step == StepKind::Verifying);
+        after_failure(work, r, &why);
     } else {
         moved(work, r, Step::Unknown { since: work.now, why: reason(format!("the deadline passed while {step}, without contact to `{}`", r.key.target)) });
     }
@@ -113,18 +115,21 @@ fn waiting(work: &mut Work<'_>, r: &Rollout, old: &[Reason], review: At) {
         let why = vec![Reason::new(ReasonCode::NotFound, format!("environment/{}", r.key.environment), "the environment or the build is gone")];
         return moved(work, r, Step::Cancelled { why });
     };
+    if !env.target(&r.key.target).is_some_and(|t| t.hosts(&r.key.service)) || !work.state.services.contains_key(&r.key.service) {
+        let why = vec![Reason::new(ReasonCode::NotFound, format!("environment/{}", env.name), format!("`{}` does not run `{}` any more", r.key.target, r.key.service))];
+        return moved(work, r, Step::Cancelled { why });
+    }
     let automatic = matches!(deployment.by, Actor::System(_));
     let ask = ask(&work.state, &env, &r.key.target, &build, Some(r.id), deployment.urgency, automatic, deployment.by, &deployment.scope, &deployment.decisions);
     let mut entry = judge_entry(&work.state, &ask, &deployment.awaits, work.now);
-    let earlier = deployment
-        .rollouts
-        .iter()
-        .filter_map(|id| work.state.rollouts.get(id))
-        .filter(|o| o.wave < r.wave && o.step.kind() != StepKind::Live)
-        .map(|o| o.key.target.clone())
-        .next();
-    if let Some(target) = earlier {
-        entry.wait.push(Reason::new(ReasonCode::Earlier, format!("target/{target}"), format!("`{target}` goes first (wave before this one)")));
+    let earlier = deployment.rollouts.iter().filter_map(|id| work.state.rollouts.get(id)).find(|o| o.wave < r.wave && o.step.kind() != StepKind::Live);
+    if let Some(first) = earlier {
+        let (target, step) = (&first.key.target, first.step.kind());
+        if step.ended() {
+            entry.deny.push(Reason::new(ReasonCode::Earlier, format!("target/{target}"), format!("`{target}` goes first (wave before this one) and ended {step}")));
+        } else {
+            entry.wait.push(Reason::new(ReasonCode::Earlier, format!("target/{target}"), format!("`{target}` goes first (wave before this one)")));
+        }
     }
     if !entry.deny.is_empty() {
         return moved(work, r, Step::Cancelled { why: entry.deny });
@@ -138,42 +143,61 @@ fn waiting(work: &mut Work<'_>, r: &Rollout, old: &[Reason], review: At) {
     }
 }
 
-/// What a failed rollout brings about in the same batch: quarantine, a visible hold and, where the new build serves
-/// already, the way back.
-pub(crate) fn after_failure(work: &mut Work<'_>, r: &Rollout, why: &[Reason], serves: bool) {
+/// What a failed rollout brings about in the same batch: quarantine and, where the new build serves already, a visible
+/// hold and the way back. `r` is the rollout as it was before it failed.
+pub(crate) fn after_failure(work: &mut Work<'_>, r: &Rollout, why: &[Reason]) {
     let text = why.first().map_or("a rollout failed", |x| x.message.as_str()).to_owned();
     let Some(deployment) = work.state.deployments.get(&r.deployment).cloned() else { return };
-    // once per deployment, and what takes back is not taken back again
-    if deployment.urgency != Urgency::Normal || deployment.motive == Motive::Rollback {
+    // what takes back is not taken back again, and what a person stops is no verdict on the build
+    if deployment.urgency != Urgency::Normal || deployment.motive == Motive::Rollback || r.cancelling {
         return;
     }
     if work.state.builds.get(&r.build).is_some_and(|b| b.quarantined.is_none()) {
         work.push(BuildQuarantined { service: r.key.service.clone(), build: r.build.clone(), why: text });
     }
-    let Some(env) = work.state.environments.get(&r.key.environment).cloned() else { return };
+    let serves = work.state.placements.get(&r.key).and_then(|p| p.observed.as_ref()).is_some_and(|o| o.serving.contains_key(&r.build));
     if !serves {
         return;
     }
     hold_automation(work, &r.key.environment, &r.key.service);
-    if !entry::rolls_back_itself(&work.state, &env) {
+    let Some(env) = work.state.environments.get(&r.key.environment).cloned() else { return };
+    if entry::rolls_back_itself(&work.state, &env) {
+        take_back(work, &env, &deployment, r);
+    }
+}
+
+/// Brings the last good pair of build and configuration back to every place that `failed` has changed. Once.
+fn take_back(work: &mut Work<'_>, env: &Environment, failed: &Deployment, r: &Rollout) {
+    let under_way = |id: &RolloutId| work.state.rollouts.get(id).and_then(|o| work.state.deployments.get(&o.deployment)).is_some_and(|d| d.undoes == Some(failed.id));
+    if work.state.waiting.iter().map(|(_, id)| id).chain(work.state.active.iter()).any(under_way) {
         return;
     }
-    let Some(placement) = work.state.placements.get(&r.key).cloned() else { return };
-    // no earlier good build, or the very same one again: failed, held, and a person is needed
-    let Some(pair) = placement.stable.clone().filter(|p| p.build != r.build) else { return };
-    let Some(build) = work.state.builds.get(&pair.build).cloned() else { return };
-    let bound = link::would_unmet(&work.state, &env.name, &r.key.service, Some(&build));
+    let changed = failed.rollouts.iter().filter_map(|id| work.state.rollouts.get(id)).filter(|o| {
+        o.key.service == r.key.service && (o.id == r.id || o.step.kind() == StepKind::Live || o.step.kind().holds())
+    });
+    let mut restore: BTreeMap<PlacementKey, Pair> =
+        changed.filter_map(|o| work.state.placements.get(&o.key)).filter_map(|p| Some((p.key.clone(), p.good_without(&r.build)?.clone()))).collect();
+    // no earlier good build, or one that the failed build's schema has left behind: a person is needed
+    let Some(back) = restore.get(&r.key).and_then(|pair| work.state.builds.get(&pair.build)).cloned() else { return };
+    restore.retain(|_, pair| pair.build == back.digest);
+    if work.state.builds.get(&r.build).is_none_or(|b| entry::apart(b, &back).is_some()) {
+        return;
+    }
+    let bound = link::would_unmet(&work.state, &env.name, &r.key.service, Some(&back));
     if !decide::all_clean(work, &bound) {
         return;
     }
-    let Ok(awaits) = decide::withdraw_for(work, &env.name, &bound, None) else { return };
+    let before = work.mark();
     let mut plan = Plan::new(Motive::Rollback);
     plan.urgency = Urgency::Automatic;
-    plan.awaits = awaits;
-    plan.undoes = Some(deployment.id);
-    plan.restore.insert(r.key.clone(), pair);
-    // a refusal here leaves the rollout failed and the hold standing: a person is needed
-    let _ = decide::request(work, &env, &[build], plan);
+    plan.awaits = decide::withdraw_for(work, &env.name, &bound, None);
+    plan.undoes = Some(failed.id);
+    plan.only = Some(restore.keys().cloned().collect());
+    plan.restore = restore;
+    // a refusal leaves the rollout failed, nothing withdrawn and the hold standing: a person is needed
+    if decide::request(work, env, &[back], plan).is_err() {
+        work.back_to(before);
+    }
 }
 
 /// A rollback says so: no automation brings the newer build back until a person lifts the hold.
@@ -208,13 +232,24 @@ pub(super) fn promotion(work: &mut Work<'_>, environment: &Name, service: &Name)
     if here.iter().any(|p| p.desired.as_ref().is_some_and(|d| same(&d.build)) || p.stable.as_ref().is_some_and(|d| same(&d.build))) {
         return;
     }
-    // what was tried here and did not stay is not tried again by itself, nor is anything older than what runs
-    let tried = work.state.tried.contains(&(environment.clone(), build.digest.clone()));
+    // what was here, or was tried and did not stay, does not come again by itself, nor does anything older than what runs
+    let place = (environment.clone(), build.digest.clone());
+    let tried = work.state.tried.contains(&place) || work.state.lived.contains(&place);
     let older = here.iter().any(|p| p.stable.as_ref().and_then(|s| work.state.builds.get(&s.build)).is_some_and(|b| b.sequence > build.sequence));
-    if build.quarantined.is_some() || tried || older {
+    if build.quarantined.is_some() || tried || older || asked_by_someone(&work.state, environment, service) {
         return;
     }
     let _ = decide::request(work, &env, &[build], Plan::new(Motive::Promote));
+}
+
+/// Whether a person's deployment, or one that takes a build back, waits or is under way there: automation never overtakes it.
+fn asked_by_someone(state: &State, environment: &Name, service: &Name) -> bool {
+    let here = |id: &RolloutId| {
+        state.rollouts.get(id).filter(|r| r.key.environment == *environment && r.key.service == *service).is_some_and(|r| {
+            state.deployments.get(&r.deployment).is_some_and(|d| d.urgency != Urgency::Normal || !matches!(d.by, Actor::System(_)))
+        })
+    };
+    state.waiting_in(environment).any(here) || state.active.iter().any(here)
 }
 
 /// The one build that is live and verified on every placement of every environment before `env`.
@@ -223,6 +258,9 @@ fn candidate(state: &State, env: &Environment, service: &Name) -> Option<Arc<Bui
     for before in &env.spec.after {
         for placement in state.placements_of(before, service) {
             let stable = placement.stable.as_ref().filter(|_| placement.active.is_none() && placement.verified_at.is_some())?;
+            if placement.observed.as_ref().and_then(|o| o.build()) != Some(&stable.build) {
+                return None;
+            }
             if found.is_some_and(|f| *f != stable.build) {
                 return None;
             }

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::facts::{self, is_alive, keeper, leads_to, life_of, marked_processes, unreadable, uptime};
 use super::job::{Job, command_of, mark, marked};
-use super::port::Ports;
+use super::port;
 use super::record::{Pages, Phase, Record};
 use super::step::{Action, Facts, Life, Probed, next};
 use crate::disk::At as _;
@@ -23,7 +23,6 @@ use crate::{Desired, DriverError, Hook, now};
 /// What the steps of all placements share.
 pub(crate) struct Shared {
     pub hook: Hook,
-    pub ports: Ports,
     pub children: Children,
 }
 
@@ -40,11 +39,19 @@ pub(crate) enum Turn {
     /// Look again shortly.
     Pause,
     /// Ask the probe, look again shortly.
-    Probe { process: Identity, listen: SocketAddr },
+    Probe {
+        process: Identity,
+        listen: SocketAddr,
+    },
     /// Lead `stable` to `listen` and report back.
-    Switch { stable: Option<SocketAddr>, listen: SocketAddr },
+    Switch {
+        stable: Option<SocketAddr>,
+        listen: SocketAddr,
+    },
     /// As `Switch`, for what was there before; with `None` the address leads nowhere.
-    Restore { keeper: Option<Box<Record>> },
+    Restore {
+        keeper: Option<Box<Record>>,
+    },
     Rest,
 }
 
@@ -56,6 +63,10 @@ impl Shared {
         let routes = Routes::read(&job.address)?;
         let mut pages = job.book.read()?.unwrap_or_default();
         check_fence(&pages, desired)?;
+        // What was taken back stays so and does not come between those that came later.
+        if pages.current.wanted != Some(job.op) && pages.records.get(&job.op).is_some_and(|r| r.verdict.is_some()) {
+            return Err(overtaken(&pages, desired));
+        }
         facts::adopt(job, &mut pages, &routes)?;
         if pages.current.serving.is_none() {
             pages.current.serving = pages.records.values().find(|r| r.lived && leads_to(&routes, r.stable, r)).map(|r| r.op);
@@ -115,12 +126,16 @@ impl Shared {
                 Ok(Turn::Again)
             }
             (Action::Condemn(why), Some(mine)) => {
-                tracing::info!(placement = %job.key, op = %job.op, why, "taking back");
+                tracing::info!(placement = %job.key, op = %job.op, "taking back");
                 job.book.write(&Record { verdict: Some(why.clone()), failure: Some(why), ..mine })?;
                 Ok(Turn::Again)
             }
             (Action::GiveUp(why), Some(mine)) => {
-                tracing::warn!(placement = %job.key, op = %job.op, why, "cannot be restarted");
+                tracing::warn!(placement = %job.key, op = %job.op, "cannot be restarted");
+                // It never became ready again; the next try starts afresh.
+                if let Some(process) = &mine.process {
+                    table::signal(process, Signal::KILL).map_err(unreadable)?;
+                }
                 job.book.write(&Record { phase: Phase::Done, failure: Some(why), ..mine })?;
                 Ok(Turn::Rest)
             }
@@ -220,8 +235,7 @@ impl Shared {
     /// between the last two is found by the marks in its environment.
     fn start(&self, work: &Work, artifacts: &BTreeMap<Name, PathBuf>, before: Option<Record>, restart: bool) -> Result<Turn, DriverError> {
         let (job, Some(desired)) = (&work.job, &work.desired) else { return Ok(Turn::Rest) };
-        let seed = u64::from(std::process::id()).wrapping_mul(7_919);
-        let listen = self.ports.free(seed).at("find a free port for", &job.address)?;
+        let listen = port::free().at("find a free port for", &job.address)?;
         let (argv, environment) = command_of(desired, &job.recipe, artifacts, listen)?;
         let mut record = Record {
             op: job.op,

@@ -14,6 +14,7 @@ use crate::proxy::Routes;
 use crate::table::{self, Found, Members};
 use crate::{DriverError, NoContact, now};
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(crate) fn unreadable(e: std::io::Error) -> NoContact {
     NoContact::new(format_args!("the process table cannot be read: {e}"))
 }

@@ -45,14 +45,7 @@ impl Job {
         let Recipe::Process(recipe) = &place.recipe else { return Err(DriverError::Recipe) };
         // Processes are started elsewhere than we run, and find each other by this path.
         let address = std::path::absolute(&place.address).unwrap_or_else(|_| place.address.clone());
-        Ok(Self {
-            op,
-            key: place.key.clone(),
-            book: Book::new(&address, &place.key.service),
-            address,
-            stable: place.endpoint,
-            recipe: recipe.clone(),
-        })
+        Ok(Self { op, key: place.key.clone(), book: Book::new(&address, &place.key.service), address, stable: place.endpoint, recipe: recipe.clone() })
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -75,11 +68,7 @@ pub(crate) fn command_of(
     for (component, path) in artifacts {
         words = words.with(component.as_str(), path.display());
     }
-    let words = words
-        .with("listen", listen)
-        .with("environment", &desired.key.environment)
-        .with("version", &desired.label.version)
-        .with("control", &desired.control);
+    let words = words.with("listen", listen).with("environment", &desired.key.environment).with("version", &desired.label.version).with("control", &desired.control);
     let argv = words.expand_argv(&recipe.run)?;
     let environment = recipe.env.iter().map(|(k, v)| Ok((k.clone(), words.expand(v)?))).collect::<Result<_, TemplateError>>()?;
     Ok((argv, environment))

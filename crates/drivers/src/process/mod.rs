@@ -46,7 +46,7 @@ pub struct ProcessDriver {
 impl ProcessDriver {
     /// `proxy` is the program to hold stable addresses, called as `PROXY proxy --routes FILE`.
     pub fn new(proxy: impl Into<PathBuf>) -> Result<Self, NoContact> {
-        let shared = Shared { hook: no_hook(), ports: port::Ports::default(), children: Children::default() };
+        let shared = Shared { hook: no_hook(), children: Children::default() };
         let client = watch::client().map_err(|e| NoContact::new(format_args!("no HTTP client for probes: {e}")))?;
         Ok(Self { proxy: proxy.into(), shared: Arc::new(shared), client })
     }
@@ -55,7 +55,7 @@ impl ProcessDriver {
     /// `before_stop_old`.
     pub fn with_hook(proxy: impl Into<PathBuf>, hook: Hook) -> Result<Self, NoContact> {
         let mut driver = Self::new(proxy)?;
-        driver.shared = Arc::new(Shared { hook, ports: port::Ports::default(), children: Children::default() });
+        driver.shared = Arc::new(Shared { hook, children: Children::default() });
         Ok(driver)
     }
 

@@ -73,7 +73,8 @@ fn seen(view: &View, ready: &Result<(), String>) -> Seen {
     let wanted = current.wanted.and_then(|op| view.pages.records.get(&op));
     let runs = |op: OperationId| view.alive.contains(&op);
     let routed = |r: &Record| leads_to(&view.routes, r.stable, r) && (r.stable.is_some() || current.serving == Some(r.op));
-    let gone = |r: &Record| !runs(r.op) && !(r.stable.is_some() && routed(r)) && current.serving != Some(r.op);
+    let led_to = |r: &Record| (r.stable.is_some() && routed(r)) || current.serving == Some(r.op);
+    let gone = |r: &Record| !runs(r.op) && !led_to(r);
     let taken_back = wanted.filter(|r| r.verdict.is_some() && gone(r)).map(|r| r.op);
     let underway = current.wanted.filter(|op| match wanted {
         None => true,
@@ -119,14 +120,7 @@ fn seen(view: &View, ready: &Result<(), String>) -> Seen {
 }
 
 fn instance(record: &Record, ready: bool) -> Instance {
-    Instance {
-        pid: record.process.as_ref().map(|p| p.pid),
-        started: record.started,
-        ready,
-        restarts: record.restarts,
-        digest: Some(record.build.clone()),
-        op: Some(record.op),
-    }
+    Instance { pid: record.process.as_ref().map(|p| p.pid), started: record.started, ready, restarts: record.restarts, digest: Some(record.build.clone()), op: Some(record.op) }
 }
 
 /// Nothing was ever deployed here, or nothing is left of it.

@@ -84,7 +84,6 @@ pub(crate) struct Current {
 /// The records of one service on one target.
 #[derive(Debug, Clone)]
 pub(crate) struct Book {
-    pub address: PathBuf,
     dir: PathBuf,
 }
 
@@ -101,7 +100,7 @@ fn file_stem(op: OperationId) -> String {
 
 impl Book {
     pub(crate) fn new(address: &Path, service: &Name) -> Self {
-        Self { address: address.to_owned(), dir: address.join("services").join(service.as_str()) }
+        Self { dir: address.join("services").join(service.as_str()) }
     }
 
     /// Keeps every other driver from changing this placement, in this process or another. Held for one step only, never

@@ -104,9 +104,7 @@ pub(crate) fn next(facts: &Facts<'_>, limits: Limits) -> Action {
         (Phase::Starting, Life::Alive) if !facts.condemned.is_empty() => Action::Stop(facts.condemned.clone()),
         (Phase::Starting, Life::Alive) if facts.probed.passed_in_a_row >= limits.times.max(1) => Action::Switch,
         (Phase::Starting, Life::Alive) => Action::Wait,
-        (Phase::Serving, Life::Alive) if facts.probed.failed_in_a_row >= limits.times.max(1) => {
-            fail(format!("no longer ready: {}", last_failure(&facts.probed)))
-        }
+        (Phase::Serving, Life::Alive) if facts.probed.failed_in_a_row >= limits.times.max(1) => fail(format!("no longer ready: {}", last_failure(&facts.probed))),
         (Phase::Serving, Life::Alive) if facts.probed.ready_for.is_some_and(|t| t >= limits.min_stable) => Action::Prove,
         (Phase::Serving, Life::Alive) => Action::Wait,
         (Phase::Proved | Phase::Done, Life::Alive) if !facts.routed => Action::Switch,

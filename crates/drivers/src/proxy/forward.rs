@@ -48,12 +48,7 @@ enum Failure {
     Broken(String),
 }
 
-pub(super) async fn forward(
-    table: Arc<Table>,
-    stable: SocketAddr,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Result<Response<Reply>, Infallible> {
+pub(super) async fn forward(table: Arc<Table>, stable: SocketAddr, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
     let (mut head, body) = request.into_parts();
     let upgrade = upgrade_of(&head.headers).and_then(|protocol| head.extensions.remove::<OnUpgrade>().map(|on| (protocol, on)));
     prepare(&mut head, peer, upgrade.as_ref().map(|(protocol, _)| protocol));
@@ -150,13 +145,8 @@ fn prepare(head: &mut Parts, peer: SocketAddr, upgrade: Option<&HeaderValue>) {
 }
 
 fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    let named: Vec<HeaderName> =
+        headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }

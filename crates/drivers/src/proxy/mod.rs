@@ -53,8 +53,12 @@ pub enum ProxyError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ensured {
     /// It ran already.
-    Adopted { pid: u32 },
-    Started { pid: u32 },
+    Adopted {
+        pid: u32,
+    },
+    Started {
+        pid: u32,
+    },
 }
 
 /// Makes sure that a proxy serves `dir`: adopts the living one, or starts `EXE proxy --routes DIR/routes.json` detached
@@ -79,7 +83,8 @@ pub async fn ensure(exe: &Path, dir: &Path) -> Result<Ensured, ProxyError> {
             let ensured = Ensured::Started { pid: state.pid };
             return Ok(if state.pid == started.pid { ensured } else { Ensured::Adopted { pid: state.pid } });
         }
-        if !table::is_alive(&started).map_err(ProxyError::Table)? && routes::living(&dir)?.is_none() {
+        // Another may have been faster and not yet have said so.
+        if !table::is_alive(&started).map_err(ProxyError::Table)? && !is_coming(&dir)? && routes::living(&dir)?.is_none() {
             let why = last_line(&log, 300).unwrap_or_else(|| "it said nothing".into());
             return Err(ProxyError::Ended { dir, why });
         }
@@ -95,9 +100,7 @@ async fn find(dir: &Path) -> Result<Option<u32>, ProxyError> {
         if let Some(state) = routes::state(dir)? {
             return Ok(Some(state.pid));
         }
-        let mark = std::path::absolute(dir).at("resolve", dir)?.display().to_string();
-        let coming = table::search(Members::Leader, |env| env.get(MARK) == Some(&mark)).map_err(ProxyError::Table)?;
-        if coming.is_empty() {
+        if !is_coming(dir)? {
             return Ok(None);
         }
         if Instant::now() > patience {
@@ -105,6 +108,12 @@ async fn find(dir: &Path) -> Result<Option<u32>, ProxyError> {
         }
         tokio::time::sleep(TICK).await;
     }
+}
+
+fn is_coming(dir: &Path) -> Result<bool, ProxyError> {
+    let mark = std::path::absolute(dir).at("resolve", dir)?.display().to_string();
+    let coming = table::search(Members::Leader, |env| env.get(MARK) == Some(&mark));
+    Ok(!coming.map_err(ProxyError::Table)?.is_empty())
 }
 
 /// Stops the proxy of `dir` and waits until it is gone. For demonstrations and tests: nobody reaches its services then.

@@ -52,8 +52,7 @@ pub async fn run(routes_file: PathBuf) -> Result<(), ProxyError> {
     let me: Identity = me.ok_or_else(|| ProxyError::Table(std::io::Error::other("this process is not in it")))?;
     let state = State { pid: me.pid, ..State::default() };
     let record = ProxyRecord { process: me, version: env!("CARGO_PKG_VERSION").into() };
-    let mut proxy =
-        Proxy { dir, routes_file, table: Arc::default(), seen: None, listeners: HashMap::new(), state, said: None, bind_again: Instant::now() };
+    let mut proxy = Proxy { dir, routes_file, table: Arc::default(), seen: None, listeners: HashMap::new(), state, said: None, bind_again: Instant::now() };
     proxy.look().await?;
     disk::write_json(&proxy.dir.join(RECORD_FILE), &record, Keep::Durably)?;
     let mut ticks = tokio::time::interval(TICK);

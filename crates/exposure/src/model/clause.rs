@@ -303,7 +303,9 @@ mod tests {
         assert!(read(json!({"cohort": "a", "op": "in"})).unwrap_err().contains("`cohort` alone"));
         assert!(read(json!({})).unwrap_err().contains("names an `attribute`"));
         assert!(
-            read(json!({"attribute": "a", "op": "in", "values": [[]]})).unwrap_err().contains("text, a number or a boolean")
+            read(json!({"attribute": "a", "op": "in", "values": [[]]}))
+                .unwrap_err()
+                .contains("text, a number or a boolean")
         );
     }
 

@@ -37,9 +37,7 @@ impl Hasher for AsIs {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|b| self.0 = self.0 << 8 | u64::from(*b));
+        bytes.iter().for_each(|b| self.0 = self.0 << 8 | u64::from(*b));
     }
 
     fn write_u64(&mut self, hash: u64) {
@@ -108,8 +106,7 @@ impl Log {
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<(Log, Map)> {
         let mut map = Map::default();
         let bounds = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM answer";
-        let (first, last): (i64, i64) =
-            conn.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (first, last): (i64, i64) = conn.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (first, mut last) = (first.cast_unsigned(), last.cast_unsigned());
         let mut next_run = 0;
         let mut runs = conn.prepare("SELECT run, hashes FROM answer_run ORDER BY run")?;
@@ -141,26 +138,13 @@ impl Log {
         Ok((Log { last, open }, map))
     }
 
-    pub(super) fn keep(
-        &mut self,
-        conn: &Connection,
-        answer: &Answer,
-        changes: &mut Changes,
-    ) -> rusqlite::Result<()> {
+    pub(super) fn keep(&mut self, conn: &Connection, answer: &Answer, changes: &mut Changes) -> rusqlite::Result<()> {
         let id = self.last + 1;
         conn.prepare_cached(
             "INSERT INTO answer (id, at, principal, key, request, status, response)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![
-            id.cast_signed(),
-            answer.at,
-            answer.principal,
-            answer.key,
-            answer.request.0,
-            answer.status,
-            answer.response,
-        ])?;
+        .execute(params![id.cast_signed(), answer.at, answer.principal, answer.key, answer.request.0, answer.status, answer.response,])?;
         let hash = key_hash(&answer.principal, &answer.key);
         self.last = id;
         self.open.push(hash);
@@ -169,17 +153,13 @@ impl Log {
             let start = self.open.len().saturating_sub(RUN as usize);
             let run = self.open.iter().skip(start);
             let hashes: Vec<u8> = run.flat_map(|hash| hash.to_le_bytes()).collect();
-            conn.prepare_cached("INSERT INTO answer_run (run, hashes) VALUES (?1, ?2)")?
-                .execute(params![(id / RUN - 1).cast_signed(), hashes])?;
+            conn.prepare_cached("INSERT INTO answer_run (run, hashes) VALUES (?1, ?2)")?.execute(params![(id / RUN - 1).cast_signed(), hashes])?;
         }
         Ok(())
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark {
-            last: self.last,
-            open: self.open.len(),
-        }
+        Mark { last: self.last, open: self.open.len() }
     }
 
     pub(super) fn return_to(&mut self, mark: &Mark) {
@@ -198,8 +178,7 @@ impl Log {
 pub(super) fn prune(conn: &Connection, before: i64, changes: &mut Changes) -> rusqlite::Result<()> {
     let mut last = 0;
     {
-        let mut oldest =
-            conn.prepare_cached("SELECT id, at, principal, key FROM answer ORDER BY id LIMIT ?1")?;
+        let mut oldest = conn.prepare_cached("SELECT id, at, principal, key FROM answer ORDER BY id LIMIT ?1")?;
         let mut rows = oldest.query([PRUNED_AT_ONCE])?;
         while let Some(row) = rows.next()? {
             if row.get::<_, i64>(1)? >= before {
@@ -211,10 +190,8 @@ pub(super) fn prune(conn: &Connection, before: i64, changes: &mut Changes) -> ru
         }
     }
     if last > 0 {
-        conn.prepare_cached("DELETE FROM answer WHERE id <= ?1")?
-            .execute([last])?;
-        conn.prepare_cached("DELETE FROM answer_run WHERE (run + 1) * 4096 <= ?1")?
-            .execute([last])?;
+        conn.prepare_cached("DELETE FROM answer WHERE id <= ?1")?.execute([last])?;
+        conn.prepare_cached("DELETE FROM answer_run WHERE (run + 1) * 4096 <= ?1")?.execute([last])?;
     }
     Ok(())
 }
@@ -225,12 +202,7 @@ pub(super) fn candidates(map: &Map, principal: &str, key: &str) -> Vec<u64> {
 }
 
 /// The newest of the candidates that really has the key.
-pub(super) fn find(
-    conn: &Connection,
-    candidates: &[u64],
-    principal: &str,
-    key: &str,
-) -> rusqlite::Result<Option<Answer>> {
+pub(super) fn find(conn: &Connection, candidates: &[u64], principal: &str, key: &str) -> rusqlite::Result<Option<Answer>> {
     for id in candidates {
         let mut select = conn.prepare_cached(
             "SELECT request, status, response, at FROM answer
@@ -238,14 +210,7 @@ pub(super) fn find(
         )?;
         let answer = select
             .query_row(params![id.cast_signed(), principal, key], |row| {
-                Ok(Answer {
-                    principal: principal.to_owned(),
-                    key: key.to_owned(),
-                    request: Hash(row.get(0)?),
-                    status: row.get(1)?,
-                    response: row.get(2)?,
-                    at: row.get(3)?,
-                })
+                Ok(Answer { principal: principal.to_owned(), key: key.to_owned(), request: Hash(row.get(0)?), status: row.get(1)?, response: row.get(2)?, at: row.get(3)? })
             })
             .optional()?;
         if answer.is_some() {

@@ -23,9 +23,7 @@ pub(crate) struct Schema {
 /// The one connection that writes. It creates the file, and brings an older one up to date.
 pub(crate) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Error> {
     let fail = |source| Error::sqlite("cannot open", path, source);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(fail)?;
     settle(&conn, schema).map_err(fail)?;
     let application: i32 = number(&conn, "application_id").map_err(fail)?;
@@ -35,11 +33,7 @@ pub(crate) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Er
     }
     let known = u32::try_from(schema.steps.len()).unwrap_or(u32::MAX);
     if version > known {
-        return Err(Error::NewerFormat {
-            file: path.to_owned(),
-            found: version,
-            known,
-        });
+        return Err(Error::NewerFormat { file: path.to_owned(), found: version, known });
     }
     migrate(&mut conn, schema, version).map_err(fail)?;
     if let Some(dir) = path.parent() {
@@ -56,8 +50,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
     conn.busy_timeout(BUSY).map_err(fail)?;
     conn.set_prepared_statement_cache_capacity(32);
     // mapping the file gains nothing measurable and would count as memory of the process
-    conn.pragma_update(None, "cache_size", -2048)
-        .map_err(fail)?;
+    conn.pragma_update(None, "cache_size", -2048).map_err(fail)?;
     Ok(conn)
 }
 
@@ -72,11 +65,7 @@ pub(crate) fn copy_into(conn: &Connection, to: &Path) -> Result<(), Error> {
     let copied = conn
         .execute("VACUUM INTO ?1", params![name])
         .map_err(|source| Error::sqlite("cannot write", to, source))
-        .and_then(|_| {
-            File::open(to)
-                .and_then(|file| file.sync_all())
-                .map_err(|source| Error::io("cannot sync", to, source))
-        });
+        .and_then(|_| File::open(to).and_then(|file| file.sync_all()).map_err(|source| Error::io("cannot sync", to, source)));
     if copied.is_err() {
         // the error to report is the one above
         let _ = fs::remove_file(to);
@@ -96,14 +85,9 @@ fn settle(conn: &Connection, schema: &Schema) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(64);
     // both act only on a file without pages
     conn.pragma_update(None, "page_size", schema.page_size)?;
-    let vacuum = if schema.shrinks {
-        "incremental"
-    } else {
-        "none"
-    };
+    let vacuum = if schema.shrinks { "incremental" } else { "none" };
     conn.pragma_update(None, "auto_vacuum", vacuum)?;
-    let mode: String =
-        conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         return Err(rusqlite::Error::InvalidQuery);
     }
@@ -111,7 +95,7 @@ fn settle(conn: &Connection, schema: &Schema) -> rusqlite::Result<()> {
         "PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 2000;
          PRAGMA journal_size_limit = 67108864;
-         PRAGMA cache_size = -32768;
+         PRAGMA cache_size = -8192;
          PRAGMA temp_store = MEMORY;",
     )
 }

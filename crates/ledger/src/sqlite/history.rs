@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::names::{actor_number, subject_number};
-use super::postings::{actor_term, place, stored_seqs, subject_term};
+use super::postings::{actor_term, numbers, place, stored_seqs, subject_term};
 use super::read;
 use super::reader::Reader;
 use super::row::Packed;
@@ -23,13 +23,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the file cannot be read; so for every function here.
-    pub fn by_subject(
-        &self,
-        subject: &str,
-        cursor: u64,
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Vec<Event>, Error> {
+    pub fn by_subject(&self, subject: &str, cursor: u64, limit: usize, direction: Direction) -> Result<Vec<Event>, Error> {
         let id = self.query(|conn| subject_number(conn, subject))?;
         self.by_term(id.map(subject_term), cursor, limit, direction)
     }
@@ -38,13 +32,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn by_actor(
-        &self,
-        actor: &str,
-        cursor: u64,
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Vec<Event>, Error> {
+    pub fn by_actor(&self, actor: &str, cursor: u64, limit: usize, direction: Direction) -> Result<Vec<Event>, Error> {
         let id = self.query(|conn| actor_number(conn, actor))?;
         self.by_term(id.map(actor_term), cursor, limit, direction)
     }
@@ -95,38 +83,24 @@ impl Reader {
         })
     }
 
-    fn by_term(
-        &self,
-        term: Option<u64>,
-        cursor: u64,
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Vec<Event>, Error> {
+    fn by_term(&self, term: Option<u64>, cursor: u64, limit: usize, direction: Direction) -> Result<Vec<Event>, Error> {
         let Some(term) = term else {
             return Ok(Vec::new());
         };
         let seqs = self.seqs(term, cursor, limit, direction)?;
         let events = seqs.into_iter().map(|seq| self.event(seq));
-        Ok(events
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect())
+        Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
-    /// Memory first: a run leaves it only after it is in the file.
-    fn seqs(
-        &self,
-        term: u64,
-        cursor: u64,
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Vec<u64>, Error> {
-        let (recent, runs) = {
+    /// Memory first: a run leaves it only after it is in the file. What is committed and not yet in
+    /// memory, for the moment between the two, is looked up in the events.
+    fn seqs(&self, term: u64, cursor: u64, limit: usize, direction: Direction) -> Result<Vec<u64>, Error> {
+        let (mut recent, runs, last) = {
             let tail = read(&self.inner.shared.tail);
-            (tail.find(term), tail.first())
+            (tail.find(term), tail.first(), tail.last())
         };
         self.query(|conn| {
+            recent.extend(just_committed(conn, last, term)?);
             let mut found = Vec::new();
             match direction {
                 Direction::OldestFirst => {
@@ -158,17 +132,25 @@ impl Reader {
 
 fn stored(conn: &Connection, run: u64, term: u64) -> rusqlite::Result<Vec<u64>> {
     conn.prepare_cached("SELECT seqs FROM posting WHERE run = ?1 AND term = ?2")?
-        .query_row([run.cast_signed(), term.cast_signed()], |row| {
-            Ok(stored_seqs(run, row.get_ref(0)?.as_blob()?).collect())
-        })
+        .query_row([run.cast_signed(), term.cast_signed()], |row| Ok(stored_seqs(run, row.get_ref(0)?.as_blob()?).collect()))
         .optional()
         .map(Option::unwrap_or_default)
 }
 
+fn just_committed(conn: &Connection, after: u64, term: u64) -> rusqlite::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    let mut events = conn.prepare_cached("SELECT seq, head FROM event WHERE seq > ?1 ORDER BY seq")?;
+    let mut rows = events.query([after.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        let head = Packed::read(row.get_ref(1)?.as_blob()?)?;
+        let mut subjects = numbers(head.subjects).map(subject_term);
+        if actor_term(head.actor) == term || subjects.any(|subject| subject == term) {
+            found.push(row.get::<_, i64>(0)?.cast_unsigned());
+        }
+    }
+    Ok(found)
+}
+
 fn time_of(conn: &Connection, seq: u64) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached("SELECT head FROM event WHERE seq = ?1")?
-        .query_row([seq.cast_signed()], |row| {
-            Ok(Packed::read(row.get_ref(0)?.as_blob()?)?.at)
-        })
-        .optional()
+    conn.prepare_cached("SELECT head FROM event WHERE seq = ?1")?.query_row([seq.cast_signed()], |row| Ok(Packed::read(row.get_ref(0)?.as_blob()?)?.at)).optional()
 }

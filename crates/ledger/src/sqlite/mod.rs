@@ -22,11 +22,7 @@ pub use writer::{Probe, ProbePoint, SqliteLedger};
 
 use file::Schema;
 
-pub(crate) const SCHEMA: Schema = Schema {
-    steps: &[include_str!("../../schema/0001_ledger.sql")],
-    page_size: 4096,
-    shrinks: false,
-};
+pub(crate) const SCHEMA: Schema = Schema { steps: &[include_str!("../../schema/0001_ledger.sql")], page_size: 4096, shrinks: false };
 
 /// What the writer knows and readers need, because it is not in the file yet or not at all.
 #[derive(Default)]
@@ -42,4 +38,68 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod refusals {
+    //! Failures that only a hand on the connection can bring about at the right moment.
+
+    use super::*;
+    use crate::{AppendError, Batch, DataDir, Error, Ledger, NewEvent};
+
+    fn batch(ledger: &SqliteLedger, size: usize) -> Batch {
+        let seq = ledger.head().seq;
+        let event = |n: u64| NewEvent {
+            at: 1,
+            kind: "build.registered".into(),
+            version: 1,
+            actor: "tok_1".into(),
+            command: [0; 16],
+            subjects: vec![format!("build/{n}")],
+            body: vec![b'x'; size],
+        };
+        Batch { events: (seq..seq + 20).map(event).collect(), ..Batch::default() }
+    }
+
+    #[test]
+    fn a_full_file_keeps_nothing_of_the_batch() {
+        let root = tempfile::tempdir().unwrap();
+        let mut ledger = DataDir::open(root.path()).unwrap().ledger().unwrap();
+        let pages: i64 = ledger.store.conn.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        let limit = |ledger: &SqliteLedger, pages: i64| {
+            ledger.store.conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+        };
+        limit(&ledger, pages + 40);
+        let refused = loop {
+            let batch = batch(&ledger, 1000);
+            let head = ledger.head();
+            if let Err(error) = ledger.append(&batch) {
+                assert_eq!(ledger.head(), head);
+                break error;
+            }
+        };
+        assert!(matches!(refused, AppendError::Storage(Error::StorageFull { .. })));
+        let head = ledger.head();
+        assert!(head.seq > 0);
+        let reader = ledger.reader();
+        assert_eq!(reader.head().unwrap(), head);
+        assert_eq!(reader.subjects_count().unwrap(), head.seq);
+        limit(&ledger, pages + 4000);
+        let more = batch(&ledger, 1000);
+        ledger.append(&more).unwrap();
+        assert_eq!(reader.verify(0, |_| {}).unwrap().seq, head.seq + 20);
+        assert_eq!(reader.verify(0, |_| {}).unwrap().fault, None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        let mut ledger = DataDir::open(root.path()).unwrap().ledger().unwrap();
+        ledger.store.run_batch("PRAGMA query_only = ON").unwrap();
+        let first = batch(&ledger, 10);
+        let refused = ledger.append(&first).unwrap_err();
+        assert!(matches!(refused, AppendError::Storage(Error::ReadOnly { .. })));
+        ledger.store.run_batch("PRAGMA query_only = OFF").unwrap();
+        ledger.append(&first).unwrap();
+    }
 }

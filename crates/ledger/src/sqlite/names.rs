@@ -42,19 +42,13 @@ impl Numbers {
         Ok(numbers)
     }
 
-    pub(super) fn kind(
-        &mut self,
-        conn: &Connection,
-        name: &str,
-        version: u16,
-    ) -> rusqlite::Result<u16> {
+    pub(super) fn kind(&mut self, conn: &Connection, name: &str, version: u16) -> rusqlite::Result<u16> {
         let known = self.kinds.get(name).into_iter().flatten();
         if let Some((_, id)) = known.into_iter().find(|(known, _)| *known == version) {
             return Ok(*id);
         }
         let id = self.last_kind.checked_add(1).ok_or_else(|| full("kinds"))?;
-        conn.prepare_cached("INSERT INTO kind (id, name, version) VALUES (?1, ?2, ?3)")?
-            .execute(params![id, name, version])?;
+        conn.prepare_cached("INSERT INTO kind (id, name, version) VALUES (?1, ?2, ?3)")?.execute(params![id, name, version])?;
         self.last_kind = id;
         let versions = self.kinds.entry(name.to_owned()).or_default();
         versions.push((version, id));
@@ -65,12 +59,8 @@ impl Numbers {
         if let Some(id) = self.actors.get(name) {
             return Ok(*id);
         }
-        let id = self
-            .last_actor
-            .checked_add(1)
-            .ok_or_else(|| full("actors"))?;
-        conn.prepare_cached("INSERT INTO actor (id, name) VALUES (?1, ?2)")?
-            .execute(params![id, name])?;
+        let id = self.last_actor.checked_add(1).ok_or_else(|| full("actors"))?;
+        conn.prepare_cached("INSERT INTO actor (id, name) VALUES (?1, ?2)")?.execute(params![id, name])?;
         self.last_actor = id;
         self.actors.insert(name.to_owned(), id);
         Ok(id)
@@ -84,8 +74,7 @@ impl Numbers {
             Some(id) => id,
             None => {
                 let id = self.last_subject + 1;
-                conn.prepare_cached("INSERT INTO subject (id, name) VALUES (?1, ?2)")?
-                    .execute(params![id.cast_signed(), name])?;
+                conn.prepare_cached("INSERT INTO subject (id, name) VALUES (?1, ?2)")?.execute(params![id.cast_signed(), name])?;
                 self.last_subject = id;
                 id
             }
@@ -100,15 +89,11 @@ fn full(what: &str) -> rusqlite::Error {
 }
 
 pub(super) fn subject_number(conn: &Connection, name: &str) -> rusqlite::Result<Option<u64>> {
-    conn.prepare_cached("SELECT id FROM subject WHERE name = ?1")?
-        .query_row([name], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
-        .optional()
+    conn.prepare_cached("SELECT id FROM subject WHERE name = ?1")?.query_row([name], |row| row.get::<_, i64>(0).map(i64::cast_unsigned)).optional()
 }
 
 pub(super) fn actor_number(conn: &Connection, name: &str) -> rusqlite::Result<Option<u32>> {
-    conn.prepare_cached("SELECT id FROM actor WHERE name = ?1")?
-        .query_row([name], |row| row.get(0))
-        .optional()
+    conn.prepare_cached("SELECT id FROM actor WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }
 
 /// The texts used most recently: when the young map is full it becomes the old one, and what the
@@ -155,23 +140,16 @@ impl Texts {
 
     /// Makes sure the numbers of a row can be looked up.
     #[inline]
-    pub(super) fn know(
-        &mut self,
-        conn: &Connection,
-        kind: u16,
-        actor: u32,
-    ) -> rusqlite::Result<()> {
+    pub(super) fn know(&mut self, conn: &Connection, kind: u16, actor: u32) -> rusqlite::Result<()> {
         if usize::from(kind) > self.kinds.len() {
-            let mut newer =
-                conn.prepare_cached("SELECT name, version FROM kind WHERE id > ?1 ORDER BY id")?;
+            let mut newer = conn.prepare_cached("SELECT name, version FROM kind WHERE id > ?1 ORDER BY id")?;
             let mut rows = newer.query([self.kinds.len() as i64])?;
             while let Some(row) = rows.next()? {
                 self.kinds.push((row.get(0)?, row.get(1)?));
             }
         }
         if actor as usize > self.actors.len() {
-            let mut newer =
-                conn.prepare_cached("SELECT name FROM actor WHERE id > ?1 ORDER BY id")?;
+            let mut newer = conn.prepare_cached("SELECT name FROM actor WHERE id > ?1 ORDER BY id")?;
             let mut rows = newer.query([self.actors.len() as i64])?;
             while let Some(row) = rows.next()? {
                 self.actors.push(row.get(0)?);
@@ -203,10 +181,7 @@ struct SubjectTexts {
 
 impl Default for SubjectTexts {
     fn default() -> SubjectTexts {
-        SubjectTexts {
-            room: 4096,
-            slots: Vec::new(),
-        }
+        SubjectTexts { room: 4096, slots: Vec::new() }
     }
 }
 
@@ -221,9 +196,7 @@ impl SubjectTexts {
         {
             return Ok(Arc::clone(name));
         }
-        let name: Arc<str> = conn
-            .prepare_cached("SELECT name FROM subject WHERE id = ?1")?
-            .query_row([id.cast_signed()], |row| row.get(0))?;
+        let name: Arc<str> = conn.prepare_cached("SELECT name FROM subject WHERE id = ?1")?.query_row([id.cast_signed()], |row| row.get(0))?;
         if let Some(slot) = self.slots.get_mut(place) {
             *slot = Some((id, Arc::clone(&name)));
         }

@@ -33,6 +33,7 @@ pub(super) struct Tail {
     first: u64,
     runs: VecDeque<Vec<Box<[u64]>>>,
     open: Vec<u64>,
+    last: u64,
 }
 
 /// How far the oldest run in memory has been written: a cursor into each of its chunks.
@@ -49,16 +50,17 @@ impl Default for Tail {
 
 impl Tail {
     pub(super) fn starting_at(first: u64) -> Tail {
-        Tail {
-            first,
-            runs: VecDeque::from([Vec::new()]),
-            open: Vec::new(),
-        }
+        Tail { first, runs: VecDeque::from([Vec::new()]), open: Vec::new(), last: first * RUN }
     }
 
     /// The first run that must be looked for here and not in the file.
     pub(super) fn first(&self) -> u64 {
         self.first
+    }
+
+    /// The last event known here; a later one may be in the file already.
+    pub(super) fn last(&self) -> u64 {
+        self.last
     }
 
     /// Entries come in order of seq.
@@ -68,7 +70,8 @@ impl Tail {
             self.seal();
             self.runs.push_back(Vec::new());
         }
-        self.open.push(term << 16 | offset);
+        self.last = seq;
+        self.open.push((term << 16) | offset);
         if self.open.len() >= CHUNK {
             self.seal();
         }
@@ -90,10 +93,7 @@ impl Tail {
             for chunk in chunks {
                 let start = chunk.partition_point(|entry| entry >> 16 < term);
                 let hits = chunk.iter().skip(start);
-                found.extend(
-                    hits.take_while(|entry| *entry >> 16 == term)
-                        .map(|entry| seq_of(run, *entry)),
-                );
+                found.extend(hits.take_while(|entry| *entry >> 16 == term).map(|entry| seq_of(run, *entry)));
             }
         }
         let last = self.first + (self.runs.len() as u64).saturating_sub(1);
@@ -105,12 +105,7 @@ impl Tail {
 
     /// Goes on writing the oldest run, if it is complete: gives about `budget` rows of (run, term,
     /// offsets) to `emit` and says whether that was the last of them. `None`: nothing to write.
-    pub(super) fn write_some<E>(
-        &self,
-        written: &mut Written,
-        budget: usize,
-        mut emit: impl FnMut(u64, u64, &[u8]) -> Result<(), E>,
-    ) -> Result<Option<Finished>, E> {
+    pub(super) fn write_some<E>(&self, written: &mut Written, budget: usize, mut emit: impl FnMut(u64, u64, &[u8]) -> Result<(), E>) -> Result<Option<Finished>, E> {
         let Some(chunks) = self.runs.front().filter(|_| self.runs.len() > 1) else {
             return Ok(None);
         };
@@ -118,11 +113,7 @@ impl Tail {
         let mut offsets = Vec::new();
         for _ in 0..budget {
             let heads = chunks.iter().zip(&written.cursors);
-            let Some(term) = heads
-                .filter_map(|(chunk, at)| chunk.get(*at))
-                .map(|entry| entry >> 16)
-                .min()
-            else {
+            let Some(term) = heads.filter_map(|(chunk, at)| chunk.get(*at)).map(|entry| entry >> 16).min() else {
                 return Ok(Some(Finished(true)));
             };
             offsets.clear();

@@ -46,20 +46,13 @@ impl Access {
 
 impl Reader {
     pub(super) fn new(path: PathBuf, shared: Arc<Shared>, lock: Arc<File>) -> Reader {
-        Reader {
-            inner: Arc::new(Inner {
-                path,
-                shared,
-                idle: Mutex::default(),
-                _lock: lock,
-            }),
-        }
+        Reader { inner: Arc::new(Inner { path, shared, idle: Mutex::default(), _lock: lock }) }
     }
 
     /// # Errors
     /// When the file cannot be read; so for every function here.
     pub fn head(&self) -> Result<Head, Error> {
-        self.query(|conn| last_event(conn))
+        self.query(last_event)
     }
 
     /// Events after `after`, at most `limit` of them.
@@ -68,9 +61,7 @@ impl Reader {
     /// When the file cannot be read.
     pub fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
         self.with(|access| {
-            let mut prev = hash_at(&access.conn, after)
-                .map_err(|source| self.failed(source))?
-                .unwrap_or_default();
+            let mut prev = hash_at(&access.conn, after).map_err(|source| self.failed(source))?.unwrap_or_default();
             let mut events = Vec::new();
             scan_slice(access, &self.inner.path, after, limit as u64, |row| {
                 let event = row.to_event(prev)?;
@@ -94,11 +85,7 @@ impl Reader {
     ///
     /// # Errors
     /// Those of `each`, and of reading.
-    pub fn scan<E: From<Error>>(
-        &self,
-        after: u64,
-        mut each: impl FnMut(&EventRow<'_>) -> Result<(), E>,
-    ) -> Result<u64, E> {
+    pub fn scan<E: From<Error>>(&self, after: u64, mut each: impl FnMut(&EventRow<'_>) -> Result<(), E>) -> Result<u64, E> {
         let mut access = self.take()?;
         let outcome = scan(&mut access, &self.inner.path, after, &mut each);
         self.give_back(access);
@@ -123,17 +110,11 @@ impl Reader {
         self.with(|access| file::copy_into(&access.conn, path))
     }
 
-    pub(super) fn query<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, Error> {
+    pub(super) fn query<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         self.with(|access| work(&access.conn).map_err(|source| self.failed(source)))
     }
 
-    pub(super) fn with<T>(
-        &self,
-        work: impl FnOnce(&mut Access) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Access) -> Result<T, Error>) -> Result<T, Error> {
         let mut access = self.take()?;
         let outcome = work(&mut access);
         if outcome.is_ok() {
@@ -147,12 +128,7 @@ impl Reader {
     }
 
     fn take(&self) -> Result<Access, Error> {
-        let idle = self
-            .inner
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match idle {
             Some(access) => Ok(access),
             None => Access::open(&self.inner.path, Texts::default()),
@@ -160,11 +136,7 @@ impl Reader {
     }
 
     fn give_back(&self, access: Access) {
-        let mut idle = self
-            .inner
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT {
             idle.push(access);
         }
@@ -172,12 +144,7 @@ impl Reader {
 }
 
 /// Slice after slice until there is nothing more.
-pub(super) fn scan<E: From<Error>>(
-    access: &mut Access,
-    path: &Path,
-    after: u64,
-    mut each: impl FnMut(&EventRow<'_>) -> Result<(), E>,
-) -> Result<u64, E> {
+pub(super) fn scan<E: From<Error>>(access: &mut Access, path: &Path, after: u64, mut each: impl FnMut(&EventRow<'_>) -> Result<(), E>) -> Result<u64, E> {
     let mut last = after;
     loop {
         let reached = scan_slice(access, path, last, SLICE, &mut each)?;
@@ -188,29 +155,17 @@ pub(super) fn scan<E: From<Error>>(
     }
 }
 
-fn scan_slice<E: From<Error>>(
-    access: &mut Access,
-    path: &Path,
-    after: u64,
-    limit: u64,
-    mut each: impl FnMut(&EventRow<'_>) -> Result<(), E>,
-) -> Result<u64, E> {
+fn scan_slice<E: From<Error>>(access: &mut Access, path: &Path, after: u64, limit: u64, mut each: impl FnMut(&EventRow<'_>) -> Result<(), E>) -> Result<u64, E> {
     let Access { conn, texts } = access;
     let fail = |source| Error::sqlite("cannot read", path, source);
-    let mut select = conn
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2"
-        ))
-        .map_err(fail)?;
+    let mut select = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")).map_err(fail)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let mut rows = select.query([after, limit]).map_err(fail)?;
     let mut last = after.cast_unsigned();
     while let Some(row) = rows.next().map_err(fail)? {
         let raw = Raw::of(row).map_err(fail)?;
-        texts
-            .know(conn, raw.head.kind, raw.head.actor)
-            .map_err(fail)?;
+        texts.know(conn, raw.head.kind, raw.head.actor).map_err(fail)?;
         each(&EventRow::new(&raw, conn, texts, path)?)?;
         last = raw.seq;
     }

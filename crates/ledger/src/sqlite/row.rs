@@ -23,11 +23,7 @@ pub(super) struct Raw<'r> {
 impl<'r> Raw<'r> {
     #[inline]
     pub(super) fn of(row: &'r Row<'_>) -> rusqlite::Result<Raw<'r>> {
-        Ok(Raw {
-            seq: row.get_ref(0)?.as_i64()?.cast_unsigned(),
-            head: Packed::read(row.get_ref(1)?.as_blob()?)?,
-            body: row.get_ref(2)?.as_blob()?,
-        })
+        Ok(Raw { seq: row.get_ref(0)?.as_i64()?.cast_unsigned(), head: Packed::read(row.get_ref(1)?.as_blob()?)?, body: row.get_ref(2)?.as_blob()? })
     }
 }
 
@@ -52,14 +48,7 @@ impl<'r> Packed<'r> {
             let (actor, rest) = rest.split_first_chunk()?;
             let (command, rest) = rest.split_first_chunk()?;
             let (hash, subjects) = rest.split_first_chunk()?;
-            Some(Packed {
-                at: i64::from_be_bytes(*at),
-                kind: u16::from_be_bytes(*kind),
-                actor: u32::from_be_bytes(*actor),
-                command,
-                hash,
-                subjects,
-            })
+            Some(Packed { at: i64::from_be_bytes(*at), kind: u16::from_be_bytes(*kind), actor: u32::from_be_bytes(*actor), command, hash, subjects })
         };
         split().ok_or_else(|| {
             let source = "an event's head is too short".into();
@@ -97,18 +86,10 @@ pub struct EventRow<'r> {
 
 impl<'r> EventRow<'r> {
     #[inline]
-    pub(super) fn new(
-        raw: &Raw<'r>,
-        conn: &'r Connection,
-        texts: &'r Texts,
-        path: &'r Path,
-    ) -> Result<EventRow<'r>, Error> {
-        let missing =
-            |what| Error::corrupt(path, format!("the {what} of event {} is missing", raw.seq));
+    pub(super) fn new(raw: &Raw<'r>, conn: &'r Connection, texts: &'r Texts, path: &'r Path) -> Result<EventRow<'r>, Error> {
+        let missing = |what| Error::corrupt(path, format!("the {what} of event {} is missing", raw.seq));
         let (kind, version) = texts.kind(raw.head.kind).ok_or_else(|| missing("kind"))?;
-        let actor = texts
-            .actor(raw.head.actor)
-            .ok_or_else(|| missing("actor"))?;
+        let actor = texts.actor(raw.head.actor).ok_or_else(|| missing("actor"))?;
         Ok(EventRow {
             seq: raw.seq,
             at: raw.head.at,

@@ -24,11 +24,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn person(&self, person: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.one(
-            "SELECT profile FROM person WHERE person = ?1",
-            [person],
-            |row| row.get(0),
-        )
+        self.one("SELECT profile FROM person WHERE person = ?1", [person], |row| row.get(0))
     }
 
     /// Every person's profile, by name.
@@ -36,11 +32,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn persons(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        self.all(
-            "SELECT person, profile FROM person ORDER BY person",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
+        self.all("SELECT person, profile FROM person ORDER BY person", [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// The password hash of a person.
@@ -48,11 +40,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn credential(&self, person: &str) -> Result<Option<String>, Error> {
-        self.one(
-            "SELECT hash FROM credential WHERE person = ?1",
-            [person],
-            |row| row.get(0),
-        )
+        self.one("SELECT hash FROM credential WHERE person = ?1", [person], |row| row.get(0))
     }
 
     /// A session, expired or not.
@@ -60,11 +48,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn session(&self, id: Hash) -> Result<Option<Session>, Error> {
-        self.one(
-            "SELECT id, person, created, expires, body FROM session WHERE id = ?1",
-            [id.0],
-            session,
-        )
+        self.one("SELECT id, person, created, expires, body FROM session WHERE id = ?1", [id.0], session)
     }
 
     /// # Errors
@@ -81,17 +65,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn sealed(&self, hash: Hash) -> Result<Option<Sealed>, Error> {
-        self.one(
-            "SELECT nonce, content FROM sealed WHERE hash = ?1",
-            [hash.0],
-            |row| {
-                Ok(Sealed {
-                    hash,
-                    nonce: row.get(0)?,
-                    content: row.get(1)?,
-                })
-            },
-        )
+        self.one("SELECT nonce, content FROM sealed WHERE hash = ?1", [hash.0], |row| Ok(Sealed { hash, nonce: row.get(0)?, content: row.get(1)? }))
     }
 
     /// Usage on the days `from` to `to`, both included, days since 1970-01-01 UTC.
@@ -127,14 +101,7 @@ impl Reader {
             "SELECT queue, id, due, body FROM queue
              WHERE queue = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3",
             params![queue, now, limit],
-            |row| {
-                Ok(QueueRow {
-                    queue: row.get(0)?,
-                    id: row.get(1)?,
-                    due: row.get(2)?,
-                    body: row.get(3)?,
-                })
-            },
+            |row| Ok(QueueRow { queue: row.get(0)?, id: row.get(1)?, due: row.get(2)?, body: row.get(3)? }),
         )
     }
 
@@ -143,38 +110,18 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn next_due(&self, queue: &str) -> Result<Option<i64>, Error> {
-        self.one(
-            "SELECT due FROM queue WHERE queue = ?1 ORDER BY due LIMIT 1",
-            [queue],
-            |row| row.get(0),
-        )
+        self.one("SELECT due FROM queue WHERE queue = ?1 ORDER BY due LIMIT 1", [queue], |row| row.get(0))
     }
 
-    fn one<T>(
-        &self,
-        sql: &str,
-        values: impl rusqlite::Params,
-        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, Error> {
+    fn one<T>(&self, sql: &str, values: impl rusqlite::Params, map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>) -> Result<Option<T>, Error> {
         self.query(|conn| conn.prepare_cached(sql)?.query_row(values, map).optional())
     }
 
-    fn all<T>(
-        &self,
-        sql: &str,
-        values: impl rusqlite::Params,
-        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, Error> {
+    fn all<T>(&self, sql: &str, values: impl rusqlite::Params, map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, Error> {
         self.query(|conn| conn.prepare_cached(sql)?.query_map(values, map)?.collect())
     }
 }
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
-    Ok(Session {
-        id: Hash(row.get(0)?),
-        person: row.get(1)?,
-        created: row.get(2)?,
-        expires: row.get(3)?,
-        body: row.get(4)?,
-    })
+    Ok(Session { id: Hash(row.get(0)?), person: row.get(1)?, created: row.get(2)?, expires: row.get(3)?, body: row.get(4)? })
 }

@@ -58,28 +58,16 @@ impl Reader {
 pub(super) fn check_end(path: &Path, after: u64) -> Result<(), Error> {
     match verify(path, after, |_| {})?.fault {
         None => Ok(()),
-        Some(Fault { seq, kind }) => Err(Error::corrupt(
-            path,
-            format!("event {seq} does not follow from the one before ({kind:?})"),
-        )),
+        Some(Fault { seq, kind }) => Err(Error::corrupt(path, format!("event {seq} does not follow from the one before ({kind:?})"))),
     }
 }
 
 fn verify(path: &Path, after: u64, mut progress: impl FnMut(u64)) -> Result<VerifyReport, Error> {
     let mut access = Access::open(path, Texts::with_room_for(SUBJECTS))?;
-    let given = hash_at(&access.conn, after)
-        .map_err(|source| Error::sqlite("cannot read", path, source))?;
-    let mut report = VerifyReport {
-        after,
-        seq: after,
-        hash: given.unwrap_or_default(),
-        fault: None,
-    };
+    let given = hash_at(&access.conn, after).map_err(|source| Error::sqlite("cannot read", path, source))?;
+    let mut report = VerifyReport { after, seq: after, hash: given.unwrap_or_default(), fault: None };
     if after > 0 && given.is_none() {
-        report.fault = Some(Fault {
-            seq: after,
-            kind: FaultKind::Gap,
-        });
+        report.fault = Some(Fault { seq: after, kind: FaultKind::Gap });
         return Ok(report);
     }
     let mut last_at = i64::MIN;
@@ -101,10 +89,7 @@ fn verify(path: &Path, after: u64, mut progress: impl FnMut(u64)) -> Result<Veri
         Ok(_) => {}
         Err(Stop::At(fault)) => report.fault = Some(fault),
         Err(Stop::Error(Error::Corrupt { detail, .. })) => {
-            report.fault = Some(Fault {
-                seq: report.seq + 1,
-                kind: FaultKind::Unreadable(detail),
-            });
+            report.fault = Some(Fault { seq: report.seq + 1, kind: FaultKind::Unreadable(detail) });
         }
         Err(Stop::Error(error)) => return Err(error),
     }
@@ -112,12 +97,7 @@ fn verify(path: &Path, after: u64, mut progress: impl FnMut(u64)) -> Result<Veri
     Ok(report)
 }
 
-fn fault(
-    row: &EventRow<'_>,
-    report: &VerifyReport,
-    last_at: i64,
-    preimage: &mut Preimage,
-) -> Result<Option<FaultKind>, Error> {
+fn fault(row: &EventRow<'_>, report: &VerifyReport, last_at: i64, preimage: &mut Preimage) -> Result<Option<FaultKind>, Error> {
     if row.seq != report.seq + 1 {
         return Ok(Some(FaultKind::Gap));
     }

@@ -72,24 +72,12 @@ impl SqliteLedger {
         let checkpoints = dir.checkpoints();
         let shared = Arc::new(Shared::default());
         let store = Store::open(&path, &checkpoints, &shared)?;
-        Ok(SqliteLedger {
-            path,
-            checkpoints,
-            store,
-            shared,
-            poisoned: false,
-            probe: None,
-            lock: dir.hold(),
-        })
+        Ok(SqliteLedger { path, checkpoints, store, shared, poisoned: false, probe: None, lock: dir.hold() })
     }
 
     /// A handle for readers on any thread; it stays good when the ledger is reopened.
     pub fn reader(&self) -> Reader {
-        Reader::new(
-            self.path.clone(),
-            Arc::clone(&self.shared),
-            Arc::clone(&self.lock),
-        )
+        Reader::new(self.path.clone(), Arc::clone(&self.shared), Arc::clone(&self.lock))
     }
 
     pub fn set_probe(&mut self, probe: Option<Probe>) {
@@ -102,10 +90,7 @@ impl SqliteLedger {
     /// # Errors
     /// When the file cannot be written; nothing is lost then.
     pub fn settle(&mut self) -> Result<(), Error> {
-        self.store
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(|source| self.failed(source))
+        self.store.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: rusqlite::Error) -> Error {
@@ -120,12 +105,7 @@ impl SqliteLedger {
     fn stage(&mut self, batch: &Batch) -> rusqlite::Result<Staged> {
         let store = &mut self.store;
         store.run("BEGIN IMMEDIATE")?;
-        let mut staged = Staged {
-            head: store.head,
-            terms: Vec::with_capacity(batch.events.len() * 4),
-            answers: answers::Changes::default(),
-            written: None,
-        };
+        let mut staged = Staged { head: store.head, terms: Vec::with_capacity(batch.events.len() * 4), answers: answers::Changes::default(), written: None };
         for event in &batch.events {
             store.append(event, &mut staged)?;
         }
@@ -188,9 +168,7 @@ impl Ledger for SqliteLedger {
         }
         let shreds = batch.side.iter().any(SideWrite::shreds);
         if shreds {
-            self.store
-                .run_batch("PRAGMA secure_delete = ON")
-                .map_err(|source| self.failed(source))?;
+            self.store.run_batch("PRAGMA secure_delete = ON").map_err(|source| self.failed(source))?;
         }
         let mark = self.store.log.mark();
         let staged = match self.stage(batch) {
@@ -210,15 +188,11 @@ impl Ledger for SqliteLedger {
                 return Err(self.failed(source).into());
             }
             self.poisoned = true;
-            return Err(AppendError::OutcomeUnknown {
-                source: Box::new(source),
-            });
+            return Err(AppendError::OutcomeUnknown { source: Box::new(source) });
         }
         if let Err(source) = self.probe(ProbePoint::AfterCommit) {
             self.poisoned = true;
-            return Err(AppendError::OutcomeUnknown {
-                source: Box::new(source),
-            });
+            return Err(AppendError::OutcomeUnknown { source: Box::new(source) });
         }
         let head = self.publish(staged);
         if shreds {
@@ -231,8 +205,7 @@ impl Ledger for SqliteLedger {
 
     fn answer(&self, principal: &str, key: &str) -> Result<Option<Answer>, Error> {
         let rows = answers::candidates(&read(&self.shared.answers), principal, key);
-        answers::find(&self.store.conn, &rows, principal, key)
-            .map_err(|source| Error::sqlite("cannot read", &self.path, source))
+        answers::find(&self.store.conn, &rows, principal, key).map_err(|source| Error::sqlite("cannot read", &self.path, source))
     }
 
     fn reopen(&mut self) -> Result<Head, Error> {
@@ -256,16 +229,7 @@ impl Store {
         let tail = load_tail(&conn).map_err(fail)?;
         *write(&shared.answers) = map;
         *write(&shared.tail) = tail;
-        Ok(Store {
-            conn,
-            head,
-            numbers,
-            log,
-            written: Written::default(),
-            preimage: Preimage::default(),
-            subject_list: Vec::new(),
-            packed: Vec::new(),
-        })
+        Ok(Store { conn, head, numbers, log, written: Written::default(), preimage: Preimage::default(), subject_list: Vec::new(), packed: Vec::new() })
     }
 
     fn append(&mut self, event: &NewEvent, staged: &mut Staged) -> rusqlite::Result<()> {
@@ -273,8 +237,7 @@ impl Store {
         let kind = self.numbers.kind(&self.conn, &event.kind, event.version)?;
         let actor = self.numbers.actor(&self.conn, &event.actor)?;
         staged.terms.push((postings::actor_term(actor), seq));
-        self.preimage
-            .begin(seq, event.at, &event.kind, event.version);
+        self.preimage.begin(seq, event.at, &event.kind, event.version);
         self.preimage.actor(&event.actor, &event.command);
         self.subject_list.clear();
         for subject in &event.subjects {
@@ -284,45 +247,24 @@ impl Store {
             self.preimage.subject(subject);
         }
         let hash = self.preimage.finish(&event.body, &staged.head.hash);
-        let head = Packed {
-            at: event.at,
-            kind,
-            actor,
-            command: &event.command,
-            hash: &hash.0,
-            subjects: &self.subject_list,
-        };
+        let head = Packed { at: event.at, kind, actor, command: &event.command, hash: &hash.0, subjects: &self.subject_list };
         head.write(&mut self.packed);
-        self.conn
-            .prepare_cached("INSERT INTO event (seq, head, body) VALUES (?1, ?2, ?3)")?
-            .execute(params![seq.cast_signed(), self.packed, event.body])?;
-        staged.head = Head {
-            seq,
-            at: event.at,
-            hash,
-        };
+        self.conn.prepare_cached("INSERT INTO event (seq, head, body) VALUES (?1, ?2, ?3)")?.execute(params![seq.cast_signed(), self.packed, event.body])?;
+        staged.head = Head { seq, at: event.at, hash };
         Ok(())
     }
 
     /// Twice as much as comes in, so that a run is written before the next one is complete.
-    fn write_postings(
-        &self,
-        tail: &Tail,
-        incoming: usize,
-    ) -> rusqlite::Result<Option<(Written, postings::Finished)>> {
+    fn write_postings(&self, tail: &Tail, incoming: usize) -> rusqlite::Result<Option<(Written, postings::Finished)>> {
         let mut written = self.written.clone();
         let finished = tail.write_some(&mut written, 16 + 2 * incoming, |run, term, seqs| {
             self.conn
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO posting (run, term, seqs) VALUES (?1, ?2, ?3)",
-                )?
+                .prepare_cached("INSERT OR REPLACE INTO posting (run, term, seqs) VALUES (?1, ?2, ?3)")?
                 .execute(params![run.cast_signed(), term.cast_signed(), seqs])
                 .map(drop)
         })?;
         if let Some(postings::Finished(true)) = finished {
-            self.conn
-                .prepare_cached("INSERT OR REPLACE INTO progress VALUES ('posting', ?1)")?
-                .execute([(tail.first() + 1).cast_signed()])?;
+            self.conn.prepare_cached("INSERT OR REPLACE INTO progress VALUES ('posting', ?1)")?.execute([(tail.first() + 1).cast_signed()])?;
         }
         Ok(finished.map(|finished| (written, finished)))
     }
@@ -331,34 +273,24 @@ impl Store {
         self.conn.prepare_cached(statement)?.execute([]).map(drop)
     }
 
-    fn run_batch(&self, statement: &str) -> rusqlite::Result<()> {
+    pub(super) fn run_batch(&self, statement: &str) -> rusqlite::Result<()> {
         self.conn.execute_batch(statement)
     }
 }
 
 fn check(batch: &Batch, head: Head) -> Result<(), AppendError> {
     if let Some(expected) = batch.expect_head.filter(|seq| *seq != head.seq) {
-        return Err(AppendError::Conflict {
-            expected,
-            actual: head.seq,
-        });
+        return Err(AppendError::Conflict { expected, actual: head.seq });
     }
     let mut last = head.at;
     for event in &batch.events {
         if event.at < last {
-            return Err(AppendError::Invalid(format!(
-                "time {} lies before {last}, the time of the event before",
-                event.at
-            )));
+            return Err(AppendError::Invalid(format!("time {} lies before {last}, the time of the event before", event.at)));
         }
         last = event.at;
         let mut texts = event.subjects.iter().map(String::as_str);
         let fits = |text: &str| !text.is_empty() && text.len() <= MAX_TEXT;
-        let sound = fits(&event.kind)
-            && fits(&event.actor)
-            && texts.all(fits)
-            && event.subjects.len() <= MAX_SUBJECTS
-            && event.body.len() <= MAX_BODY;
+        let sound = fits(&event.kind) && fits(&event.actor) && texts.all(fits) && event.subjects.len() <= MAX_SUBJECTS && event.body.len() <= MAX_BODY;
         if !sound {
             return Err(AppendError::Invalid(format!(
                 "an event `{}` is outside the limits: texts of 1 to {MAX_TEXT} bytes, at most \
@@ -373,10 +305,7 @@ fn check(batch: &Batch, head: Head) -> Result<(), AppendError> {
 /// A commit that ran out of room, or never got to write, kept nothing. Of any other failure only
 /// the file can tell.
 fn is_surely_undone(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::DatabaseBusy)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::DatabaseBusy))
 }
 
 pub(super) fn last_event(conn: &Connection) -> rusqlite::Result<Head> {
@@ -385,11 +314,7 @@ pub(super) fn last_event(conn: &Connection) -> rusqlite::Result<Head> {
         .prepare_cached(last)?
         .query_row([], |row| {
             let head = Packed::read(row.get_ref(1)?.as_blob()?)?;
-            Ok(Head {
-                seq: row.get::<_, i64>(0)?.cast_unsigned(),
-                at: head.at,
-                hash: Hash(*head.hash),
-            })
+            Ok(Head { seq: row.get::<_, i64>(0)?.cast_unsigned(), at: head.at, hash: Hash(*head.hash) })
         })
         .optional()?;
     Ok(head.unwrap_or(Head::EMPTY))
@@ -413,15 +338,7 @@ fn not_behind(path: &Path, head: Head, checkpoints: &Checkpoints) -> Result<(), 
 
 /// The terms of the events whose run is not in the index yet.
 fn load_tail(conn: &Connection) -> rusqlite::Result<Tail> {
-    let first = conn
-        .query_row(
-            "SELECT value FROM progress WHERE name = 'posting'",
-            [],
-            |row| row.get::<_, i64>(0),
-        )
-        .optional()?
-        .unwrap_or(0)
-        .cast_unsigned();
+    let first = conn.query_row("SELECT value FROM progress WHERE name = 'posting'", [], |row| row.get::<_, i64>(0)).optional()?.unwrap_or(0).cast_unsigned();
     let mut tail = Tail::starting_at(first);
     let mut events = conn.prepare("SELECT seq, head FROM event WHERE seq > ?1")?;
     let mut rows = events.query([(first * postings::RUN).cast_signed()])?;

@@ -1,0 +1,171 @@
+//! The state as bytes, for a disposable file beside the ledger. Indexes are made anew when it is read.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agenda::Due;
+use crate::deployment::build::Build;
+use crate::deployment::check::CheckResult;
+use crate::deployment::deployment::{Config, Deployment};
+use crate::deployment::environment::Environment;
+use crate::deployment::placement::Placement;
+use crate::deployment::policy::Policy;
+use crate::deployment::rollout::Rollout;
+use crate::deployment::service::Service;
+use crate::event::Token;
+use crate::hold::Hold;
+use crate::id::{Digest, Name};
+use crate::release::cohort::Cohort;
+use crate::release::feature::Feature;
+use crate::release::release::Release;
+use crate::state::{CheckKey, Numbers, Person, State};
+use crate::time::At;
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    seq: u64,
+    at: At,
+    environments: Vec<Arc<Environment>>,
+    services: Vec<Arc<Service>>,
+    policies: Vec<Arc<Policy>>,
+    features: Vec<Arc<Feature>>,
+    cohorts: Vec<Arc<Cohort>>,
+    builds: Vec<Arc<Build>>,
+    configs: Vec<(Digest, Arc<Config>)>,
+    placements: Vec<Arc<Placement>>,
+    deployments: Vec<Arc<Deployment>>,
+    rollouts: Vec<Arc<Rollout>>,
+    checks: Vec<(Digest, Arc<CheckResult>)>,
+    releases: Vec<Arc<Release>>,
+    holds: Vec<Arc<Hold>>,
+    persons: Vec<Arc<Person>>,
+    tokens: Vec<Arc<Token>>,
+    separation: bool,
+    numbers: Numbers,
+    revisions: Vec<(Name, u64)>,
+    tried: Vec<(Name, Digest)>,
+    lived: Vec<(Name, Digest)>,
+}
+
+impl State {
+    /// Number of the form below; another form takes another number.
+    pub const CHECKPOINT_FORMAT: u32 = 1;
+
+    /// Everything but the indexes, as JSON.
+    #[must_use]
+    pub fn to_checkpoint(&self) -> Vec<u8> {
+        let stored = Stored {
+            seq: self.seq,
+            at: self.at,
+            environments: self.environments.values().cloned().collect(),
+            services: self.services.values().cloned().collect(),
+            policies: self.policies.values().cloned().collect(),
+            features: self.features.values().cloned().collect(),
+            cohorts: self.cohorts.values().cloned().collect(),
+            builds: self.builds.values().cloned().collect(),
+            configs: self.configs.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            placements: self.placements.values().cloned().collect(),
+            deployments: self.deployments.values().cloned().collect(),
+            rollouts: self.rollouts.values().cloned().collect(),
+            checks: self.checks.iter().map(|(k, v)| (k.build.clone(), v.clone())).collect(),
+            releases: self.releases.values().cloned().collect(),
+            holds: self.holds.values().cloned().collect(),
+            persons: self.persons.values().cloned().collect(),
+            tokens: self.tokens.values().cloned().collect(),
+            separation: self.separation,
+            numbers: self.numbers,
+            revisions: self.revisions.iter().map(|(k, v)| (k.clone(), *v)).collect(),
+            tried: self.tried.iter().cloned().collect(),
+            lived: self.lived.iter().cloned().collect(),
+        };
+        serde_json::to_vec(&stored).unwrap_or_default()
+    }
+
+    /// Reads what [`Self::to_checkpoint`] wrote and makes the indexes anew. Everything open counts as touched, so that
+    /// it is judged once more.
+    ///
+    /// # Errors
+    /// When the bytes are not such a checkpoint.
+    pub fn from_checkpoint(bytes: &[u8]) -> Result<State, serde_json::Error> {
+        let stored: Stored = serde_json::from_slice(bytes)?;
+        let mut state = State { seq: stored.seq, at: stored.at, separation: stored.separation, numbers: stored.numbers, ..State::default() };
+        state.environments = stored.environments.into_iter().map(|x| (x.name.clone(), x)).collect();
+        state.services = stored.services.into_iter().map(|x| (x.name.clone(), x)).collect();
+        state.policies = stored.policies.into_iter().map(|x| (x.name.clone(), x)).collect();
+        state.features = stored.features.into_iter().map(|x| (x.key.clone(), x)).collect();
+        state.cohorts = stored.cohorts.into_iter().map(|x| (x.name.clone(), x)).collect();
+        for build in stored.builds {
+            state.versions.insert(build.spec.label(), build.digest.clone());
+            state.builds_of.insert((build.spec.service.clone(), build.sequence, build.digest.clone()));
+            state.builds.insert(build.digest.clone(), build);
+        }
+        state.configs = stored.configs.into_iter().collect();
+        for placement in stored.placements {
+            let key = &placement.key;
+            state.placed.insert((key.environment.clone(), key.service.clone(), key.target.clone()));
+            state.placements.insert(key.clone(), placement);
+        }
+        for deployment in stored.deployments {
+            state.by_number.insert(deployment.number, deployment.id);
+            state.deployments.insert(deployment.id, deployment);
+        }
+        state.tried = stored.tried.into_iter().collect();
+        state.lived = stored.lived.into_iter().collect();
+        for (build, check) in stored.checks {
+            let key = CheckKey { environment: check.environment.clone(), service: check.service.clone(), build, name: check.name.clone() };
+            state.checks.insert(key, check);
+        }
+        state.holds = stored.holds.into_iter().map(|x| (x.id, x)).collect();
+        state.persons = stored.persons.into_iter().map(|x| (x.id, x)).collect();
+        for token in stored.tokens {
+            state.token_ids.insert(token.id, token.hash.clone());
+            state.tokens.insert(token.hash.clone(), token);
+        }
+        state.revisions = stored.revisions.into_iter().collect();
+        state.index_rollouts(stored.rollouts);
+        state.index_releases(stored.releases);
+        let holds: Vec<_> = state.holds.values().map(|h| (Due::Hold(h.id), h.expires)).collect();
+        for (due, expires) in holds {
+            state.agenda.schedule(&due, expires);
+        }
+        Ok(state)
+    }
+
+    fn index_rollouts(&mut self, rollouts: Vec<Arc<Rollout>>) {
+        for rollout in rollouts {
+            let kind = rollout.step.kind();
+            let due = Due::Rollout(rollout.id);
+            if kind == crate::deployment::rollout::StepKind::Waiting {
+                self.waiting.insert((rollout.key.environment.clone(), rollout.id));
+            }
+            if kind.holds() {
+                self.active.insert(rollout.id);
+            }
+            if !kind.ended() {
+                self.agenda.schedule(&due, rollout.step.due());
+                self.agenda.touch(&due, self.seq);
+            }
+            self.rollouts.insert(rollout.id, rollout);
+        }
+    }
+
+    fn index_releases(&mut self, releases: Vec<Arc<Release>>) {
+        for release in releases {
+            for need in release.needs() {
+                self.needed_by.insert((need.service, release.name.clone()));
+            }
+            let due = Due::Release(release.name.clone());
+            self.agenda.schedule(&due, crate::judge::releases::deadline(&release));
+            self.agenda.touch(&due, self.seq);
+            self.releases.insert(release.name.clone(), release);
+        }
+        let pairs: Vec<_> = self.placed.iter().map(|(e, s, _)| (e.clone(), s.clone())).collect();
+        for (environment, service) in pairs {
+            let below: Vec<Name> = self.downstream(&environment).map(|e| e.name.clone()).collect();
+            for environment in below {
+                self.agenda.touch(&Due::Promotion { environment, service: service.clone() }, self.seq);
+            }
+        }
+    }
+}

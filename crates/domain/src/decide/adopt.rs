@@ -1,0 +1,66 @@
+//! Taking over what runs already, without deploying it.
+
+use std::collections::BTreeMap;
+
+use super::deploy::{config, environment};
+use super::{Stop, Work};
+use crate::deployment::build::{Artifact, BuildSpec, main_line};
+use crate::deployment::placement::Pair;
+use crate::event::{BuildRegistered, PlacementAdopted};
+use crate::id::{BuildLabel, Digest, PlacementKey, Version};
+use crate::refusal::{ReasonCode, Refusal};
+
+/// Desired and stable become the registered or a stub build; what is observed stays what is observed.
+pub(super) fn adopt(work: &mut Work<'_>, key: &PlacementKey, version: &Version, digest: Option<&Digest>) -> Result<(), Stop> {
+    let env = environment(work, &key.environment)?;
+    let Some(service) = work.state.services.get(&key.service).cloned() else { return Err(Refusal::not_found("service", &key.service).into()) };
+    let Some(target) = env.target(&key.target) else { return Err(Refusal::not_found("target", &key.target).into()) };
+    let Some((config, content)) = config(&service, target) else {
+        return Err(Refusal::invalid(format!("service/{}", service.name), "the service has no recipe for this target", "add one").into());
+    };
+    if !target.hosts(&key.service) {
+        return Err(Refusal::invalid(format!("environment/{}", env.name), format!("`{}` does not run `{}`", target.name, service.name), "add it to the target's `services`").into());
+    }
+    if let Some(active) = work.state.placements.get(key).and_then(|p| p.active) {
+        return Err(Refusal::conflict(ReasonCode::Busy, format!("rollout/{active}"), format!("a rollout is under way on `{}`", key.target), "adopt when it is over").into());
+    }
+    let label = BuildLabel { service: key.service.clone(), version: version.clone() };
+    let build = match (work.build(&label)?, digest) {
+        (Some(build), Some(digest)) if *digest != build.digest && !build.spec.artifacts.values().any(|a| a.digests.contains(digest)) => {
+            return Err(Refusal::conflict(ReasonCode::DigestDiffers, format!("build/{label}"), format!("`{label}` is registered with other content"), "name the version that really runs").into());
+        }
+        (Some(build), _) => build.digest.clone(),
+        (None, Some(digest)) => {
+            let artifacts = service
+                .spec
+                .components
+                .iter()
+                .map(|c| (c.clone(), Artifact { uri: "adopted".to_owned(), digests: [digest.clone()].into() }))
+                .collect();
+            let spec = BuildSpec {
+                service: key.service.clone(),
+                version: version.clone(),
+                line: main_line(),
+                contains: Vec::new(),
+                commit: None,
+                artifacts,
+                requires: Vec::new(),
+                reads: BTreeMap::new(),
+                schema: BTreeMap::new(),
+                changes: Vec::new(),
+            };
+            let stub = spec.digest();
+            if let Some(same) = work.build_of(&stub)? {
+                return Err(Refusal::conflict(ReasonCode::AlreadyExists, format!("build/{label}"), format!("the very same content is registered as `{}`", same.spec.label()), "adopt that version").into());
+            }
+            work.push(BuildRegistered { build: spec, digest: stub.clone(), sequence: service.registered + 1 });
+            stub
+        }
+        (None, None) => return Err(Refusal::not_found("build", label).into()),
+    };
+    let pair = Pair { build, config };
+    if work.state.placements.get(key).is_none_or(|p| p.stable.as_ref() != Some(&pair) || p.desired.as_ref() != Some(&pair)) {
+        work.push(PlacementAdopted { key: key.clone(), build: pair.build, config: pair.config, content });
+    }
+    Ok(())
+}

@@ -1,0 +1,356 @@
+//! What is wrong with a set of manifests: every reason, each with its place and what to do about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use greenroom_exposure::model::Clause;
+
+use super::{Leftover, World};
+use crate::command::Manifest;
+use crate::deployment::environment::{EnvironmentSpec, Purpose};
+use crate::deployment::placement::Placement;
+use crate::deployment::policy::{PolicySpec, Rule};
+use crate::deployment::service::ServiceSpec;
+use crate::id::{FeatureKey, Name, PlacementKey};
+use crate::link;
+use crate::refusal::{Reason, ReasonCode};
+use crate::release::cohort::CohortSpec;
+use crate::release::feature::FeatureSpec;
+use crate::release::release::{CourseKind, Release};
+use crate::state::State;
+
+pub(super) fn duplicates(manifests: &[Manifest]) -> Vec<Reason> {
+    let mut seen = BTreeSet::new();
+    let twice = manifests.iter().map(Manifest::subject).filter(|s| !seen.insert(s.clone()));
+    twice.map(|s| Reason::new(ReasonCode::AlreadyExists, &s, format!("`{s}` is defined twice in this set")).remedy("keep one of them").path("metadata.name")).collect()
+}
+
+/// What another set owns is not taken over silently.
+pub(super) fn foreign(state: &State, set: &Name, manifests: &[Manifest], reasons: &mut Vec<Reason>) {
+    for manifest in manifests {
+        let owner = match manifest {
+            Manifest::Environment { name, .. } => state.environments.get(name).map(|x| &x.set),
+            Manifest::Service { name, .. } => state.services.get(name).map(|x| &x.set),
+            Manifest::Policy { name, .. } => state.policies.get(name).map(|x| &x.set),
+            Manifest::Feature { key, .. } => state.features.get(key).map(|x| &x.set),
+            Manifest::Cohort { name, .. } => state.cohorts.get(name).map(|x| &x.set),
+        };
+        if let Some(owner) = owner.filter(|o| *o != set) {
+            let subject = manifest.subject();
+            reasons.push(
+                Reason::new(ReasonCode::AlreadyExists, &subject, format!("`{subject}` belongs to the set `{owner}`")).remedy(format!("apply it with --set {owner}, or prune it there first")).path("metadata.name"),
+            );
+        }
+    }
+}
+
+fn invalid(reasons: &mut Vec<Reason>, subject: String, path: &str, message: impl Into<String>, remedy: impl Into<String>) {
+    reasons.push(Reason::new(ReasonCode::Invalid, subject, message).remedy(remedy).path(path));
+}
+
+fn unknown(reasons: &mut Vec<Reason>, subject: String, path: String, kind: &str, name: &str) {
+    reasons.push(Reason::new(ReasonCode::UnknownReference, subject, format!("there is no {kind} `{name}`")).remedy("define it in this set, or correct the name").path(path));
+}
+
+pub(super) fn environment(state: &State, world: &World<'_>, name: &Name, spec: &EnvironmentSpec, reasons: &mut Vec<Reason>) {
+    let subject = || format!("environment/{name}");
+    for (i, after) in spec.after.iter().enumerate() {
+        if !world.environments.contains_key(after.as_str()) {
+            unknown(reasons, subject(), format!("spec.after[{i}]"), "environment", after.as_str());
+        }
+    }
+    for (i, policy) in spec.policies.iter().enumerate() {
+        if !world.policies.contains(policy.as_str()) {
+            unknown(reasons, subject(), format!("spec.policies[{i}]"), "policy", policy.as_str());
+        }
+    }
+    let mut names = BTreeSet::new();
+    for (i, target) in spec.targets.iter().enumerate() {
+        let at = format!("spec.targets[{i}]");
+        if !names.insert(&target.name) {
+            invalid(reasons, subject(), &format!("{at}.name"), format!("two targets are called `{}`", target.name), "rename one");
+        }
+        if target.address.trim().is_empty() {
+            invalid(reasons, subject(), &format!("{at}.address"), "the address is empty", "name the directory that the driver may use");
+        }
+        for (j, service) in target.services.iter().flatten().enumerate() {
+            if !world.services.contains_key(service.as_str()) {
+                unknown(reasons, subject(), format!("{at}.services[{j}]"), "service", service.as_str());
+            }
+        }
+        for service in target.endpoints.keys() {
+            if !world.services.contains_key(service.as_str()) {
+                unknown(reasons, subject(), format!("{at}.endpoints"), "service", service.as_str());
+            }
+        }
+    }
+    if let Some(old) = state.environments.get(name) {
+        taken_away(state, name, spec, reasons);
+        if old.spec.purpose != spec.purpose && state.placements_in(name).next().is_some() {
+            invalid(reasons, subject(), "spec.purpose", "the purpose of an environment in use cannot change", "define another environment");
+        }
+    }
+}
+
+/// Taking a target, or a service from it, away must not pull the floor from under a release, nor happen under a rollout.
+fn taken_away(state: &State, name: &Name, spec: &EnvironmentSpec, reasons: &mut Vec<Reason>) {
+    let kept = |key: &PlacementKey| spec.targets.iter().any(|t| t.name == key.target && t.hosts(&key.service));
+    let mut said = BTreeSet::new();
+    for placement in state.placements_in(name).filter(|p| !kept(&p.key)) {
+        let (service, target) = (&placement.key.service, &placement.key.target);
+        if placement.active.is_some() {
+            reasons.push(
+                Reason::new(ReasonCode::Busy, format!("environment/{name}"), format!("a rollout of `{service}` is under way on `{target}`")).remedy("wait until it is over, or cancel it").path("spec.targets"),
+            );
+        }
+        let serves = placement.observed.as_ref().is_some_and(|o| !o.serving.is_empty());
+        let last = !state.placements_of(name, service).any(|p| kept(&p.key));
+        if serves && last && said.insert(service) {
+            let remedy = |b: &link::Bound| format!("greenroom release withdraw {} --env {name}", b.release);
+            reasons.extend(link::would_unmet(state, name, service, None).iter().map(|b| link::would_unmet_reason(name, b).remedy(remedy(b)).path("spec.targets")));
+        }
+    }
+}
+
+/// Environments that lead from `from` back to itself, in order; empty when none does.
+fn cycle<'a>(world: &'a World<'_>, from: &'a str) -> Vec<&'a str> {
+    let mut todo: Vec<Vec<&str>> = vec![vec![from]];
+    let mut seen = BTreeSet::new();
+    while let Some(way) = todo.pop() {
+        let Some(here) = way.last() else { continue };
+        for next in world.environments.get(here).into_iter().flat_map(|s| s.after.iter().map(Name::as_str)) {
+            if next == from {
+                return way;
+            }
+            if seen.insert(next) {
+                todo.push(way.iter().copied().chain([next]).collect());
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// Rules over all environments together: builds move in one direction, and no two targets, and no two endpoints, share an address.
+pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
+    let mut said: BTreeSet<&str> = BTreeSet::new();
+    for environment in world.environments.keys() {
+        let way = if said.contains(environment) { Vec::new() } else { cycle(world, environment) };
+        if !way.is_empty() {
+            let through = way.iter().chain([environment]).map(|e| format!("`{e}`")).collect::<Vec<_>>().join(" after ");
+            reasons.push(Reason::new(ReasonCode::Cycle, format!("environment/{environment}"), format!("{through}: a cycle")).remedy("let builds move in one direction only").path("spec.after"));
+        }
+        said.extend(way);
+    }
+    let mut addresses: BTreeMap<String, String> = BTreeMap::new();
+    let mut endpoints: BTreeMap<std::net::SocketAddr, String> = BTreeMap::new();
+    for (environment, spec) in &world.environments {
+        for (i, target) in spec.targets.iter().enumerate() {
+            let here = format!("{environment}/{}", target.name);
+            let address = format!("{} {}", target.driver, target.address.trim_end_matches('/'));
+            if let Some(other) = addresses.insert(address, here.clone()) {
+                reasons.push(
+                    Reason::new(ReasonCode::AddressTaken, format!("environment/{environment}"), format!("target `{here}` has the same address as `{other}`: {}", target.address))
+                        .remedy("give each target its own address")
+                        .path(format!("spec.targets[{i}].address")),
+                );
+            }
+            for (service, endpoint) in &target.endpoints {
+                if let Some(other) = endpoints.insert(*endpoint, format!("{here}/{service}")) {
+                    reasons.push(
+                        Reason::new(ReasonCode::AddressTaken, format!("environment/{environment}"), format!("endpoint {endpoint} of `{here}/{service}` is also the endpoint of `{other}`"))
+                            .remedy("give each endpoint its own port")
+                            .path(format!("spec.targets[{i}].endpoints.{service}")),
+                    );
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn service(name: &Name, spec: &ServiceSpec, reasons: &mut Vec<Reason>) {
+    let subject = || format!("service/{name}");
+    if spec.components.is_empty() {
+        invalid(reasons, subject(), "spec.components", "a service has at least one component", "name its parts");
+    }
+    let mut names = BTreeSet::new();
+    for (i, component) in spec.components.iter().enumerate() {
+        if !names.insert(component) {
+            invalid(reasons, subject(), &format!("spec.components[{i}]"), format!("component `{component}` is named twice"), "keep one");
+        }
+    }
+    let mut checks = BTreeSet::new();
+    for (i, check) in spec.checks.iter().enumerate() {
+        if !checks.insert(&check.name) {
+            invalid(reasons, subject(), &format!("spec.checks[{i}].name"), format!("two checks are called `{}`", check.name), "rename one");
+        }
+    }
+    if spec.recipes.process.as_ref().is_some_and(|r| r.run.is_empty()) {
+        invalid(reasons, subject(), "spec.recipes.process.run", "there is nothing to run", "give the program and its arguments");
+    }
+    if spec.recipes.command.as_ref().is_some_and(|r| r.apply.is_empty()) {
+        invalid(reasons, subject(), "spec.recipes.command.apply", "there is nothing to run", "give the program and its arguments");
+    }
+}
+
+pub(super) fn feature(state: &State, world: &World<'_>, key: &FeatureKey, spec: &FeatureSpec, reasons: &mut Vec<Reason>) {
+    let subject = || format!("feature/{key}");
+    if !spec.variants.contains_key(&spec.off) {
+        invalid(reasons, subject(), "spec.off", format!("`off` names the variant `{}`, which is not among the variants", spec.off), "add it to `variants`");
+    }
+    for (variant, value) in &spec.variants {
+        if !spec.r#type.admits(value) {
+            invalid(reasons, subject(), &format!("spec.variants.{variant}"), format!("variant `{variant}` is not of type {}", spec.r#type), "give a value of that type (numbers within ±(2^53−1))");
+        }
+    }
+    for (environment, variant) in &spec.defaults {
+        let at = format!("spec.defaults.{environment}");
+        match world.environments.get(environment.as_str()) {
+            None => unknown(reasons, subject(), at.clone(), "environment", environment.as_str()),
+            Some(e) if e.purpose == Purpose::Production => {
+                invalid(reasons, subject(), &at, format!("`{environment}` is production, whose exposure no manifest may hold"), "plan a release instead");
+            }
+            Some(_) => {}
+        }
+        if !spec.variants.contains_key(variant) {
+            unknown(reasons, subject(), at, "variant", variant.as_str());
+        }
+    }
+    if let Some(old) = state.features.get(key) {
+        let changed = old.spec.r#type != spec.r#type;
+        if changed {
+            readers(state, key, "its type cannot change", "spec.type", |_| true, reasons);
+            serving(state, key, None, "its type cannot change", "spec.type", reasons);
+        }
+        for variant in old.spec.variants.keys().filter(|v| !spec.variants.contains_key(*v)) {
+            let what = format!("variant `{variant}` cannot be removed");
+            readers(state, key, &what, "spec.variants", |_| true, reasons);
+            serving(state, key, Some(variant), &what, "spec.variants", reasons);
+        }
+        // what users of production get is a release's business, never a manifest's
+        let production = |e: &Name| state.is_production(e);
+        if old.spec.off != spec.off && spec.variants.contains_key(&old.spec.off) {
+            readers(state, key, "its `off` cannot change", "spec.off", production, reasons);
+            serving(state, key, None, "its `off` cannot change", "spec.off", reasons);
+        }
+        for (variant, value) in old.spec.variants.iter().filter(|_| !changed) {
+            if spec.variants.get(variant).is_some_and(|new| new != value) {
+                let (what, at) = (format!("the value of variant `{variant}` cannot change"), format!("spec.variants.{variant}"));
+                readers(state, key, &what, &at, production, reasons);
+                serving(state, key, Some(variant), &what, &at, reasons);
+            }
+        }
+    }
+}
+
+/// Started releases that serve `variant` of `key`, or any variant.
+fn serving(state: &State, key: &FeatureKey, variant: Option<&Name>, what: &str, path: &str, reasons: &mut Vec<Reason>) {
+    for release in state.releases.values().filter(|r| r.environments.values().any(|i| i.course.kind().started())) {
+        if release.spec.features.iter().any(|f| f.key == *key && variant.is_none_or(|v| f.variant == *v)) {
+            reasons.push(
+                Reason::new(ReasonCode::StillReferenced, format!("feature/{key}"), format!("{what}: release `{}` serves it", release.name))
+                    .remedy(format!("withdraw it first (greenroom release withdraw {}), or define a feature with another key", release.name))
+                    .path(path),
+            );
+        }
+    }
+}
+
+/// Live builds that read `key` where `place` says so: the reason why it cannot change under them.
+fn readers(state: &State, key: &FeatureKey, what: &str, path: &str, place: impl Fn(&Name) -> bool, reasons: &mut Vec<Reason>) {
+    let mut said = BTreeSet::new();
+    for placement in state.placed.iter().filter(|(e, _, _)| place(e)).filter_map(|(e, s, t)| state.placements.get(&PlacementKey { environment: e.clone(), target: t.clone(), service: s.clone() })) {
+        for digest in placement.observed.iter().flat_map(|o| o.serving.keys()) {
+            let Some(build) = state.builds.get(digest).filter(|b| b.spec.reads.contains_key(key)) else { continue };
+            let place = format!("{} in {}", build.spec.label(), placement.key.environment);
+            if said.insert(place.clone()) {
+                reasons.push(
+                    Reason::new(ReasonCode::ReadByLiveBuild, format!("feature/{key}"), format!("{what}: {place} reads `{key}`"))
+                        .remedy("retire the builds that read it, or define a feature with another key")
+                        .path(path),
+                );
+            }
+        }
+    }
+}
+
+pub(super) fn cohort(name: &Name, spec: &CohortSpec, reasons: &mut Vec<Reason>) {
+    if spec.any_of.is_empty() && spec.users.is_empty() {
+        invalid(reasons, format!("cohort/{name}"), "spec", "the cohort is empty", "give `any_of` clauses or `users`");
+    }
+    for (i, group) in spec.any_of.iter().enumerate() {
+        if group.iter().any(|clause| matches!(clause, Clause::Cohort(_))) {
+            invalid(reasons, format!("cohort/{name}"), &format!("spec.any_of[{i}]"), "a cohort cannot be made of cohorts", "write its clauses out");
+        }
+    }
+    if spec.any_of.iter().any(Vec::is_empty) {
+        invalid(reasons, format!("cohort/{name}"), "spec.any_of", "a group without clauses would be everyone", "give at least one clause");
+    }
+}
+
+pub(super) fn policy(name: &Name, spec: &PolicySpec, reasons: &mut Vec<Reason>) {
+    for (i, rule) in spec.rules.iter().enumerate() {
+        match rule {
+            Rule::Decision(rule) if rule.quorum == 0 => {
+                invalid(reasons, format!("policy/{name}"), &format!("spec.rules[{i}].decision.quorum"), "a quorum of nobody decides nothing", "ask for at least one");
+            }
+            Rule::Evidence(kinds) if kinds.is_empty() => {
+                invalid(reasons, format!("policy/{name}"), &format!("spec.rules[{i}].evidence"), "no kind of check is named", "name at least one, or leave the rule out");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether nothing of the release is served or to come any more.
+fn done(release: &Release) -> bool {
+    release.environments.values().all(|i| matches!(i.course.kind(), CourseKind::Cancelled | CourseKind::Withdrawn))
+}
+
+pub(super) fn removable(state: &State, world: &World<'_>, leftover: &Leftover, reasons: &mut Vec<Reason>) {
+    let subject = leftover.subject();
+    let mut referenced = |by: String, remedy: &str| {
+        reasons.push(Reason::new(ReasonCode::StillReferenced, &subject, format!("`{subject}` is still used by {by}")).remedy(remedy).path("metadata.name"));
+    };
+    let in_use = |p: &Placement| p.active.is_some() || p.observed.as_ref().is_some_and(|o| !o.serving.is_empty());
+    let open = || state.releases.values().filter(|r| !done(r));
+    match leftover {
+        Leftover::Environment(name) => {
+            if let Some(p) = state.placements_in(name).find(|p| in_use(p)) {
+                referenced(format!("`{}`, which runs there", p.key.service), "stop what runs there first");
+            }
+            for other in world.environments.iter().filter(|(_, spec)| spec.after.contains(name)).map(|(other, _)| other) {
+                referenced(format!("environment `{other}` (after)"), "change that first");
+            }
+            for release in open().filter(|r| r.environments.contains_key(name)) {
+                referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
+            }
+        }
+        Leftover::Service(name) => {
+            if let Some(p) = state.placements.values().find(|p| p.key.service == *name && in_use(p)) {
+                referenced(format!("`{}`, where it runs", p.key.environment), "stop it there first");
+            }
+            for release in open().filter(|r| r.needs().any(|n| n.service == *name)) {
+                referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
+            }
+            let names = |spec: &EnvironmentSpec| spec.targets.iter().any(|t| t.endpoints.contains_key(name) || t.services.iter().flatten().any(|s| s == name));
+            for environment in world.environments.iter().filter(|(_, spec)| names(spec)).map(|(e, _)| e) {
+                referenced(format!("environment `{environment}` (targets)"), "take it off the targets first");
+            }
+        }
+        Leftover::Policy(name) => {
+            for environment in world.environments.iter().filter(|(_, spec)| spec.policies.contains(name)).map(|(e, _)| e) {
+                referenced(format!("environment `{environment}`"), "change that first");
+            }
+        }
+        Leftover::Feature(key) => {
+            for release in open().filter(|r| r.spec.features.iter().any(|f| f.key == *key)) {
+                referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
+            }
+            readers(state, key, "it cannot be removed", "metadata.name", |_| true, reasons);
+        }
+        Leftover::Cohort(name) => {
+            for release in open().filter(|r| r.spec.stages.iter().any(|s| s.cohort.as_ref() == Some(name))) {
+                referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Clauses: values are read by the type that their operator works on, once.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use regex::{Regex, RegexBuilder};
+
+use super::Scope;
+use crate::bucket::Bucketer;
+use crate::fold::{self, Needle};
+use crate::hash::{Table, hash};
+use crate::instant::Instant;
+use crate::model::{self, Algorithm, AttributeType, Op, Scalar, TARGETING_KEY, WHOLE};
+use crate::program::{Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Share, Subject, Test, Texts};
+use crate::version::Version;
+
+/// Bytes of a pattern, and bytes that it may compile into: a pattern such as `(\w{50}){50}` is refused, not built.
+const MAX_PATTERN: usize = 512;
+const MAX_PROGRAM: usize = 1 << 20;
+
+/// All clauses of a rule or group; shares last, since they cost most and are only worth asking when all else holds.
+pub(super) fn all(when: &[model::Clause], scope: Scope<'_>) -> Result<Box<[Clause]>, String> {
+    let mut clauses: Vec<Clause> = Vec::with_capacity(when.len());
+    for (at, source) in when.iter().enumerate() {
+        let at = u16::try_from(at).map_err(|_| format!("more than {} clauses", u16::MAX))?;
+        clauses.push(Clause { at, kind: one(source, scope)? });
+    }
+    clauses.sort_by_key(|clause| matches!(clause.kind, Kind::Share(_)));
+    Ok(clauses.into())
+}
+
+fn one(source: &model::Clause, scope: Scope<'_>) -> Result<Kind, String> {
+    match source {
+        model::Clause::Cohort(name) => match scope.cohorts.map(|cohorts| cohorts.named(name)) {
+            Some(Some((_, cohort))) if cohort.fault.is_some() => Err(format!("cohort `{name}` is not valid")),
+            Some(Some((id, _))) => Ok(Kind::Cohort(id)),
+            Some(None) => Err(format!("there is no cohort `{name}`")),
+            None => Err(format!("a cohort may not name another, here `{name}`: repeat its clauses")),
+        },
+        model::Clause::Share(share) => Ok(Kind::Share(Box::new(Share {
+            subject: bucketed(&share.attribute, scope)?,
+            bucketer: Bucketer::new(share.algorithm, &share.salt, 0),
+            below: below(share)?,
+        }))),
+        model::Clause::Test(test) => {
+            declared(test, scope)?;
+            Ok(Kind::Test(subject(&test.attribute), compile(test)?))
+        }
+    }
+}
+
+fn subject(attribute: &str) -> Subject {
+    if attribute == TARGETING_KEY { Subject::TargetingKey } else { Subject::Attribute(attribute.into()) }
+}
+
+/// The subject of a share or split, which only text can be.
+pub(super) fn bucketed(attribute: &str, scope: Scope<'_>) -> Result<Subject, String> {
+    match scope.attributes.get(attribute) {
+        Some(AttributeType::Number | AttributeType::Boolean) => {
+            Err(format!("attribute `{attribute}` is not declared as text, so callers cannot be divided by it"))
+        }
+        _ => Ok(subject(attribute)),
+    }
+}
+
+/// The first bucket outside.
+fn below(share: &model::Share) -> Result<u32, String> {
+    let of = share.share;
+    match share.algorithm {
+        _ if of > WHOLE => Err(format!("a share of {of} is more than {WHOLE}, which is everyone")),
+        Algorithm::M3 => Ok(of),
+        Algorithm::Unleash if of.is_multiple_of(WHOLE / 100) => Ok(of / (WHOLE / 100)),
+        Algorithm::Unleash => Err(format!("`{}` knows whole percents only: a share of {of} is none", share.algorithm)),
+        Algorithm::UnleashVariant => Err(format!("`{}` divides variants, not shares", share.algorithm)),
+    }
+}
+
+/// Refuses an operator or value that can never fit what the attribute was declared to be.
+fn declared(test: &model::Test, scope: Scope<'_>) -> Result<(), String> {
+    use AttributeType as Type;
+    let known = scope.attributes.get(&test.attribute).copied();
+    let Some(declared) = known.or_else(|| (test.attribute == TARGETING_KEY).then_some(Type::String)) else {
+        return Ok(());
+    };
+    let textual = !matches!(declared, Type::Number | Type::Boolean);
+    let fits = match test.op {
+        Op::Present | Op::Absent => true,
+        Op::In | Op::NotIn => test.values.iter().all(|value| match value {
+            Scalar::Text(_) => textual,
+            Scalar::Number(_) => declared == Type::Number,
+            Scalar::Boolean(_) => declared == Type::Boolean,
+        }),
+        Op::StartsWith | Op::EndsWith | Op::Contains | Op::Regex => textual,
+        Op::Eq | Op::Lt | Op::Le | Op::Gt | Op::Ge => declared == Type::Number,
+        Op::Before | Op::After => declared == Type::Date,
+        Op::SemverEq | Op::SemverLt | Op::SemverLe | Op::SemverGt | Op::SemverGe => declared == Type::Semver,
+        Op::Cidr => declared == Type::Address,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("`{}` does not fit attribute `{}`, declared as {declared}", test.op, test.attribute))
+    }
+}
+
+fn compile(test: &model::Test) -> Result<Test, String> {
+    let op = test.op;
+    let cased = matches!(op, Op::In | Op::NotIn | Op::StartsWith | Op::EndsWith | Op::Contains | Op::Regex);
+    if test.ignore_case && !cased {
+        return Err(format!("`ignore_case` means nothing to `{op}`"));
+    }
+    match op {
+        Op::Present | Op::Absent if !test.values.is_empty() => Err(format!("`{op}` takes no values")),
+        Op::Present => Ok(Test::Present),
+        Op::Absent => Ok(Test::Absent),
+        _ if test.values.is_empty() => Err(format!("`{op}` needs a value")),
+        Op::In => Ok(Test::In(Box::new(members(test)?))),
+        Op::NotIn => Ok(Test::NotIn(Box::new(members(test)?))),
+        Op::StartsWith => Ok(Test::StartsWith(affixes(test)?)),
+        Op::EndsWith => Ok(Test::EndsWith(affixes(test)?)),
+        Op::Contains if test.ignore_case => Ok(Test::ContainsFolded(each(test, |text| Ok(Needle::new(text)))?)),
+        Op::Contains => Ok(Test::Contains(each(test, |text| Ok(text.into()))?)),
+        Op::Regex => Ok(Test::Regex(each(test, |text| pattern(text, test.ignore_case))?)),
+        Op::Cidr => Ok(Test::Address(Box::new(networks(&each(test, network)?)))),
+        Op::Eq => number(test, Comparison::Eq),
+        Op::Lt => number(test, Comparison::Lt),
+        Op::Le => number(test, Comparison::Le),
+        Op::Gt => number(test, Comparison::Gt),
+        Op::Ge => number(test, Comparison::Ge),
+        Op::Before => instant(test, Comparison::Lt),
+        Op::After => instant(test, Comparison::Gt),
+        Op::SemverEq => version(test, Comparison::Eq),
+        Op::SemverLt => version(test, Comparison::Lt),
+        Op::SemverLe => version(test, Comparison::Le),
+        Op::SemverGt => version(test, Comparison::Gt),
+        Op::SemverGe => version(test, Comparison::Ge),
+    }
+}
+
+fn text(op: Op, value: &Scalar) -> Result<&str, String> {
+    match value {
+        Scalar::Text(text) => Ok(text),
+        other => Err(format!("`{op}` compares text, and {other} is none")),
+    }
+}
+
+fn each<T>(test: &model::Test, read: impl Fn(&str) -> Result<T, String>) -> Result<Box<[T]>, String> {
+    test.values.iter().map(|value| read(text(test.op, value)?)).collect()
+}
+
+fn single(test: &model::Test) -> Result<&Scalar, String> {
+    match test.values.as_slice() {
+        [value] => Ok(value),
+        values => Err(format!("`{}` compares with one value, not {}", test.op, values.len())),
+    }
+}
+
+fn exact(op: Op, value: &Scalar) -> Result<f64, String> {
+    let Scalar::Number(number) = value else { return Err(format!("`{op}` compares numbers, and {value} is none")) };
+    number.as_f64().filter(|number| number.abs() <= EXACT).ok_or_else(|| format!("{number} is beyond ±(2^53−1)"))
+}
+
+fn members(test: &model::Test) -> Result<Members, String> {
+    let mut members =
+        Members { texts: Table::new(), fold: test.ignore_case, numbers: Box::default(), yes: false, no: false };
+    let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+    for value in &test.values {
+        match value {
+            Scalar::Text(text) => texts.push(if test.ignore_case { fold::folded(text) } else { text.clone() }),
+            Scalar::Number(_) => numbers.push(exact(test.op, value)?),
+            Scalar::Boolean(true) => members.yes = true,
+            Scalar::Boolean(false) => members.no = true,
+        }
+    }
+    texts.sort_unstable();
+    texts.dedup();
+    numbers.sort_unstable_by(f64::total_cmp);
+    members.texts = Table::from_distinct(texts.into_iter().map(|text| (hash(&text), text.into())).collect());
+    members.numbers = numbers.into();
+    Ok(members)
+}
+
+fn affixes(test: &model::Test) -> Result<Texts, String> {
+    let list = each(test, |text| Ok(if test.ignore_case { fold::folded(text).into() } else { text.into() }))?;
+    Ok(Texts { fold: test.ignore_case, list })
+}
+
+fn pattern(text: &str, ignore_case: bool) -> Result<Regex, String> {
+    if text.len() > MAX_PATTERN {
+        return Err(format!("a pattern of {} bytes is longer than {MAX_PATTERN}", text.len()));
+    }
+    RegexBuilder::new(text)
+        .case_insensitive(ignore_case)
+        .size_limit(MAX_PROGRAM)
+        .dfa_size_limit(MAX_PROGRAM)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => format!("pattern `{text}` is too big: use smaller repetitions"),
+            // The parser draws the pattern over several lines; the last one says what is wrong.
+            other => format!("pattern `{text}`: {}", other.to_string().lines().last().unwrap_or("not valid").trim()),
+        })
+}
+
+fn number(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
+    Ok(Test::Number(comparison, exact(test.op, single(test)?)?))
+}
+
+fn instant(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
+    let text = text(test.op, single(test)?)?;
+    let instant = Instant::parse(text).ok_or_else(|| format!("`{text}` is not an RFC 3339 instant with its offset"))?;
+    Ok(Test::Instant(comparison, instant))
+}
+
+fn version(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
+    let text = text(test.op, single(test)?)?;
+    let Version { core, pre } = Version::parse(text).ok_or_else(|| format!("`{text}` is not a semantic version"))?;
+    Ok(Test::Version(comparison, OwnedVersion { core, pre: pre.into() }))
+}
+
+/// A network, or an address for itself. An IPv4 network written the IPv6 way is an IPv4 network.
+fn network(text: &str) -> Result<IpNet, String> {
+    let not_valid = || format!("`{text}` is neither a network such as `10.0.0.0/8` nor an address");
+    let network =
+        text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| not_valid())?;
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(address), Some(length)) if network.addr().is_ipv6() => {
+            IpNet::new(address.into(), length).map_err(|_| not_valid())
+        }
+        _ => Ok(network),
+    }
+}
+
+fn networks(list: &[IpNet]) -> Networks {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for network in list {
+        match network {
+            IpNet::V4(net) => v4.push((u32::from(net.network()), u32::from(net.broadcast()))),
+            IpNet::V6(net) => v6.push((u128::from(net.network()), u128::from(net.broadcast()))),
+        }
+    }
+    Networks { v4: merged(v4), v6: merged(v6) }
+}
+
+/// Networks never overlap in part, so a range that starts inside another lies inside it.
+fn merged<N: Copy + Ord>(mut ranges: Vec<(N, N)>) -> Box<[(N, N)]> {
+    ranges.sort_unstable_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
+    ranges.dedup_by(|later, earlier| later.0 <= earlier.1);
+    ranges.into()
+}

@@ -1,0 +1,307 @@
+//! One evaluator, generic over whether it is watched, so that an explanation cannot disagree with an answer.
+//!
+//! Order: fault and kill switch, prerequisites, then the first rule that matches, then the default. Nothing allocates.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::model::Blocked;
+use crate::program::{Clause, Gate, Prerequisite, Program, Rule, Split, Then, Variant, Verdict};
+use crate::snapshot::{Handle, Snapshot};
+
+/// What an answer is blocked by when the feature's own definition is at fault.
+pub const INVALID: &str = "invalid";
+
+/// Why a variant was chosen, in OpenFeature's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    /// Every caller gets this answer until the next revision.
+    Static,
+    TargetingMatch,
+    /// By the caller's bucket, in a share or a split.
+    Split,
+    /// `off`, because the feature may not be shown.
+    Disabled,
+    /// No rule matched.
+    Default,
+}
+
+impl Reason {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "STATIC",
+            Self::TargetingMatch => "TARGETING_MATCH",
+            Self::Split => "SPLIT",
+            Self::Disabled => "DISABLED",
+            Self::Default => "DEFAULT",
+        }
+    }
+}
+
+/// Which variant a caller is served, and why. It borrows from the snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'s> {
+    program: &'s Program,
+    variant: &'s Variant,
+    missing: Option<&'s str>,
+    cause: Cause,
+    reason: Reason,
+    needs_targeting_key: bool,
+}
+
+/// What decided, from which the rest of the answer is looked up when someone asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Default,
+    Rule(u32),
+    Prerequisite(u32),
+    Killed,
+    Fault,
+}
+
+impl<'s> Answer<'s> {
+    #[must_use]
+    pub fn key(&self) -> &'s str {
+        &self.program.key
+    }
+
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { slot: self.program.slot, hash: self.program.hash }
+    }
+
+    #[must_use]
+    pub fn variant(&self) -> &'s str {
+        &self.variant.name
+    }
+
+    #[must_use]
+    pub const fn value(&self) -> &'s Value {
+        &self.variant.value
+    }
+
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The rule that matched.
+    #[must_use]
+    pub fn rule(&self) -> Option<&'s str> {
+        self.source_rule().map(|rule| rule.name.as_str())
+    }
+
+    /// The release that shows this answer or is kept from doing so.
+    #[must_use]
+    pub fn release(&self) -> Option<&'s str> {
+        match self.source_rule() {
+            Some(rule) => rule.release.as_deref(),
+            None => self.blocked()?.release.as_deref(),
+        }
+    }
+
+    /// What keeps the feature, or its next release, from this caller.
+    #[must_use]
+    pub fn blocked_by(&self) -> Option<&'s str> {
+        match self.cause {
+            Cause::Rule(_) => self.source_rule()?.blocked.as_deref(),
+            Cause::Prerequisite(at) => self.program.prerequisites.get(at as usize).map(|needed| &*needed.label),
+            Cause::Fault => Some(INVALID),
+            Cause::Killed | Cause::Default => self.blocked().map(|blocked| blocked.blocked_by.as_str()),
+        }
+    }
+
+    /// The first attribute that a clause asked for and the caller did not give.
+    #[must_use]
+    pub const fn missing(&self) -> Option<&'s str> {
+        self.missing
+    }
+
+    /// A rule would have matched but for a share or split by targeting key, and the caller has none: with one, the
+    /// answer may be another.
+    #[must_use]
+    pub const fn needs_targeting_key(&self) -> bool {
+        self.needs_targeting_key
+    }
+
+    pub(crate) const fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    fn source_rule(&self) -> Option<&'s crate::model::Rule> {
+        match self.cause {
+            Cause::Rule(at) => self.program.source_rule(at as usize),
+            _ => None,
+        }
+    }
+
+    fn blocked(&self) -> Option<&'s Blocked> {
+        match self.cause {
+            Cause::Killed => self.program.source.killed.as_ref(),
+            Cause::Default => self.program.source.dark.as_ref(),
+            Cause::Rule(_) | Cause::Prerequisite(_) | Cause::Fault => None,
+        }
+    }
+
+    /// `{"key":"…",` and `"value":…,"variant":"…"`, rendered when the feature was compiled.
+    pub(crate) fn wire(&self) -> (&'s str, &'s str) {
+        (&self.program.opening, &self.variant.wire)
+    }
+}
+
+/// Watches an evaluation. The defaults watch nothing and compile to nothing.
+pub(crate) trait Tracer<'s> {
+    fn clause(&mut self, _of: &'s Program, _rule: usize, _clause: &'s Clause, _verdict: Verdict<'s>) {}
+    fn matched(&mut self, _of: &'s Program, _rule: usize) {}
+    fn split(&mut self, _of: &'s Program, _rule: usize, _split: &'s Split, _bucket: Result<u32, Verdict<'s>>) {}
+    fn prerequisite(
+        &mut self,
+        _of: &'s Program,
+        _needed: &'s Prerequisite,
+        _answer: Option<&Answer<'s>>,
+        _holds: bool,
+    ) {
+    }
+}
+
+pub(crate) struct Silent;
+
+impl Tracer<'_> for Silent {}
+
+pub(crate) struct Evaluation<'s, 'c, C: ?Sized, T> {
+    snapshot: &'s Snapshot,
+    context: &'c C,
+    tracer: &'c mut T,
+    missing: Option<&'s str>,
+    needs_targeting_key: bool,
+}
+
+impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
+    pub(crate) fn new(snapshot: &'s Snapshot, context: &'c C, tracer: &'c mut T) -> Self {
+        Self { snapshot, context, tracer, missing: None, needs_targeting_key: false }
+    }
+
+    #[inline]
+    pub(crate) fn ask(&mut self, program: &'s Program) -> Option<Answer<'s>> {
+        match program.gate {
+            Gate::Open => {}
+            Gate::Killed => return self.off(program, Cause::Killed),
+            Gate::Faulty(_) => return self.off(program, Cause::Fault),
+            Gate::Unusable(_) => return None,
+        }
+        if !program.prerequisites.is_empty()
+            && let Some(broken) = self.broken_prerequisite(program)
+        {
+            return self.off(program, Cause::Prerequisite(broken));
+        }
+        for (at, rule) in program.rules.iter().enumerate() {
+            if self.matches(program, at, rule)
+                && let Some(variant) = self.outcome(program, at, rule)
+            {
+                return self.serve(program, at, rule, variant);
+            }
+        }
+        let depends = !program.rules.is_empty() || !program.prerequisites.is_empty();
+        let reason = match depends {
+            _ if program.default == program.off && program.source.dark.is_some() => Reason::Disabled,
+            true => Reason::Default,
+            false => Reason::Static,
+        };
+        self.answer(program, program.default, reason, Cause::Default)
+    }
+
+    #[inline]
+    fn matches(&mut self, program: &'s Program, at: usize, rule: &'s Rule) -> bool {
+        for clause in &rule.when {
+            let verdict = clause.judge(self.snapshot.cohorts(), self.context);
+            self.tracer.clause(program, at, clause, verdict);
+            match verdict {
+                Verdict::Yes => {}
+                Verdict::No | Verdict::Mismatch(_) => return false,
+                Verdict::Missing(name) => {
+                    self.missing = self.missing.or(Some(name));
+                    return false;
+                }
+                Verdict::NoKey => {
+                    self.without_key();
+                    return false;
+                }
+            }
+        }
+        self.tracer.matched(program, at);
+        true
+    }
+
+    fn without_key(&mut self) {
+        self.needs_targeting_key = true;
+        self.missing = self.missing.or(Some(crate::model::TARGETING_KEY));
+    }
+
+    /// `None` if it is a split that this caller has no bucket in: the next rule is tried.
+    #[inline]
+    fn outcome(&mut self, program: &'s Program, at: usize, rule: &'s Rule) -> Option<u16> {
+        let split = match &rule.then {
+            Then::Variant(variant) => return Some(*variant),
+            Then::Split(split) => split,
+        };
+        let bucket = split.subject.bucket(&split.bucketer, self.context);
+        self.tracer.split(program, at, split, bucket);
+        match bucket {
+            Ok(bucket) => split.pick(bucket),
+            Err(Verdict::NoKey) => {
+                self.without_key();
+                None
+            }
+            Err(Verdict::Missing(name)) => {
+                self.missing = self.missing.or(Some(name));
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    #[inline]
+    fn serve(&mut self, program: &'s Program, at: usize, rule: &'s Rule, variant: u16) -> Option<Answer<'s>> {
+        let cause = Cause::Rule(at as u32);
+        if rule.blocked {
+            return self.off(program, cause);
+        }
+        let reason = match &rule.then {
+            Then::Split(_) => Reason::Split,
+            Then::Variant(_) if rule.shared => Reason::Split,
+            Then::Variant(_) if at == 0 && rule.when.is_empty() && program.prerequisites.is_empty() => Reason::Static,
+            Then::Variant(_) => Reason::TargetingMatch,
+        };
+        self.answer(program, variant, reason, cause)
+    }
+
+    /// The first prerequisite that does not hold for this caller. Compilation has made sure that asking ends.
+    fn broken_prerequisite(&mut self, program: &'s Program) -> Option<u32> {
+        for (at, needed) in program.prerequisites.iter().enumerate() {
+            let other = self.snapshot.program(needed.hash, &needed.feature);
+            let answer = other.and_then(|other| self.ask(other));
+            let wanted = program.source.prerequisites.get(at).map_or(&[][..], |source| source.variants.as_slice());
+            let holds = answer.is_some_and(|answer| wanted.iter().any(|name| name == answer.variant()));
+            self.tracer.prerequisite(program, needed, answer.as_ref(), holds);
+            if !holds {
+                return Some(at as u32);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn off(&self, program: &'s Program, cause: Cause) -> Option<Answer<'s>> {
+        self.answer(program, program.off, Reason::Disabled, cause)
+    }
+
+    #[inline]
+    fn answer(&self, program: &'s Program, variant: u16, reason: Reason, cause: Cause) -> Option<Answer<'s>> {
+        let variant = program.variants.get(usize::from(variant))?;
+        let Self { missing, needs_targeting_key, .. } = *self;
+        Some(Answer { program, variant, missing, cause, reason, needs_targeting_key })
+    }
+}

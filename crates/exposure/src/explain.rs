@@ -1,0 +1,211 @@
+//! Why a caller gets an answer: the steps of the very evaluation that gives it, as text and as data.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::context::{Attribute, Context};
+use crate::evaluate::{Answer, Cause, Evaluation, Reason, Tracer};
+use crate::model::Split as SourceSplit;
+use crate::model::{Clause as SourceClause, Outcome};
+use crate::program::{Clause, Kind, Prerequisite, Program, Split, Subject, Verdict};
+use crate::snapshot::Snapshot;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explanation {
+    pub feature: String,
+    pub environment: String,
+    pub revision: u64,
+    /// In the order in which things were asked. What was not asked any more is not listed.
+    pub steps: Vec<Step>,
+    pub answer: Explained,
+}
+
+/// One question and how it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Another feature, when the step belongs to a prerequisite's own evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What was asked, readable: `plan in ["gold"]`. Absent for a rule without clauses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clause: Option<String>,
+    pub matched: bool,
+    pub why: String,
+}
+
+/// An [`Answer`] that owns what it says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explained {
+    pub variant: String,
+    pub value: Value,
+    pub reason: Reason,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<String>,
+    /// The first attribute that was asked for and not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// With a targeting key the answer may be another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_targeting_key: bool,
+}
+
+impl From<&Answer<'_>> for Explained {
+    fn from(answer: &Answer<'_>) -> Self {
+        Self {
+            variant: answer.variant().to_owned(),
+            value: answer.value().clone(),
+            reason: answer.reason(),
+            rule: answer.rule().map(str::to_owned),
+            release: answer.release().map(str::to_owned),
+            blocked_by: answer.blocked_by().map(str::to_owned),
+            missing: answer.missing().map(str::to_owned),
+            needs_targeting_key: answer.needs_targeting_key(),
+        }
+    }
+}
+
+pub(crate) fn explain<C: Context + ?Sized>(snapshot: &Snapshot, program: &Program, context: &C) -> Option<Explanation> {
+    let mut recorder = Recorder { snapshot, asked: &program.key, context, steps: Vec::new() };
+    let answer = Evaluation::new(snapshot, context, &mut recorder).ask(program)?;
+    let mut steps = recorder.steps;
+    steps.extend(last_word(program, &answer));
+    Some(Explanation {
+        feature: program.key.to_string(),
+        environment: snapshot.environment().to_owned(),
+        revision: snapshot.revision(),
+        steps,
+        answer: Explained::from(&answer),
+    })
+}
+
+/// What no clause says: a switch thrown, a definition at fault, or that nothing matched.
+fn last_word(program: &Program, answer: &Answer<'_>) -> Option<Step> {
+    let variant = answer.variant();
+    let because = answer.blocked_by().map_or_else(String::new, |why| format!(": {why}"));
+    let why = match answer.cause() {
+        Cause::Rule(_) if answer.reason() != Reason::Disabled => return None,
+        Cause::Rule(_) => format!("the rule may not be shown, so the answer is `{variant}`{because}"),
+        Cause::Prerequisite(_) => format!("a prerequisite does not hold, so the answer is `{variant}`"),
+        Cause::Killed => format!("the feature is killed, so the answer is `{variant}`{because}"),
+        Cause::Fault => {
+            let fault = program.gate.faults().first();
+            let at =
+                fault.and_then(|fault| fault.rule.as_ref()).map_or_else(String::new, |rule| format!("rule `{rule}`: "));
+            let message = fault.map_or("", |fault| &fault.message);
+            format!("the feature's definition is not valid, so the answer is `{variant}`: {at}{message}")
+        }
+        Cause::Default => format!("no rule decides, so the answer is the default, `{variant}`{because}"),
+    };
+    let rule = answer.rule().map(str::to_owned);
+    Some(Step { feature: None, rule, clause: None, matched: answer.cause() == Cause::Default, why })
+}
+
+struct Recorder<'s, 'c, C: ?Sized> {
+    snapshot: &'s Snapshot,
+    /// The feature that the explanation is about.
+    asked: &'s str,
+    context: &'c C,
+    steps: Vec<Step>,
+}
+
+impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
+    fn push(&mut self, of: &Program, rule: Option<usize>, clause: Option<String>, matched: bool, why: String) {
+        let feature = (*of.key != *self.asked).then(|| of.key.to_string());
+        let rule = rule.and_then(|at| of.source_rule(at)).map(|rule| rule.name.clone());
+        self.steps.push(Step { feature, rule, clause, matched, why });
+    }
+
+    /// What the caller has, from the clause's point of view.
+    fn given(&self, kind: &Kind, verdict: Verdict<'s>) -> String {
+        match (verdict, kind) {
+            (Verdict::Missing(name), _) => format!("attribute `{name}` is missing"),
+            (Verdict::NoKey, _) => "there is no targeting key".to_owned(),
+            (Verdict::Mismatch(what), Kind::Test(subject, _)) => format!("{}, which {what}", self.shown(subject)),
+            (Verdict::Mismatch(what), Kind::Share(share)) => format!("{}, which {what}", self.shown(&share.subject)),
+            (Verdict::Yes | Verdict::No, Kind::Test(subject, _)) => self.shown(subject),
+            (Verdict::Yes | Verdict::No, Kind::Share(share)) => {
+                let bucket = share.subject.bucket(&share.bucketer, self.context).unwrap_or_default();
+                let side = if verdict == Verdict::Yes { "below" } else { "not below" };
+                format!("bucket {bucket} is {side} {}", share.below)
+            }
+            (Verdict::Yes, Kind::Cohort(id)) => match self.group(*id) {
+                Some(at) => format!("group {} of the cohort matches", at + 1),
+                None => "the cohort matches".to_owned(),
+            },
+            (Verdict::No | Verdict::Mismatch(_), Kind::Cohort(_)) => "no group of the cohort matches".to_owned(),
+        }
+    }
+
+    fn group(&self, cohort: u32) -> Option<usize> {
+        let cohorts = self.snapshot.cohorts();
+        let yes = |clause: &Clause| clause.judge(cohorts, self.context) == Verdict::Yes;
+        cohorts.get(cohort)?.groups.iter().position(|group| group.iter().all(yes))
+    }
+
+    fn shown(&self, subject: &Subject) -> String {
+        let name = subject.name();
+        match subject.of(self.context) {
+            None => format!("`{name}` is absent"),
+            Some(Attribute::Text(text)) => format!("`{name}` is {text:?}"),
+            Some(Attribute::Number(number)) => format!("`{name}` is {number}"),
+            Some(Attribute::Boolean(value)) => format!("`{name}` is {value}"),
+            Some(Attribute::Compound) => format!("`{name}` is a list or an object"),
+        }
+    }
+}
+
+impl<'s, C: Context + ?Sized> Tracer<'s> for Recorder<'s, '_, C> {
+    fn clause(&mut self, of: &'s Program, rule: usize, clause: &'s Clause, verdict: Verdict<'s>) {
+        let source = of.source_rule(rule).and_then(|rule| rule.when.get(usize::from(clause.at)));
+        let why = self.given(&clause.kind, verdict);
+        self.push(of, Some(rule), source.map(SourceClause::to_string), verdict == Verdict::Yes, why);
+    }
+
+    fn matched(&mut self, of: &'s Program, rule: usize) {
+        if of.source_rule(rule).is_some_and(|rule| rule.when.is_empty()) {
+            self.push(of, Some(rule), None, true, "the rule is for everyone".to_owned());
+        }
+    }
+
+    fn split(&mut self, of: &'s Program, rule: usize, split: &'s Split, bucket: Result<u32, Verdict<'s>>) {
+        let source = match of.source_rule(rule).map(|rule| &rule.then) {
+            Some(Outcome::Split(source)) => weights(source),
+            _ => "split".to_owned(),
+        };
+        let (matched, why) = match bucket {
+            Ok(bucket) => {
+                let variant = split.pick(bucket).and_then(|at| of.variants.get(usize::from(at)));
+                (
+                    variant.is_some(),
+                    format!("bucket {bucket} falls to `{}`", variant.map_or("", |variant| &variant.name)),
+                )
+            }
+            Err(Verdict::NoKey) => (false, "there is no targeting key".to_owned()),
+            Err(Verdict::Mismatch(what)) => (false, format!("{}, which {what}", self.shown(&split.subject))),
+            Err(_) => (false, format!("attribute `{}` is missing", split.subject.name())),
+        };
+        self.push(of, Some(rule), Some(source), matched, why);
+    }
+
+    fn prerequisite(&mut self, of: &'s Program, needed: &'s Prerequisite, answer: Option<&Answer<'s>>, holds: bool) {
+        let why = match answer {
+            Some(answer) => format!("`{}` answers `{}`", needed.feature, answer.variant()),
+            None => format!("there is no usable feature `{}`", needed.feature),
+        };
+        self.push(of, None, Some(format!("prerequisite {}", needed.feature)), holds, why);
+    }
+}
+
+fn weights(split: &SourceSplit) -> String {
+    let weights: Vec<String> = split.weights.iter().map(|(name, weight)| format!("{name} {weight}")).collect();
+    format!("split {}", weights.join(" : "))
+}

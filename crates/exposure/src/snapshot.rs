@@ -1,0 +1,366 @@
+//! One environment's exposure, compiled: an immutable value that any number of threads ask at once.
+//!
+//! [`Snapshot::compile`] is [`Snapshot::with`] on nothing, so a change and a full compile cannot differ.
+
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+pub use self::store::Handle;
+use self::store::Store;
+use crate::compile::{self, Scope, Warning};
+use crate::context::Context;
+use crate::evaluate::{Answer, Evaluation, Silent};
+use crate::explain::{self, Explanation};
+use crate::model::{self, AttributeType, Change, Clause, Feature, Model};
+use crate::program::{Cohorts, Kind, Program, Subject, Then};
+
+/// A clone shares everything and costs a few counters.
+#[derive(Clone)]
+pub struct Snapshot {
+    environment: Arc<str>,
+    revision: u64,
+    attributes: Arc<BTreeMap<String, AttributeType>>,
+    cohorts: Arc<Cohorts>,
+    /// Features whose prerequisites are at fault as a graph.
+    disorder: Arc<BTreeMap<Box<str>, &'static str>>,
+    store: Store,
+    /// The metadata that all answers of this revision share, as it stands on the wire.
+    metadata: Arc<str>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("environment", &self.environment)
+            .field("revision", &self.revision)
+            .field("features", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// An environment in which nothing is exposed yet.
+    #[must_use]
+    pub fn empty(environment: &str, revision: u64) -> Self {
+        Self {
+            environment: environment.into(),
+            revision,
+            attributes: Arc::default(),
+            cohorts: Arc::default(),
+            disorder: Arc::default(),
+            store: Store::new(),
+            metadata: metadata(environment, revision),
+        }
+    }
+
+    /// Compiles a whole environment. What is wrong is warned of and switched off; nothing makes it fail.
+    #[must_use]
+    pub fn compile(model: &Model) -> (Self, Vec<Warning>) {
+        Self::empty(&model.environment, model.revision).with(&Change {
+            revision: model.revision,
+            attributes: Some(model.attributes.clone()),
+            put_cohorts: model.cohorts.clone(),
+            drop_cohorts: Vec::new(),
+            put: model.features.clone(),
+            drop: Vec::new(),
+        })
+    }
+
+    /// The snapshot after a change, with warnings about what was compiled for it. Everything else is shared with this
+    /// one, which goes on answering as before.
+    #[must_use]
+    pub fn with(&self, change: &Change) -> (Self, Vec<Warning>) {
+        let attributes = match &change.attributes {
+            Some(attributes) if *attributes != *self.attributes => Arc::new(attributes.clone()),
+            _ => Arc::clone(&self.attributes),
+        };
+        let redeclared = !Arc::ptr_eq(&attributes, &self.attributes);
+        let (cohorts, mut warnings, unsettled) = self.cohorts_with(change, &attributes, redeclared);
+        let disorder = self.disorder_with(change);
+
+        // What this change compiles: what it puts, and what it makes valid or invalid elsewhere.
+        let mut again: BTreeMap<&str, &Arc<Feature>> = BTreeMap::new();
+        if redeclared || !unsettled.is_empty() || !Arc::ptr_eq(&disorder, &self.disorder) {
+            let turned = |program: &&Program| {
+                redeclared
+                    || disorder.get(&program.key) != self.disorder.get(&program.key)
+                    || cohorts_of(&program.source).any(|name| unsettled.contains(name))
+            };
+            again.extend(self.store.iter().filter(turned).map(|program| (&*program.key, &program.source)));
+        }
+        for key in &change.drop {
+            again.remove(key.as_str());
+        }
+        again.extend(change.put.iter().map(|(key, feature)| (key.as_str(), feature)));
+
+        let scope = Scope { attributes: &attributes, cohorts: Some(&cohorts) };
+        let mut edit = self.store.edit(change.put.len());
+        for program in
+            change.drop.iter().filter(|key| !change.put.contains_key(*key)).filter_map(|key| self.store.by_key(key))
+        {
+            edit.drop(program);
+        }
+        let mut compiled = Vec::with_capacity(again.len());
+        for (key, feature) in again {
+            let slot = self.store.by_key(key).map_or_else(|| edit.slot(), |known| known.slot);
+            let program = Arc::new(compile::feature(key, slot, feature, scope, disorder.get(key).copied()));
+            edit.put(&program);
+            compiled.push(program);
+        }
+        let snapshot = Self {
+            environment: Arc::clone(&self.environment),
+            revision: change.revision,
+            attributes,
+            cohorts,
+            disorder,
+            store: edit.finish(),
+            metadata: metadata(&self.environment, change.revision),
+        };
+        compiled.iter().for_each(|program| snapshot.warn(program, &mut warnings));
+        (snapshot, warnings)
+    }
+
+    /// The cohorts after `change`, and those which became valid, invalid, known or unknown.
+    fn cohorts_with<'c>(
+        &self,
+        change: &'c Change,
+        attributes: &BTreeMap<String, AttributeType>,
+        redeclared: bool,
+    ) -> (Arc<Cohorts>, Vec<Warning>, BTreeSet<&'c str>) {
+        let (mut warnings, mut unsettled) = (Vec::new(), BTreeSet::new());
+        if change.put_cohorts.is_empty() && change.drop_cohorts.is_empty() && !redeclared {
+            return (Arc::clone(&self.cohorts), warnings, unsettled);
+        }
+        let mut cohorts = Cohorts::clone(&self.cohorts);
+        let scope = Scope { attributes, cohorts: None };
+        let mut compile = |name: &Arc<str>, source: &Arc<model::Cohort>| {
+            let cohort = compile::cohort(name, source, scope);
+            if let Some(message) = cohort.fault.clone() {
+                let cohort = Some(name.to_string());
+                warnings.push(Warning { feature: None, cohort, rule: None, message });
+            }
+            Arc::new(cohort)
+        };
+        for name in &change.drop_cohorts {
+            if let Some((id, _)) = self.cohorts.named(name)
+                && let Some(place) = cohorts.list.get_mut(id as usize)
+            {
+                *place = None;
+            }
+        }
+        if redeclared {
+            for place in cohorts.list.iter_mut().flatten() {
+                *place = compile(&place.name, &place.source);
+            }
+        }
+        for (name, source) in &change.put_cohorts {
+            let name: Arc<str> = name.as_str().into();
+            let cohort = Some(compile(&name, source));
+            let id = *cohorts.ids.entry(name).or_insert(cohorts.list.len() as u32);
+            match cohorts.list.get_mut(id as usize) {
+                Some(place) => *place = cohort,
+                None => cohorts.list.push(cohort),
+            }
+        }
+        for name in change.drop_cohorts.iter().chain(change.put_cohorts.keys()) {
+            let valid = |cohorts: &Cohorts| cohorts.named(name).map(|(_, cohort)| cohort.fault.is_none());
+            if valid(&self.cohorts) != valid(&cohorts) {
+                unsettled.insert(name.as_str());
+            }
+        }
+        (Arc::new(cohorts), warnings, unsettled)
+    }
+
+    /// The same as before unless some feature needs others than it did.
+    fn disorder_with(&self, change: &Change) -> Arc<BTreeMap<Box<str>, &'static str>> {
+        let before =
+            |key: &str| self.store.by_key(key).map_or(&[][..], |program| program.source.prerequisites.as_slice());
+        let put = change.put.iter().any(|(key, feature)| before(key) != feature.prerequisites.as_slice());
+        let dropped = change.drop.iter().any(|key| !change.put.contains_key(key) && !before(key).is_empty());
+        if !put && !dropped {
+            return Arc::clone(&self.disorder);
+        }
+        let mut edges: compile::Edges<'_> =
+            self.store.iter().map(|program| (&*program.key, program.source.prerequisites.as_slice())).collect();
+        for key in &change.drop {
+            edges.remove(key.as_str());
+        }
+        edges.extend(change.put.iter().map(|(key, feature)| (key.as_str(), feature.prerequisites.as_slice())));
+        edges.retain(|_, needed| !needed.is_empty());
+        let disorder = compile::disorder(&edges);
+        if disorder == *self.disorder { Arc::clone(&self.disorder) } else { Arc::new(disorder) }
+    }
+
+    fn warn(&self, program: &Program, warnings: &mut Vec<Warning>) {
+        let feature = || Some(program.key.to_string());
+        let at_fault = program.gate.faults().iter().map(|fault| Warning {
+            feature: feature(),
+            cohort: None,
+            rule: fault.rule.clone(),
+            message: fault.message.clone(),
+        });
+        warnings.extend(at_fault);
+        for needed in &program.source.prerequisites {
+            let message = match self.store.by_key(&needed.feature) {
+                None => Some(format!("its prerequisite `{}` does not exist, so it is off", needed.feature)),
+                Some(other) => {
+                    let unknown = needed.variants.iter().find(|name| !other.source.variants.contains_key(*name));
+                    unknown.map(|name| format!("its prerequisite `{}` has no variant `{name}`", needed.feature))
+                }
+            };
+            let warning = message.map(|message| Warning { feature: feature(), cohort: None, rule: None, message });
+            warnings.extend(warning);
+        }
+    }
+
+    /// All that is wrong, as a compile of [`Self::model`] would report it.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut warnings: Vec<Warning> = self
+            .cohorts
+            .iter()
+            .filter_map(|cohort| Some((cohort, cohort.fault.clone()?)))
+            .map(|(cohort, message)| Warning {
+                feature: None,
+                cohort: Some(cohort.name.to_string()),
+                rule: None,
+                message,
+            })
+            .collect();
+        self.store.iter().for_each(|program| self.warn(program, &mut warnings));
+        warnings
+    }
+
+    /// The canonical form that this snapshot stands for; features and cohorts are shared with it.
+    #[must_use]
+    pub fn model(&self) -> Model {
+        let cohorts = self.cohorts.iter().map(|cohort| (cohort.name.to_string(), Arc::clone(&cohort.source)));
+        let features = self.store.iter().map(|program| (program.key.to_string(), Arc::clone(&program.source)));
+        Model {
+            attributes: BTreeMap::clone(&self.attributes),
+            cohorts: cohorts.collect(),
+            features: features.collect(),
+            ..Model::new(&*self.environment, self.revision)
+        }
+    }
+
+    #[must_use]
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// How many features there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `"revision":…,"version":"…","flagSetId":"…"`, without braces.
+    pub(crate) fn metadata(&self) -> &str {
+        &self.metadata
+    }
+
+    pub(crate) fn cohorts(&self) -> &Cohorts {
+        &self.cohorts
+    }
+
+    pub(crate) fn program(&self, hash: u64, key: &str) -> Option<&Program> {
+        self.store.by_hashed_key(hash, key).map(|program| &**program)
+    }
+
+    #[must_use]
+    pub fn feature(&self, key: &str) -> Option<&Arc<Feature>> {
+        self.store.by_key(key).map(|program| &program.source)
+    }
+
+    /// All features, in an order that changes leave alone.
+    pub fn features(&self) -> impl Iterator<Item = (&str, &Arc<Feature>)> {
+        self.store.iter().map(|program| (&*program.key, &program.source))
+    }
+
+    #[must_use]
+    pub fn resolve(&self, key: &str) -> Option<Handle> {
+        self.store.by_key(key).map(|program| Handle { slot: program.slot, hash: program.hash })
+    }
+
+    /// `None` if there is no such feature, or not even its `off` variant can be served.
+    #[must_use]
+    #[inline]
+    pub fn evaluate<C: Context + ?Sized>(&self, key: &str, context: &C) -> Option<Answer<'_>> {
+        self.ask(self.store.by_key(key)?, context)
+    }
+
+    /// As [`Self::evaluate`], without looking the key up.
+    #[must_use]
+    #[inline]
+    pub fn evaluate_handle<C: Context + ?Sized>(&self, handle: Handle, context: &C) -> Option<Answer<'_>> {
+        self.ask(self.store.by_handle(handle)?, context)
+    }
+
+    /// Every feature for one caller.
+    pub fn evaluate_all<C: Context + ?Sized>(&self, context: &C) -> impl Iterator<Item = Answer<'_>> {
+        self.store.iter().filter_map(move |program| self.ask(program, context))
+    }
+
+    #[inline]
+    fn ask<'s, C: Context + ?Sized>(&'s self, program: &'s Program, context: &C) -> Option<Answer<'s>> {
+        Evaluation::new(self, context, &mut Silent).ask(program)
+    }
+
+    /// [`Self::evaluate`] with every step that led to the answer.
+    #[must_use]
+    pub fn explain<C: Context + ?Sized>(&self, key: &str, context: &C) -> Option<Explanation> {
+        explain::explain(self, self.store.by_key(key)?, context)
+    }
+
+    /// Whether some caller's answer depends on a targeting key. Whether this caller's did, says
+    /// [`Answer::needs_targeting_key`].
+    #[must_use]
+    pub fn needs_targeting_key(&self, key: &str) -> bool {
+        self.store.by_key(key).is_some_and(|program| {
+            program.rules.iter().any(|rule| {
+                let split = matches!(&rule.then, Then::Split(split) if matches!(split.subject, Subject::TargetingKey));
+                split || rule.when.iter().any(|clause| self.keyed(&clause.kind))
+            }) || program.prerequisites.iter().any(|needed| {
+                matches!(program.gate, crate::program::Gate::Open) && self.needs_targeting_key(&needed.feature)
+            })
+        })
+    }
+
+    fn keyed(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::Share(share) => matches!(share.subject, Subject::TargetingKey),
+            Kind::Cohort(id) => self
+                .cohorts
+                .get(*id)
+                .is_some_and(|cohort| cohort.groups.iter().flatten().any(|clause| self.keyed(&clause.kind))),
+            Kind::Test(..) => false,
+        }
+    }
+}
+
+fn metadata(environment: &str, revision: u64) -> Arc<str> {
+    let environment = serde_json::Value::from(environment);
+    format!("\"revision\":{revision},\"version\":\"{revision}\",\"flagSetId\":{environment}").into()
+}
+
+/// The cohorts that a feature's rules name.
+fn cohorts_of(feature: &Feature) -> impl Iterator<Item = &str> {
+    feature.claims.iter().chain(&feature.baseline).flat_map(|rule| &rule.when).filter_map(|clause| match clause {
+        Clause::Cohort(name) => Some(name.as_str()),
+        Clause::Test(_) | Clause::Share(_) => None,
+    })
+}

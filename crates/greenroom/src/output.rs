@@ -1,0 +1,335 @@
+//! Everything that people see. Nothing else in this crate writes to the terminal.
+//!
+//! A [`Page`] is filled first and printed at once, so that `--watch` does not flicker. Text that came from elsewhere is
+//! made harmless: nothing in it moves the cursor or changes colours.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use comfy_table::{Attribute, Cell as TableCell, Color, ContentArrangement, Table, presets};
+use greenroom_domain::refusal::Reason;
+use greenroom_domain::time::At;
+use serde::Serialize;
+
+use crate::error::Failure;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+impl When {
+    fn on(self, terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|t| t != "dumb"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    Plain,
+    Strong,
+    Dim,
+    Good,
+    Warn,
+    Bad,
+    Accent,
+}
+
+impl Paint {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Strong => "1",
+            Self::Dim => "2",
+            Self::Good => "32",
+            Self::Warn => "33",
+            Self::Bad => "31",
+            Self::Accent => "36",
+        }
+    }
+}
+
+/// One cell of a table.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    text: String,
+    paint: Paint,
+}
+
+pub fn cell(text: impl std::fmt::Display) -> Cell {
+    Cell { text: clean(&text.to_string()), paint: Paint::Plain }
+}
+
+impl Cell {
+    pub const fn paint(mut self, paint: Paint) -> Self {
+        self.paint = paint;
+        self
+    }
+}
+
+/// What one command shows.
+#[derive(Debug)]
+pub struct Page {
+    text: String,
+    color: bool,
+    /// Columns of the terminal; none elsewhere.
+    width: Option<u16>,
+}
+
+impl Page {
+    pub fn new(color: When) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        Self { text: String::new(), color: color.on(terminal), width: if terminal { terminal_width() } else { None } }
+    }
+
+    pub fn painted(&self, paint: Paint, text: &str) -> String {
+        let text = clean(text);
+        if self.color && paint != Paint::Plain { format!("\u{1b}[{}m{text}\u{1b}[0m", paint.code()) } else { text }
+    }
+
+    pub fn line(&mut self, paint: Paint, text: impl AsRef<str>) {
+        let line = self.painted(paint, text.as_ref());
+        self.text.push_str(&line);
+        self.text.push('\n');
+    }
+
+    /// A line of several pieces.
+    pub fn pieces(&mut self, pieces: &[(Paint, &str)]) {
+        for (paint, text) in pieces {
+            let piece = self.painted(*paint, text);
+            self.text.push_str(&piece);
+        }
+        self.text.push('\n');
+    }
+
+    pub fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    pub fn heading(&mut self, text: &str) {
+        self.blank();
+        self.line(Paint::Strong, text);
+    }
+
+    /// Names on the left, values beside them; empty values are left out.
+    pub fn fields(&mut self, fields: &[(&str, String)]) {
+        let shown: Vec<_> = fields.iter().filter(|(_, v)| !v.is_empty()).collect();
+        let width = shown.iter().map(|(n, _)| n.chars().count()).max().unwrap_or(0);
+        for (name, value) in shown {
+            let name = self.painted(Paint::Dim, &format!("  {name:width$}  "));
+            self.text.push_str(&name);
+            let value = clean(value).replace('\n', &format!("\n{:1$}", "", width + 4));
+            self.text.push_str(&value);
+            self.text.push('\n');
+        }
+    }
+
+    /// A table without borders; `none` is said when there are no rows.
+    pub fn table(&mut self, header: &[&str], rows: Vec<Vec<Cell>>, none: &str) {
+        if rows.is_empty() {
+            self.line(Paint::Dim, none);
+            return;
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        match self.width {
+            Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
+            None => table.set_content_arrangement(ContentArrangement::Disabled),
+        };
+        if self.color {
+            table.enforce_styling();
+        }
+        let color = self.color;
+        table.set_header(header.iter().map(|h| if color { TableCell::new(h).add_attribute(Attribute::Dim) } else { TableCell::new(h) }));
+        for row in rows {
+            table.add_row(row.into_iter().map(|c| style(&c, color)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        self.text.push_str(&table.trim_fmt());
+        self.text.push('\n');
+    }
+
+    /// Every reason, with what to do about it.
+    pub fn reasons(&mut self, indent: usize, reasons: &[Reason]) {
+        for reason in reasons {
+            let until = reason.until.map(|at| format!(" (until {})", instant(at))).unwrap_or_default();
+            self.pieces(&[(Paint::Plain, &" ".repeat(indent)), (Paint::Warn, "· "), (Paint::Plain, &format!("{}{until}", reason.message))]);
+            if !reason.remedy.is_empty() {
+                self.pieces(&[(Paint::Plain, &" ".repeat(indent + 2)), (Paint::Accent, "→ "), (Paint::Plain, &reason.remedy)]);
+            }
+        }
+    }
+
+    pub fn print(&self) {
+        emit(&self.text);
+    }
+
+    /// Over the whole screen.
+    pub fn redraw(&self) {
+        emit(&format!("\u{1b}[2J\u{1b}[H{}", self.text));
+    }
+}
+
+fn style(cell: &Cell, color: bool) -> TableCell {
+    let shown = TableCell::new(&cell.text);
+    if !color {
+        return shown;
+    }
+    match cell.paint {
+        Paint::Plain => shown,
+        Paint::Strong => shown.add_attribute(Attribute::Bold),
+        Paint::Dim => shown.add_attribute(Attribute::Dim),
+        Paint::Good => shown.fg(Color::DarkGreen),
+        Paint::Warn => shown.fg(Color::DarkYellow),
+        Paint::Bad => shown.fg(Color::DarkRed),
+        Paint::Accent => shown.fg(Color::DarkCyan),
+    }
+}
+
+fn terminal_width() -> Option<u16> {
+    rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_col).filter(|w| *w > 20)
+}
+
+/// Nothing that a terminal would obey, but line ends.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// The API's view, as it is.
+pub fn json(value: &impl Serialize) {
+    emit(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()));
+}
+
+/// One line of JSON, for what never ends.
+pub fn json_line(value: &impl Serialize) {
+    emit(&format!("{}\n", serde_json::to_string(value).unwrap_or_default()));
+}
+
+pub fn raw(bytes: &[u8]) {
+    write(bytes);
+}
+
+fn emit(text: &str) {
+    write(text.as_bytes());
+}
+
+/// A reader that has seen enough is no error.
+fn write(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// A line beside the answer: progress, notes, questions.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
+}
+
+/// Asks on the terminal, without ending the line.
+pub fn ask(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "{}", clean(text)).and_then(|()| err.flush());
+}
+
+/// What went wrong, where, every reason with its remedy, and what to do next.
+pub fn failure(failure: &Failure, json: bool, color: When) {
+    let mut err = std::io::stderr().lock();
+    if json {
+        if let Some(problem) = &failure.problem {
+            let _ = writeln!(err, "{}", serde_json::to_string_pretty(problem).unwrap_or_default());
+            return;
+        }
+    }
+    let mut page = Page { text: String::new(), color: color.on(std::io::stderr().is_terminal()), width: None };
+    let error = if failure.exit == crate::error::Exit::Waiting { (Paint::Warn, "waiting: ") } else { (Paint::Bad, "error: ") };
+    page.pieces(&[error, (Paint::Strong, &failure.message)]);
+    if let Some(excerpt) = &failure.excerpt {
+        page.line(Paint::Plain, excerpt);
+    } else if !failure.detail.is_empty() {
+        page.line(Paint::Plain, format!("  {}", failure.detail));
+    }
+    match failure.reasons.as_slice() {
+        // said already
+        [one] if one.message == failure.message => {
+            if !one.remedy.is_empty() {
+                page.pieces(&[(Paint::Accent, "  → "), (Paint::Plain, &one.remedy)]);
+            }
+        }
+        reasons => page.reasons(2, reasons),
+    }
+    for hint in &failure.hints {
+        page.pieces(&[(Paint::Accent, "hint: "), (Paint::Plain, hint)]);
+    }
+    let _ = err.write_all(page.text.as_bytes());
+}
+
+/// `2026-12-01 14:00:03Z`.
+pub fn instant(at: At) -> String {
+    let text = at.to_string();
+    match text.split_once('T') {
+        Some((day, time)) => format!("{day} {}Z", time.split(['.', 'Z']).next().unwrap_or(time)),
+        None => text,
+    }
+}
+
+pub fn now() -> At {
+    At(jiff::Timestamp::now().as_microsecond())
+}
+
+/// `3m ago`, `in 2h`: the two largest units.
+pub fn ago(at: At) -> String {
+    let now = now();
+    if at > now { format!("in {}", length(at.since(now).0)) } else { format!("{} ago", length(now.since(at).0)) }
+}
+
+fn length(micros: i64) -> String {
+    const UNITS: [(&str, i64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let secs = micros / 1_000_000;
+    let Some(first) = UNITS.iter().position(|(_, size)| secs >= *size) else { return "0s".to_owned() };
+    let mut left = secs;
+    let mut text = String::new();
+    for (unit, size) in UNITS.iter().skip(first).take(2) {
+        if left >= *size {
+            text.push_str(&format!("{}{unit}", left / size));
+            left %= size;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> Page {
+        Page { text: String::new(), color: false, width: None }
+    }
+
+    #[test]
+    fn foreign_text_obeys_nothing() {
+        let mut page = page();
+        page.fields(&[("title", "a\u{1b}[2Jb\nc".to_owned()), ("empty", String::new())]);
+        assert_eq!(page.text, "  title  a\u{fffd}[2Jb\n         c\n");
+    }
+
+    #[test]
+    fn tables_have_no_trailing_blanks() {
+        let mut page = page();
+        page.table(&["A", "BB"], vec![vec![cell("x"), cell("y")], vec![cell("longer"), cell("")]], "none");
+        assert_eq!(page.text, "A       BB\nx       y\nlonger\n");
+    }
+
+    #[test]
+    fn lengths_are_short() {
+        assert_eq!([500_000, 61_000_000, 7_200_000_000, 90_000_000_000, 3_660_000_000].map(length), ["0s", "1m1s", "2h", "1d1h", "1h1m"]);
+        assert_eq!(instant("2026-12-01T14:00:03.5Z".parse().unwrap()), "2026-12-01 14:00:03Z");
+    }
+}

@@ -1,0 +1,116 @@
+//! Waiting for what was asked: driven by the ledger's events, with a fresh look after each, and by time where events
+//! do not come through.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use greenroom_api::client::{Call, Events, Filter};
+use greenroom_domain::refusal::Reason;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::output;
+
+/// Looks again after this long even when no event came.
+const LOOK: Duration = Duration::from_secs(5);
+/// Without events.
+const POLL: Duration = Duration::from_secs(1);
+/// Events that come together are one change.
+const TOGETHER: Duration = Duration::from_millis(50);
+
+/// How far it is.
+pub enum Standing {
+    /// Not done: in one line, and why.
+    Going(String, Vec<Reason>),
+    Done,
+    Failed(String, Vec<Reason>),
+}
+
+/// Reads `call` until `judge` is satisfied. A failure and the end of patience come with the last view.
+pub async fn until<T: DeserializeOwned>(context: &Context, call: &Call<T>, judge: impl Fn(&T) -> Standing) -> Result<T, (Failure, Option<T>)> {
+    let progress = Progress::new();
+    let deadline = Instant::now() + context.timeout();
+    let mut changes = Changes::new(context, context.client.seen());
+    loop {
+        let view = context.client.send(call).await.map_err(|e| (Failure::from(e), None))?;
+        let (line, reasons) = match judge(&view) {
+            Standing::Done => return Ok(view),
+            Standing::Failed(why, reasons) => return Err((Failure::new(Exit::Failed, why).reasons(reasons), Some(view))),
+            Standing::Going(line, reasons) => (line, reasons),
+        };
+        progress.say(&line);
+        tokio::select! {
+            () = changes.next() => {}
+            () = sleep_until(deadline) => {
+                let failure = Failure::new(Exit::Waiting, format!("still {line} after {}", context.global.timeout)).reasons(reasons);
+                return Err((failure.hint("it goes on without you; wait longer with --timeout"), Some(view)));
+            }
+        }
+    }
+}
+
+/// Something may have changed.
+pub struct Changes<'a> {
+    events: Option<Events<'a>>,
+}
+
+impl<'a> Changes<'a> {
+    pub fn new(context: &'a Context, after: u64) -> Self {
+        Self { events: Some(context.client.events(Filter::default(), after)) }
+    }
+
+    /// Returns when it is time to look again.
+    pub async fn next(&mut self) {
+        let Some(events) = &mut self.events else { return sleep(POLL).await };
+        match timeout(LOOK, events.next()).await {
+            Ok(Ok(_)) => {
+                let calm = Instant::now() + TOGETHER;
+                while let Ok(Ok(_)) = tokio::time::timeout_at(calm, events.next()).await {}
+            }
+            Ok(Err(_)) => self.events = None,
+            Err(_) => {}
+        }
+    }
+}
+
+/// One line that changes on a terminal, a line for each change elsewhere.
+struct Progress {
+    bar: Option<ProgressBar>,
+    last: std::cell::RefCell<String>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg} ({elapsed})") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Self { bar, last: std::cell::RefCell::default() }
+    }
+
+    fn say(&self, line: &str) {
+        if *self.last.borrow() == line {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.set_message(output::clean(line)),
+            None => output::note(line),
+        }
+        line.clone_into(&mut self.last.borrow_mut());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The engine: one writer, and reactors that compare what is wanted with what is.
+
+pub mod checkpoint;
+pub mod fleet;
+pub mod publish;
+pub mod replay;
+pub mod rollouts;
+pub mod writer;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use greenroom_access::{Access, Action, Principal, Resource, RoleSet, TokenScope};
+use greenroom_api::Problem;
+use greenroom_api::problem::Code;
+use greenroom_domain::actor::{Actor, Part};
+use greenroom_domain::command::Command;
+use greenroom_domain::event::{Token, TokenKind};
+use greenroom_domain::id::PlacementKey;
+use greenroom_domain::state::{Recorded, State};
+use greenroom_domain::time::At;
+use greenroom_ledger::{Blobs, Reader};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::directory::Directory;
+
+/// What everything in the server shares.
+pub struct Engine {
+    pub state: ArcSwap<State>,
+    pub directory: Directory,
+    pub access: Access,
+    pub reader: Reader,
+    pub blobs: Blobs,
+    pub data: PathBuf,
+    /// When each placement was last seen; presence, rebuilt by asking.
+    pub seen: ArcSwap<HashMap<PlacementKey, At>>,
+    pub counters: Counters,
+    commands: mpsc::Sender<Submission>,
+    head: watch::Receiver<u64>,
+}
+
+/// Counts for `/metrics`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub commands: AtomicU64,
+    pub refusals: AtomicU64,
+    pub batches: AtomicU64,
+    pub events: AtomicU64,
+    pub http: AtomicU64,
+    pub commit_micros: AtomicU64,
+}
+
+/// Who asks, as authenticated. Roles are looked up in the writer, on the state that is decided on.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    Person(greenroom_domain::id::PersonId),
+    Token(Arc<Token>),
+    System(Part),
+    /// The holder of the first-start token.
+    Host,
+}
+
+impl Caller {
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Person(id) => Actor::Person(*id),
+            Self::Token(token) => token.person.filter(|_| token.kind == TokenKind::Pat).map_or(Actor::Token(token.id), Actor::Person),
+            Self::System(part) => Actor::System(*part),
+            Self::Host => Actor::System(Part::Host),
+        }
+    }
+
+    /// What policies see, on `state`; `None` when the person has left or the token is gone or expired.
+    #[must_use]
+    pub fn principal(&self, state: &State, now: At) -> Option<Principal> {
+        let of = |id| {
+            let person = state.persons.get(&id).filter(|p| p.left.is_none())?;
+            Some(Principal { roles: person.roles.iter().collect::<RoleSet>(), scope: TokenScope::None })
+        };
+        match self {
+            Self::Person(id) => of(*id),
+            Self::Token(token) => {
+                let current = state.tokens.get(&token.hash).filter(|t| t.expires > now)?;
+                let scope = match current.kind {
+                    TokenKind::Pat => return of(current.person?),
+                    TokenKind::Ci => TokenScope::Ci,
+                    TokenKind::Sdk => TokenScope::Sdk { environment: current.environment.clone()? },
+                    TokenKind::Agent => TokenScope::Agent,
+                    TokenKind::Relay => TokenScope::Relay,
+                };
+                Some(Principal { roles: RoleSet::NONE, scope })
+            }
+            Self::System(_) | Self::Host => None,
+        }
+    }
+}
+
+/// The answer to a command, rendered on the state right after it.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+    pub seq: u64,
+}
+
+/// Renders an answer from the state after the command and the events it gave. Runs in the writer when the answer must
+/// commit with its idempotency key.
+pub type Render = Box<dyn FnOnce(&State, &[Recorded]) -> (u16, Vec<u8>) + Send>;
+
+/// An idempotency key with the hash of the request it came with.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub key: String,
+    pub request: greenroom_ledger::Hash,
+}
+
+/// Secrets and the like that commit with a command, outside the chain.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// PHC string of the password of the person whom the command adds (or who is named).
+    pub password: Option<(Option<greenroom_domain::id::PersonId>, String)>,
+}
+
+/// One command on its way to the writer.
+pub struct Submission {
+    pub caller: Caller,
+    pub command: Command,
+    /// What must be allowed; empty for parts of Greenroom itself.
+    pub needs: Vec<(Action, Resource)>,
+    pub key: Option<Key>,
+    pub dry_run: bool,
+    pub beside: Beside,
+    pub render: Render,
+    pub answer: oneshot::Sender<Result<Answer, Problem>>,
+}
+
+impl Engine {
+    /// Hands a command to the writer and waits until it is durable.
+    ///
+    /// # Errors
+    /// The problem to answer with.
+    pub async fn submit(&self, make: impl FnOnce(oneshot::Sender<Result<Answer, Problem>>) -> Submission) -> Result<Answer, Problem> {
+        let (answer, wait) = oneshot::channel();
+        let stopping = || Problem::new(Code::Starting, "the server is stopping").detail("repeat the request with the same Idempotency-Key");
+        self.commands.send(make(answer)).await.map_err(|_| stopping())?;
+        wait.await.map_err(|_| stopping())?
+    }
+
+    /// A command of Greenroom's own. Refusals are logged: a level-triggered reactor asks again when facts change.
+    pub async fn report(&self, part: Part, command: Command) -> Result<u64, Problem> {
+        let answer = self
+            .submit(|answer| Submission {
+                caller: Caller::System(part),
+                command,
+                needs: Vec::new(),
+                key: None,
+                dry_run: false,
+                beside: Beside::default(),
+                render: Box::new(|_, _| (200, Vec::new())),
+                answer,
+            })
+            .await;
+        match answer {
+            Ok(answer) => Ok(answer.seq),
+            Err(problem) => {
+                tracing::warn!(part = ?part, problem = %problem.title, reasons = ?problem.reasons, "a report was refused");
+                Err(problem)
+            }
+        }
+    }
+
+    /// Follows the seq of the last durable event.
+    #[must_use]
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.head.clone()
+    }
+
+    /// Merges what was just seen into presence.
+    pub fn saw(&self, keys: impl IntoIterator<Item = (PlacementKey, At)>) {
+        let mut seen = HashMap::clone(&self.seen.load());
+        seen.extend(keys);
+        self.seen.store(Arc::new(seen));
+    }
+
+    pub(crate) fn count(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+/// Now, in µs since 1970.
+#[must_use]
+pub fn now() -> At {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    At(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

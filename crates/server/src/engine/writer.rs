@@ -1,0 +1,443 @@
+//! The one writer: authorise, decide, append, apply, publish, answer. On its own thread, in batches, one flush each.
+//!
+//! No driver and no network is called here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom_api::Problem;
+use greenroom_api::problem::Code;
+use greenroom_domain::actor::{Actor, Part};
+use greenroom_domain::agenda::Cursor;
+use greenroom_domain::command::Command;
+use greenroom_domain::decide::{Context, Decided, Mint, Stop, decide};
+use greenroom_domain::event::Event;
+use greenroom_domain::link::Seen;
+use greenroom_domain::refusal::Refusal;
+use greenroom_domain::sealed::Seal;
+use greenroom_domain::state::{Recorded, State};
+use greenroom_domain::time::{At, Span};
+use greenroom_ledger::{AppendError, Batch, Ledger, NewEvent, Sealed, SideWrite, SqliteLedger};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Answer, Caller, Engine, Submission, now, publish, replay};
+use crate::directory::hash_of;
+use crate::{failpoint, secret};
+
+/// Commands in one flush at most.
+const BATCH: usize = 512;
+/// The writer looks at the clock at least this often.
+const NAP: Duration = Duration::from_millis(250);
+/// A jump of the wall clock against the monotonic one that is worth a hold.
+const JUMP: Span = Span::secs(60);
+/// Answers to idempotency keys are kept this long.
+const KEYS_KEPT: Span = Span::secs(7 * 24 * 3600);
+
+/// The writer's own things; the rest is the engine's.
+pub struct Writer {
+    pub engine: Arc<Engine>,
+    pub ledger: SqliteLedger,
+    pub commands: mpsc::Receiver<Submission>,
+    pub head: watch::Sender<u64>,
+    pub changes: mpsc::UnboundedSender<publish::Changed>,
+    pub cursor: Cursor,
+    /// State as of the last durable event, and the wish to go on.
+    state: State,
+    clock: (Instant, At),
+    pruned: At,
+}
+
+/// A command decided but not yet durable.
+struct Pending {
+    answer: oneshot::Sender<Result<Answer, Problem>>,
+    outcome: Result<Outcome, Problem>,
+}
+
+enum Outcome {
+    Ready(Answer),
+    Render { render: super::Render, state: State, events: Vec<Recorded> },
+}
+
+/// One flush in the making.
+#[derive(Default)]
+struct Flush {
+    batch: Batch,
+    events: Vec<Recorded>,
+    joined: Vec<Seal>,
+    erased: Vec<greenroom_domain::sealed::Sealed>,
+    pending: Vec<Pending>,
+    answers: HashMap<(String, String), (greenroom_ledger::Hash, Answer)>,
+}
+
+impl Writer {
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        ledger: SqliteLedger,
+        commands: mpsc::Receiver<Submission>,
+        head: watch::Sender<u64>,
+        changes: mpsc::UnboundedSender<publish::Changed>,
+    ) -> Self {
+        let state = State::clone(&engine.state.load());
+        Self { engine, ledger, commands, head, changes, cursor: Cursor::default(), state, clock: (Instant::now(), now()), pruned: At(0) }
+    }
+
+    /// Runs until every sender of commands is gone.
+    pub fn run(mut self, runtime: &tokio::runtime::Handle) {
+        loop {
+            let first = match self.wait(runtime) {
+                Ok(first) => first,
+                Err(()) => break,
+            };
+            let mut flush = Flush { batch: Batch { expect_head: Some(self.state.seq), ..Batch::default() }, ..Flush::default() };
+            let mut working = self.state.clone();
+            let now = now();
+            self.watch_clock(&mut working, &mut flush, now);
+            let mut next = first;
+            let mut taken = 0;
+            while let Some(submission) = next {
+                self.take(&mut working, &mut flush, submission, now);
+                taken += 1;
+                next = if taken < BATCH { self.commands.try_recv().ok() } else { None };
+            }
+            let judged = self.judge(&mut working, &mut flush, now);
+            self.prune(&mut flush, now);
+            self.commit(working, flush, judged);
+        }
+        if let Err(error) = self.ledger.settle() {
+            tracing::warn!(%error, "the write-ahead log could not be folded in");
+        }
+    }
+
+    /// The next command, or none when time has made something due.
+    fn wait(&mut self, runtime: &tokio::runtime::Handle) -> Result<Option<Submission>, ()> {
+        if let Ok(submission) = self.commands.try_recv() {
+            return Ok(Some(submission));
+        }
+        let now = now();
+        if self.state.agenda.has_work(self.cursor, now) {
+            return Ok(None);
+        }
+        let nap = self.state.agenda.next_deadline(self.cursor).map_or(NAP, |at| at.since(now).as_std().min(NAP));
+        match runtime.block_on(async { tokio::time::timeout(nap, self.commands.recv()).await }) {
+            Ok(Some(submission)) => Ok(Some(submission)),
+            Ok(None) => Err(()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn take(&mut self, working: &mut State, flush: &mut Flush, submission: Submission, now: At) {
+        Engine::count(&self.engine.counters.commands, 1);
+        let Submission { caller, command, needs, key, dry_run, beside, render, answer } = submission;
+        let actor = caller.actor();
+        let principal = actor.to_string();
+        if let Some(key) = key.as_ref().filter(|_| !dry_run) {
+            match self.known(flush, &principal, key) {
+                Ok(None) => {}
+                Ok(Some(known)) => return flush.pending.push(Pending { answer, outcome: Ok(Outcome::Ready(known)) }),
+                Err(problem) => return flush.pending.push(Pending { answer, outcome: Err(problem) }),
+            }
+        }
+        if let Err(problem) = self.authorise(working, &caller, &needs, now) {
+            return flush.pending.push(Pending { answer, outcome: Err(problem) });
+        }
+        let mint = Mint { seed: secret::random(), secret: secret::random() };
+        let decided = match self.decide(working, actor, mint, &command, now) {
+            Ok(decided) => decided,
+            Err(problem) => {
+                Engine::count(&self.engine.counters.refusals, 1);
+                return flush.pending.push(Pending { answer, outcome: Err(problem) });
+            }
+        };
+        let Decided { events, state, seals } = decided;
+        if dry_run {
+            let (status, body) = render(&state, &events);
+            let answer_now = Answer { status, body, seq: working.seq };
+            return flush.pending.push(Pending { answer, outcome: Ok(Outcome::Ready(answer_now)) });
+        }
+        if let Err(problem) = self.stage(flush, mint, &events, &seals, &beside) {
+            return flush.pending.push(Pending { answer, outcome: Err(problem) });
+        }
+        *working = state;
+        let outcome = match key {
+            None => Outcome::Render { render, state: working.clone(), events },
+            Some(key) => {
+                let (status, body) = render(working, &events);
+                let answer = Answer { status, body, seq: working.seq };
+                let row = greenroom_ledger::Answer { principal: principal.clone(), key: key.key.clone(), request: key.request, status, response: stored(&answer), at: now.0 };
+                flush.batch.side.push(SideWrite::Answer(row));
+                flush.answers.insert((principal, key.key), (key.request, answer.clone()));
+                Outcome::Ready(answer)
+            }
+        };
+        flush.pending.push(Pending { answer, outcome: Ok(outcome) });
+    }
+
+    /// The answer given before to this key, if any.
+    fn known(&self, flush: &Flush, principal: &str, key: &super::Key) -> Result<Option<Answer>, Problem> {
+        let reused = || {
+            Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key was used for another request").detail("send a new key with a new request; repeat a key only with the very same body")
+        };
+        if let Some((request, answer)) = flush.answers.get(&(principal.to_owned(), key.key.clone())) {
+            return if *request == key.request { Ok(Some(answer.clone())) } else { Err(reused()) };
+        }
+        match self.ledger.answer(principal, &key.key) {
+            Ok(None) => Ok(None),
+            Ok(Some(row)) if row.request == key.request => Ok(Some(restored(row.status, &row.response))),
+            Ok(Some(_)) => Err(reused()),
+            Err(error) => Err(storage(&error)),
+        }
+    }
+
+    fn authorise(&self, working: &State, caller: &Caller, needs: &[(greenroom_access::Action, greenroom_access::Resource)], now: At) -> Result<(), Problem> {
+        if needs.is_empty() {
+            return Ok(());
+        }
+        let Some(principal) = caller.principal(working, now) else {
+            return Err(Problem::new(Code::Unauthenticated, "the token is expired or revoked").detail("greenroom login"));
+        };
+        for (action, resource) in needs {
+            let verdict = self.engine.access.decide(&principal, *action, resource);
+            if !verdict.allowed {
+                return Err(Problem::new(Code::Forbidden, format!("you may not {action}")).detail(verdict.remedy.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(&self, working: &State, actor: Actor, mint: Mint, command: &Command, now: At) -> Result<Decided, Problem> {
+        let seen = Seen(self.engine.seen.load_full());
+        let context = Context { now, actor, mint, seen: &seen };
+        let mut recalled: Option<State> = None;
+        loop {
+            let state = recalled.as_ref().unwrap_or(working);
+            match decide(state, &context, command) {
+                Ok(decided) => return Ok(decided),
+                Err(Stop::Refused(refusal)) => return Err(refused(refusal)),
+                Err(Stop::Recall(subjects)) => {
+                    let next = replay::recall(&self.engine.reader, state, &subjects).map_err(|error| {
+                        tracing::error!(%error, "archived events cannot be recalled");
+                        Problem::new(Code::StorageUnavailable, "the ledger cannot be read").detail(error.to_string())
+                    })?;
+                    recalled = Some(next);
+                }
+            }
+        }
+    }
+
+    /// Encodes events and sealed texts into the batch.
+    fn stage(&self, flush: &mut Flush, mint: Mint, events: &[Recorded], seals: &[Seal], beside: &super::Beside) -> Result<(), Problem> {
+        let mut encoded = Vec::with_capacity(events.len());
+        for recorded in events {
+            let body = recorded.event.encode().map_err(|error| Problem::new(Code::Internal, "an event could not be written").detail(error.to_string()))?;
+            encoded.push(NewEvent {
+                at: recorded.at.0,
+                kind: recorded.event.kind().into(),
+                version: recorded.event.version(),
+                actor: recorded.actor.to_string(),
+                command: mint.seed,
+                subjects: recorded.event.subjects(),
+                body,
+            });
+        }
+        flush.batch.events.append(&mut encoded);
+        for seal in seals {
+            let row = Sealed { hash: hash_of(&seal.sealed.0), nonce: seal.nonce.to_vec(), content: seal.content.clone().into_bytes() };
+            flush.batch.side.push(SideWrite::Seal(row));
+        }
+        for recorded in events {
+            match &recorded.event {
+                Event::PersonJoined(e) => {
+                    flush.joined.extend(seals.iter().filter(|s| s.sealed == e.name).cloned());
+                    if let Some((None, hash)) = &beside.password {
+                        flush.batch.side.push(SideWrite::Credential { person: e.id.to_string(), hash: hash.clone() });
+                    }
+                }
+                Event::PersonLeft(e) => flush.batch.side.push(SideWrite::ForgetCredential { person: e.id.to_string() }),
+                Event::Erased(e) => {
+                    flush.erased.extend(e.sealed.iter().cloned());
+                    flush.batch.side.extend(e.sealed.iter().map(|s| SideWrite::Erase { hash: hash_of(&s.0) }));
+                }
+                _ => {}
+            }
+        }
+        if let Some((Some(person), hash)) = &beside.password {
+            flush.batch.side.push(SideWrite::Credential { person: person.to_string(), hash: hash.clone() });
+        }
+        flush.events.extend(events.iter().cloned());
+        Ok(())
+    }
+
+    /// Judges what is due, in the same flush as the facts that made it so.
+    fn judge(&mut self, working: &mut State, flush: &mut Flush, now: At) -> Cursor {
+        if !working.agenda.has_work(self.cursor, now) {
+            return self.cursor;
+        }
+        let mint = Mint { seed: secret::random(), secret: secret::random() };
+        let before = working.seq;
+        match self.decide(working, Actor::System(Part::Clock), mint, &Command::Tick { cursor: self.cursor }, now) {
+            Ok(decided) => {
+                if self.stage(flush, mint, &decided.events, &decided.seals, &super::Beside::default()).is_ok() {
+                    *working = decided.state;
+                }
+            }
+            Err(problem) => tracing::error!(problem = %problem.title, "judging failed"),
+        }
+        // events of this very round are judged again in the next, which then finds nothing to do
+        Cursor { at: now.max(working.at), seq: if working.seq == before { working.seq } else { before } }
+    }
+
+    /// A jump of wall against monotonic clock is a hold: only shrinking and running rollouts proceed.
+    fn watch_clock(&mut self, working: &mut State, flush: &mut Flush, now: At) {
+        use greenroom_domain::hold::{Plane, Scope, Stops};
+        let (instant, at) = self.clock;
+        let elapsed = i64::try_from(instant.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let drift = now.0.saturating_sub(at.0).saturating_sub(elapsed);
+        self.clock = (Instant::now(), now);
+        if drift.abs() < JUMP.0 {
+            return;
+        }
+        tracing::error!(drift_seconds = drift / 1_000_000, "the clock jumped: exposure and deployments are held until a person lifts the hold");
+        let mint = Mint { seed: secret::random(), secret: secret::random() };
+        let reason = format!("the clock jumped by {} s", drift / 1_000_000);
+        let hold = Command::SetHold { scope: Scope::default(), plane: Plane::Both, stops: Stops::Both, reason, expires: None };
+        if let Ok(decided) = self.decide(working, Actor::System(Part::Clock), mint, &hold, now)
+            && self.stage(flush, mint, &decided.events, &decided.seals, &super::Beside::default()).is_ok()
+        {
+            *working = decided.state;
+        }
+    }
+
+    fn prune(&mut self, flush: &mut Flush, now: At) {
+        if now.since(self.pruned) >= Span::secs(60) && !flush.batch.events.is_empty() {
+            self.pruned = now;
+            flush.batch.side.push(SideWrite::PruneAnswers { before: (now - KEYS_KEPT).0 });
+        }
+    }
+
+    fn commit(&mut self, working: State, flush: Flush, cursor: Cursor) {
+        let Flush { batch, events, joined, erased, pending, .. } = flush;
+        if batch.events.is_empty() && batch.side.is_empty() {
+            self.cursor = cursor;
+            return answer(pending);
+        }
+        failpoint::hit("before-commit");
+        let started = Instant::now();
+        let appended = self.ledger.append(&batch);
+        let counters = &self.engine.counters;
+        Engine::count(&counters.batches, 1);
+        Engine::count(&counters.events, events.len() as u64);
+        Engine::count(&counters.commit_micros, u64::try_from(started.elapsed().as_micros()).unwrap_or(0));
+        if let Err(error) = appended {
+            return self.failed(error, pending);
+        }
+        failpoint::hit("after-commit");
+        self.cursor = cursor;
+        self.state = working;
+        if !joined.is_empty() {
+            self.engine.directory.joined(&joined);
+        }
+        if !erased.is_empty() {
+            self.engine.directory.erased(&erased);
+        }
+        let published = Arc::new(self.state.clone());
+        self.engine.state.store(Arc::clone(&published));
+        for (environment, what) in publish::changed(&published, &events) {
+            let _ = self.changes.send(publish::Changed { environment, what });
+        }
+        self.head.send_replace(self.state.seq);
+        for recorded in &events {
+            stop_after(&recorded.event);
+        }
+        answer(pending);
+    }
+
+    /// Nothing was kept, or nobody knows: the state goes back to what is durable.
+    fn failed(&mut self, error: AppendError, pending: Vec<Pending>) {
+        tracing::error!(%error, "a batch was not appended");
+        let problem = match &error {
+            AppendError::OutcomeUnknown { .. } | AppendError::Poisoned => self.reopen(),
+            AppendError::Conflict { .. } => {
+                self.reopen();
+                Problem::new(Code::Conflict, "somebody else wrote to this ledger").detail("run one server on a data directory")
+            }
+            AppendError::Invalid(why) => Problem::new(Code::Internal, "the batch breaks a rule of the ledger").detail(why.clone()),
+            AppendError::Storage(error) => storage(error),
+        };
+        for one in pending {
+            // what changed nothing anyway keeps its own answer
+            let outcome = match one.outcome {
+                Err(own) => Err(own),
+                Ok(_) => Err(problem.clone()),
+            };
+            let _ = one.answer.send(outcome.map(|_: Outcome| Answer { status: 200, body: Vec::new(), seq: 0 }));
+        }
+    }
+
+    fn reopen(&mut self) -> Problem {
+        match self.ledger.reopen() {
+            Ok(head) if head.seq != self.state.seq => match replay::fold(&self.engine.reader, self.state.clone()) {
+                Ok(state) => {
+                    self.state = state;
+                    self.engine.state.store(Arc::new(self.state.clone()));
+                    self.head.send_replace(self.state.seq);
+                }
+                Err(error) => tracing::error!(%error, "the ledger cannot be read again"),
+            },
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the ledger cannot be reopened"),
+        }
+        Problem::new(Code::OutcomeUnknown, "nobody knows whether this was kept").detail("repeat the request with the same Idempotency-Key")
+    }
+}
+
+/// Points at which a test may end the process, by what was just made durable.
+fn stop_after(event: &Event) {
+    use greenroom_domain::deployment::rollout::StepKind;
+    match event {
+        Event::RolloutMoved(e) => match e.to.kind() {
+            StepKind::Applying => failpoint::hit("rollout-applying"),
+            StepKind::Observing => failpoint::hit("rollout-observing"),
+            StepKind::Verifying => failpoint::hit("rollout-verifying"),
+            _ => {}
+        },
+        Event::ReleaseStageStarted(_) => failpoint::hit("release-exposing"),
+        Event::ReleaseWithdrawing(_) => failpoint::hit("release-withdrawing"),
+        _ => {}
+    }
+}
+
+fn answer(pending: Vec<Pending>) {
+    for one in pending {
+        let outcome = one.outcome.map(|outcome| match outcome {
+            Outcome::Ready(answer) => answer,
+            Outcome::Render { render, state, events } => {
+                let (status, body) = render(&state, &events);
+                Answer { status, body, seq: state.seq }
+            }
+        });
+        let _ = one.answer.send(outcome);
+    }
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    Problem::from(refusal)
+}
+
+fn storage(error: &greenroom_ledger::Error) -> Problem {
+    Problem::new(Code::StorageUnavailable, error.to_string()).detail(format!("{}; reads and exposure go on", error.remedy()))
+}
+
+/// An answer as it is kept: its seq before its body.
+fn stored(answer: &Answer) -> Vec<u8> {
+    let mut bytes = answer.seq.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&answer.body);
+    bytes
+}
+
+fn restored(status: u16, stored: &[u8]) -> Answer {
+    let (seq, body) = stored.split_at_checked(8).unwrap_or((&[], stored));
+    let seq = seq.try_into().map_or(0, u64::from_be_bytes);
+    Answer { status, body: body.to_vec(), seq }
+}

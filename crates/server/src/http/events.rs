@@ -1,0 +1,131 @@
+//! The ledger as a list, and as a stream that a client can take up again where it left off.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State as Extract};
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::sse::{Event as Sse, KeepAlive};
+use axum::response::{IntoResponse, Response};
+use greenroom_access::{Action, Resource};
+use greenroom_api::problem::Code;
+use greenroom_api::{Problem, views};
+use greenroom_ledger::Direction;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::routes::{allowed, json};
+use super::{Api, Refused, caller};
+use crate::engine::now;
+use crate::view::event::event;
+
+/// Events read at once.
+const CHUNK: usize = 200;
+/// A comment this often keeps connections open.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsQuery {
+    /// Only events after this seq; without it a list begins with the newest.
+    pub after: Option<u64>,
+    /// Only events before this seq, newest first.
+    pub before: Option<u64>,
+    pub limit: Option<usize>,
+    pub subject: Option<String>,
+    pub actor: Option<String>,
+}
+
+pub async fn events(Extract(api): Extract<Arc<Api>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let wants_stream = headers.get(header::ACCEPT).is_some_and(|a| a.to_str().is_ok_and(|a| a.contains("text/event-stream")));
+    let answer = async {
+        let state = api.engine.state.load_full();
+        let who = caller::caller(&state, &headers, now())?;
+        allowed(&api, &state, &who, Action::EventsRead, &Resource::Any)?;
+        let uri: Uri = format!("/?{}", query.unwrap_or_default()).parse().map_err(|_| Problem::new(Code::Invalid, "the query is not a query"))?;
+        let axum::extract::Query(query) =
+            axum::extract::Query::<EventsQuery>::try_from_uri(&uri).map_err(|e| Problem::new(Code::Invalid, e.body_text()).detail("in the query"))?;
+        if wants_stream {
+            return stream(Arc::clone(&api), query, &headers);
+        }
+        let (look_api, look_state) = (Arc::clone(&api), Arc::clone(&state));
+        let page = tokio::task::spawn_blocking(move || list(&look_api, &look_state, &query)).await.map_err(|e| Problem::new(Code::Internal, e.to_string()))??;
+        Ok(json(200, &page, state.seq))
+    };
+    answer.await.unwrap_or_else(|problem| Refused(problem).into_response())
+}
+
+fn list(api: &Api, state: &greenroom_domain::state::State, query: &EventsQuery) -> Result<views::Page<views::Event>, Problem> {
+    let limit = query.limit.unwrap_or(100).clamp(1, 500);
+    let reader = &api.engine.reader;
+    let (cursor, direction) = match query.after {
+        Some(after) => (after, Direction::OldestFirst),
+        None => (query.before.unwrap_or(u64::MAX), Direction::NewestFirst),
+    };
+    let found = match (&query.subject, &query.actor) {
+        (Some(subject), _) => reader.by_subject(subject, cursor, limit, direction),
+        (None, Some(actor)) => {
+            let id = api.engine.directory.person(state, actor).map_or_else(|| actor.clone(), |id| id.to_string());
+            reader.by_actor(&id, cursor, limit, direction)
+        }
+        (None, None) if direction == Direction::OldestFirst => reader.events(cursor, limit),
+        (None, None) => {
+            let last = cursor.min(state.seq.saturating_add(1));
+            let from = last.saturating_sub(1).saturating_sub(limit as u64);
+            reader.events(from, limit.min(usize::try_from(last.saturating_sub(1) - from).unwrap_or(0))).map(|mut events| {
+                events.reverse();
+                events
+            })
+        }
+    };
+    let found = found.map_err(|error| Problem::new(Code::StorageUnavailable, error.to_string()).detail(error.remedy()))?;
+    let next = (found.len() == limit).then(|| found.last().map(|e| e.seq.to_string())).flatten();
+    let look = api.look(state);
+    Ok(views::Page { items: found.iter().map(|e| event(&look, e)).collect(), next })
+}
+
+/// Every event once, in order, from `Last-Event-ID` (or `after`, or now) on.
+fn stream(api: Arc<Api>, query: EventsQuery, headers: &HeaderMap) -> Result<Response, Problem> {
+    let resumed = match headers.get("last-event-id") {
+        None => None,
+        Some(value) => Some(value.to_str().ok().and_then(|v| v.parse::<u64>().ok()).ok_or_else(|| Problem::new(Code::Invalid, "Last-Event-ID is not the id of an event"))?),
+    };
+    let mut head = api.engine.head();
+    let mut at = resumed.or(query.after).unwrap_or_else(|| *head.borrow_and_update());
+    let (send, receive) = mpsc::channel::<Result<Sse, Infallible>>(64);
+    tokio::spawn(async move {
+        loop {
+            let durable = *head.borrow_and_update();
+            while at < durable {
+                let (reader, from) = (api.engine.reader.clone(), at);
+                let Ok(Ok(events)) = tokio::task::spawn_blocking(move || reader.events(from, CHUNK)).await else { return };
+                if events.is_empty() {
+                    break;
+                }
+                let state = api.engine.state.load_full();
+                let look = api.look(&state);
+                for found in &events {
+                    at = found.seq;
+                    let subject_fits = query.subject.as_ref().is_none_or(|s| found.subjects.iter().any(|x| **x == **s));
+                    let actor_fits = query.actor.as_ref().is_none_or(|a| *found.actor == **a);
+                    if !(subject_fits && actor_fits) {
+                        continue;
+                    }
+                    let data = serde_json::to_string(&event(&look, found)).unwrap_or_default();
+                    let message = Sse::default().id(found.seq.to_string()).event(&*found.kind).data(data);
+                    if send.send(Ok(message)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            tokio::select! {
+                changed = head.changed() => if changed.is_err() { return },
+                () = send.closed() => return,
+            }
+        }
+    });
+    let stream = tokio_stream::wrappers::ReceiverStream::new(receive);
+    Ok(axum::response::Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}

@@ -1,0 +1,78 @@
+//! The OpenAPI 3.1 document, from the table of routes and the schemas of the wire types.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::Route;
+
+/// The document as it is served at `/openapi.json` and committed.
+#[must_use]
+pub fn document() -> Value {
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        })
+        .into_generator();
+    let mut paths: Map<String, Value> = Map::new();
+    for route in super::table() {
+        let operation = operation(&route, &mut generator);
+        let path = paths.entry(format!("{}{}", greenroom_api::PREFIX, route.path)).or_insert_with(|| json!({}));
+        if let Some(path) = path.as_object_mut() {
+            path.insert(route.method.to_lowercase(), operation);
+        }
+    }
+    let problem = generator.subschema_for::<greenroom_api::Problem>();
+    let schemas = generator.take_definitions(true);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Greenroom",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Deployment and release, kept apart and linked. Every command takes `Idempotency-Key` and `?dry_run=true` and answers `Greenroom-Seq`; every read takes `Greenroom-After`.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "gr_<kind>_…"}},
+            "responses": {"Problem": {"description": "Why not: every reason, with what would help", "content": {"application/problem+json": {"schema": problem}}}}
+        },
+        "security": [{"token": []}]
+    })
+}
+
+fn operation(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value {
+    let mut parameters: Vec<Value> = route
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name.trim_start_matches('*'), "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    if let Some(query) = route.query {
+        let schema = query(generator);
+        parameters.push(json!({"name": "query", "in": "query", "required": false, "style": "form", "explode": true, "schema": schema}));
+    }
+    let mut operation = json!({
+        "operationId": operation_id(route),
+        "summary": route.summary,
+        "x-greenroom-action": route.action,
+        "parameters": parameters,
+        "responses": {
+            route.status.to_string(): {"description": "Done", "content": {"application/json": {"schema": (route.response)(generator)}}},
+            "default": {"$ref": "#/components/responses/Problem"}
+        }
+    });
+    if let (Some(request), Some(object)) = (route.request, operation.as_object_mut()) {
+        object.insert("requestBody".to_owned(), json!({"content": {"application/json": {"schema": request(generator)}}}));
+    }
+    if let (true, Some(object)) = (route.action.is_empty(), operation.as_object_mut()) {
+        object.insert("security".to_owned(), json!([]));
+    }
+    operation
+}
+
+fn operation_id(route: &Route) -> String {
+    let words = route.path.split('/').filter(|p| !p.is_empty()).map(|p| p.trim_matches(['{', '}', '*']).replace('-', "_"));
+    std::iter::once(route.method.to_lowercase()).chain(words).collect::<Vec<_>>().join("_")
+}

@@ -1,0 +1,314 @@
+//! The table of routes. A command's handler only turns the wire into a domain command and says how its answer looks;
+//! everything else (who, once, when, durable) is the same for all and stands here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State as Extract};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use greenroom_access::{Action, Resource};
+use greenroom_api::problem::Code;
+use greenroom_api::{AFTER_HEADER, IDEMPOTENCY_HEADER, Problem, SEQ_HEADER, views};
+use greenroom_domain::command::Command;
+use greenroom_domain::state::Recorded;
+use greenroom_ledger::Hash;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Api, BODY_LIMIT, Look, Refused, caller};
+use crate::engine::{Beside, Caller, Key, Submission, now};
+
+/// A read waits this long to catch up with `Greenroom-After`.
+const CATCH_UP: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// One row of the table.
+pub struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub summary: &'static str,
+    /// What must be allowed; empty for routes that anyone may call.
+    pub action: &'static str,
+    pub request: Option<fn(&mut SchemaGenerator) -> Schema>,
+    pub response: fn(&mut SchemaGenerator) -> Schema,
+    pub query: Option<fn(&mut SchemaGenerator) -> Schema>,
+    pub status: u16,
+}
+
+/// Router and table, made together.
+#[derive(Default)]
+pub struct Routes {
+    pub router: Router<Arc<Api>>,
+    pub table: Vec<Route>,
+}
+
+/// Parts of the path.
+pub struct Params(HashMap<String, String>);
+
+impl Params {
+    /// A part of the path, parsed.
+    ///
+    /// # Errors
+    /// `invalid` when it does not parse.
+    pub fn get<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, Problem> {
+        self.text(name).parse().map_err(|error: T::Err| Problem::new(Code::Invalid, error.to_string()).detail(format!("in the path, {name}")))
+    }
+
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+/// What a handler of a command asks for.
+pub struct Ask<R> {
+    pub command: Command,
+    pub needs: Vec<(Action, Resource)>,
+    pub beside: Beside,
+    pub status: u16,
+    pub view: Box<dyn FnOnce(&Look<'_>, &[Recorded]) -> Result<R, Problem> + Send>,
+}
+
+impl<R> Ask<R> {
+    pub fn new(action: Action, resource: Resource, command: Command, view: impl FnOnce(&Look<'_>, &[Recorded]) -> Result<R, Problem> + Send + 'static) -> Self {
+        Self { command, needs: vec![(action, resource)], beside: Beside::default(), status: 200, view: Box::new(view) }
+    }
+
+    #[must_use]
+    pub const fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+/// What a handler sees beside path and body.
+pub struct Asked<'a> {
+    pub look: Look<'a>,
+    pub caller: &'a Caller,
+    pub api: &'a Api,
+}
+
+impl Routes {
+    /// A read of the state. `action` is what the caller must be allowed.
+    pub fn read<Q, R>(mut self, path: &'static str, action: Action, summary: &'static str, handler: fn(&Asked<'_>, &Params, Q) -> Result<R, Problem>) -> Self
+    where
+        Q: DeserializeOwned + JsonSchema + 'static,
+        R: Serialize + JsonSchema + 'static,
+    {
+        let serve = move |Extract(api): Extract<Arc<Api>>, Path(params): Path<HashMap<String, String>>, RawQuery(query): RawQuery, headers: HeaderMap| async move {
+            let answer = async {
+                catch_up(&api, &headers).await?;
+                let state = api.engine.state.load_full();
+                let caller = caller::caller(&state, &headers, now())?;
+                allowed(&api, &state, &caller, action, &Resource::Any)?;
+                let query = parse_query::<Q>(query.as_deref().unwrap_or(""))?;
+                // a read may touch the ledger; other tasks go on meanwhile
+                let view = tokio::task::block_in_place(|| handler(&Asked { look: api.look(&state), caller: &caller, api: &api }, &Params(params), query))?;
+                Ok::<_, Problem>(json(200, &view, state.seq))
+            };
+            answer.await.unwrap_or_else(|problem| Refused(problem).into_response())
+        };
+        self.table.push(Route {
+            method: "GET",
+            path,
+            summary,
+            action: action.as_str(),
+            request: None,
+            response: |generator| generator.subschema_for::<R>(),
+            query: Some(|generator| generator.subschema_for::<Q>()),
+            status: 200,
+        });
+        self.router = self.router.route(path, get(serve));
+        self
+    }
+
+    /// A command. `action` stands in the table; what is really asked is in [`Ask::needs`].
+    pub fn command<B, R>(
+        mut self,
+        method: &'static str,
+        path: &'static str,
+        action: &'static str,
+        summary: &'static str,
+        handler: fn(&Asked<'_>, &Params, B) -> Result<Ask<R>, Problem>,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + Send + 'static,
+    {
+        let serve = move |Extract(api): Extract<Arc<Api>>, Path(params): Path<HashMap<String, String>>, RawQuery(query): RawQuery, headers: HeaderMap, body: Result<Bytes, axum::extract::rejection::BytesRejection>| async move {
+            run_command(&api, Params(params), query.as_deref().unwrap_or(""), &headers, body, handler).await.unwrap_or_else(|problem| Refused(problem).into_response())
+        };
+        let on: MethodRouter<Arc<Api>> = match method {
+            "PUT" => put(serve),
+            "DELETE" => delete(serve),
+            _ => post(serve),
+        };
+        self.table.push(Route {
+            method,
+            path,
+            summary,
+            action,
+            request: Some(|generator| generator.subschema_for::<B>()),
+            response: |generator| generator.subschema_for::<R>(),
+            query: None,
+            status: 200,
+        });
+        self.router = self.router.route(path, on.layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT)));
+        self
+    }
+
+    /// A route with its own handler, described here.
+    pub fn other<B, R>(mut self, method: &'static str, path: &'static str, action: &'static str, summary: &'static str, on: MethodRouter<Arc<Api>>) -> Self
+    where
+        B: JsonSchema + 'static,
+        R: JsonSchema + 'static,
+    {
+        self.table.push(Route {
+            method,
+            path,
+            summary,
+            action,
+            request: (method != "GET").then_some(|generator: &mut SchemaGenerator| generator.subschema_for::<B>()),
+            response: |generator| generator.subschema_for::<R>(),
+            query: None,
+            status: 200,
+        });
+        self.router = self.router.route(path, on.layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT)));
+        self
+    }
+}
+
+async fn run_command<B, R>(
+    api: &Arc<Api>,
+    params: Params,
+    query: &str,
+    headers: &HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    handler: fn(&Asked<'_>, &Params, B) -> Result<Ask<R>, Problem>,
+) -> Result<Response, Problem>
+where
+    B: DeserializeOwned,
+    R: Serialize + Send + 'static,
+{
+    crate::engine::Engine::count(&api.engine.counters.http, 1);
+    let body = self::body(body)?;
+    let options: Options = parse_query(query)?;
+    let (ask, caller) = {
+        let state = api.engine.state.load_full();
+        let caller = caller::caller(&state, headers, now())?;
+        let parsed: B = parse(&body)?;
+        (handler(&Asked { look: api.look(&state), caller: &caller, api }, &params, parsed)?, caller)
+    };
+    let key = headers.get(IDEMPOTENCY_HEADER).map(|value| key(value, &params, &body)).transpose()?;
+    submit(api, caller, ask, key, options.dry_run, options.prune).await
+}
+
+/// Hands the ask to the writer and renders what comes back.
+pub async fn submit<R: Serialize + Send + 'static>(api: &Arc<Api>, caller: Caller, ask: Ask<R>, key: Option<Key>, dry_run: bool, keeps_view: bool) -> Result<Response, Problem> {
+    let Ask { command, needs, beside, status, view } = ask;
+    let own_preview = keeps_view || matches!(command, Command::Apply { .. });
+    let engine = Arc::clone(&api.engine);
+    let render = Box::new(move |state: &greenroom_domain::state::State, events: &[Recorded]| {
+        let look = Look { engine: &engine, state, now: now() };
+        if dry_run && !own_preview {
+            let would = events.iter().map(|e| crate::view::event::planned(&look, e)).collect();
+            return (200, serde_json::to_vec(&views::Preview { would }).unwrap_or_default());
+        }
+        match view(&look, events) {
+            Ok(view) => (status, serde_json::to_vec(&view).unwrap_or_default()),
+            Err(problem) => (problem.status, serde_json::to_vec(&problem).unwrap_or_default()),
+        }
+    });
+    let answer = api.engine.submit(|answer| Submission { caller, command, needs, key, dry_run, beside, render, answer }).await?;
+    Ok(bytes(answer.status, answer.body, answer.seq))
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    dry_run: bool,
+    prune: bool,
+}
+
+/// A key counts for one principal, path and body together.
+fn key(value: &HeaderValue, params: &Params, body: &[u8]) -> Result<Key, Problem> {
+    let text = value.to_str().ok().filter(|t| !t.is_empty() && t.len() <= 200);
+    let text = text.ok_or_else(|| Problem::new(Code::Invalid, "the Idempotency-Key is not 1 to 200 visible characters").detail("send a UUID"))?;
+    let mut parts: Vec<_> = params.0.iter().collect();
+    parts.sort();
+    let mut covered = format!("{parts:?}\n").into_bytes();
+    covered.extend_from_slice(body);
+    Ok(Key { key: text.to_owned(), request: Hash::of(&covered) })
+}
+
+/// The body, if it is neither too long nor broken.
+///
+/// # Errors
+/// `too-large`, or `invalid`.
+pub fn body(body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Problem::new(Code::TooLarge, format!("the request is larger than {} MiB", BODY_LIMIT / 1024 / 1024)).detail("send less, or in parts")
+        } else {
+            Problem::new(Code::Invalid, "the request could not be read").detail(rejection.to_string())
+        }
+    })
+}
+
+/// Reads JSON strictly; an empty body stands for `{}`.
+///
+/// # Errors
+/// `invalid`, with line and column.
+pub fn parse<B: DeserializeOwned>(body: &[u8]) -> Result<B, Problem> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    if let Err(error) = std::str::from_utf8(body) {
+        return Err(Problem::new(Code::Invalid, format!("the request is not UTF-8 from byte {}", error.valid_up_to())).detail("send JSON in UTF-8"));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        Problem::new(Code::Invalid, error.to_string()).detail(format!("in the request's body, line {}, column {}", error.line(), error.column()))
+    })
+}
+
+fn parse_query<Q: DeserializeOwned>(query: &str) -> Result<Q, Problem> {
+    let uri: Uri = format!("/?{query}").parse().map_err(|_| Problem::new(Code::Invalid, "the query is not a query"))?;
+    axum::extract::Query::try_from_uri(&uri).map(|axum::extract::Query(q)| q).map_err(|error| Problem::new(Code::Invalid, error.body_text()).detail("in the query"))
+}
+
+async fn catch_up(api: &Api, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(value) = headers.get(AFTER_HEADER) else { return Ok(()) };
+    let want: u64 = value.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(|| Problem::new(Code::Invalid, "Greenroom-After is not a number"))?;
+    let mut head = api.engine.head();
+    let reached = tokio::time::timeout(CATCH_UP, head.wait_for(|seq| *seq >= want)).await;
+    match reached {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(Problem::new(Code::NotCaughtUp, format!("this server has not seen event {want} yet")).detail("repeat the request")),
+    }
+}
+
+/// # Errors
+/// `forbidden`, with the roles that would do.
+pub fn allowed(api: &Api, state: &greenroom_domain::state::State, caller: &Caller, action: Action, resource: &Resource) -> Result<(), Problem> {
+    let Some(principal) = caller.principal(state, now()) else {
+        return Err(Problem::new(Code::Unauthenticated, "the token is expired or revoked").detail("sign in with: greenroom login"));
+    };
+    let verdict = api.engine.access.decide(&principal, action, resource);
+    if verdict.allowed { Ok(()) } else { Err(Problem::new(Code::Forbidden, format!("you may not {action}")).detail(verdict.remedy.clone())) }
+}
+
+/// An answer in JSON with the seq that it includes.
+pub fn json<T: Serialize>(status: u16, view: &T, seq: u64) -> Response {
+    match serde_json::to_vec(view) {
+        Ok(body) => bytes(status, body, seq),
+        Err(error) => Refused(Problem::new(Code::Internal, "the answer could not be written").detail(error.to_string())).into_response(),
+    }
+}
+
+fn bytes(status: u16, body: Vec<u8>, seq: u64) -> Response {
+    let kind = if status >= 400 { "application/problem+json" } else { "application/json" };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::HeaderName::from_static(SEQ_HEADER), HeaderValue::from(seq))], body).into_response()
+}

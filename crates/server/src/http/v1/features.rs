@@ -1,0 +1,77 @@
+//! Environments, services and features.
+
+use greenroom_access::Action;
+use greenroom_api::{Problem, requests, views};
+use greenroom_domain::command::Command;
+use greenroom_domain::exposure;
+use greenroom_domain::id::{FeatureKey, Name};
+use greenroom_domain::state::Recorded;
+use serde_json::Value;
+
+use super::{NoQuery, Paging, environment, missing, page};
+use crate::http::Look;
+use crate::http::routes::{Ask, Asked, Params, Routes};
+use crate::view::feature as view;
+
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .read("/environments", Action::EnvironmentsRead, "Environments and their targets", environments)
+        .read("/environments/{name}/exposure", Action::FeaturesRead, "Everything an environment answers from, as canonical snapshot", exposure_of)
+        .read("/services", Action::EnvironmentsRead, "Services", services)
+        .read("/features", Action::FeaturesRead, "Features and how they stand in each environment", features)
+        .read("/features/{key}", Action::FeaturesRead, "One feature", feature)
+        .command("POST", "/features/{key}/kill", "feature.kill", "Take a feature from everyone in an environment, at once", kill)
+        .command("POST", "/features/{key}/restore", "feature.restore", "Lift a kill", restore)
+        .command("PUT", "/features/{key}/baseline", "feature.baseline", "Set what everyone gets, outside production", baseline)
+}
+
+fn environments(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<views::Environment>, Problem> {
+    let look = asked.look;
+    page(crate::view::board::in_order(&look).into_iter().map(|e| view::environment(&look, e)), &paging, |e| e.name.to_string())
+}
+
+fn exposure_of(asked: &Asked<'_>, params: &Params, _: NoQuery) -> Result<Value, Problem> {
+    let name: Name = params.get("name")?;
+    environment(asked.look.state, &name)?;
+    // explicit user lists are personal: they stay sealed here
+    let model = exposure::compile(asked.look.state, &name, &|_| None);
+    serde_json::to_value(model).map_err(|e| Problem::new(greenroom_api::problem::Code::Internal, e.to_string()))
+}
+
+fn services(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<views::Service>, Problem> {
+    let look = asked.look;
+    page(look.state.services.values().map(|s| view::service(&look, s)), &paging, |s| s.name.to_string())
+}
+
+fn features(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<views::Feature>, Problem> {
+    let look = asked.look;
+    page(look.state.features.values().map(|f| view::feature(&look, f)), &paging, |f| f.key.to_string())
+}
+
+fn feature(asked: &Asked<'_>, params: &Params, _: NoQuery) -> Result<views::Feature, Problem> {
+    let key: FeatureKey = params.get("key")?;
+    asked.look.state.features.get(&key).map(|f| view::feature(&asked.look, f)).ok_or_else(|| missing("feature", key))
+}
+
+fn shown(key: FeatureKey) -> impl FnOnce(&Look<'_>, &[Recorded]) -> Result<views::Feature, Problem> + Send + 'static {
+    move |look, _| look.state.features.get(&key).map(|f| view::feature(look, f)).ok_or_else(|| missing("feature", key))
+}
+
+fn kill(asked: &Asked<'_>, params: &Params, request: requests::KillFeature) -> Result<Ask<views::Feature>, Problem> {
+    let key: FeatureKey = params.get("key")?;
+    let resource = environment(asked.look.state, &request.environment)?;
+    let command = Command::KillFeature { feature: key.clone(), environment: request.environment, reason: request.reason };
+    Ok(Ask::new(Action::FeatureKill, resource, command, shown(key)))
+}
+
+fn restore(asked: &Asked<'_>, params: &Params, request: requests::RestoreFeature) -> Result<Ask<views::Feature>, Problem> {
+    let key: FeatureKey = params.get("key")?;
+    let resource = environment(asked.look.state, &request.environment)?;
+    Ok(Ask::new(Action::FeatureRestore, resource, Command::RestoreFeature { feature: key.clone(), environment: request.environment }, shown(key)))
+}
+
+fn baseline(asked: &Asked<'_>, params: &Params, request: requests::SetBaseline) -> Result<Ask<views::Feature>, Problem> {
+    let key: FeatureKey = params.get("key")?;
+    let resource = environment(asked.look.state, &request.environment)?;
+    Ok(Ask::new(Action::FeatureBaseline, resource, Command::SetBaseline { feature: key.clone(), environment: request.environment, variant: request.variant }, shown(key)))
+}

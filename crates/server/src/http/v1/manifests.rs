@@ -1,0 +1,122 @@
+//! Manifest sets: shown as a plan, applied whole or not at all.
+
+use greenroom_access::{Action, Resource};
+use greenroom_api::requests::ApplyManifests;
+use greenroom_api::views::{ChangeAction, ManifestChange, ManifestPlan};
+use greenroom_api::{Problem, manifest};
+use greenroom_domain::command::{Command, Manifest};
+use greenroom_domain::deployment::environment::{EnvironmentSpec, Purpose};
+use greenroom_domain::event::Event;
+use greenroom_domain::id::Name;
+use greenroom_domain::state::{Recorded, State};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::http::routes::{Ask, Asked, Params, Routes};
+
+pub fn routes(routes: Routes) -> Routes {
+    routes.command("PUT", "/manifests/{set}", "manifests.apply", "Apply a set of manifests, whole or not at all; with ?dry_run=true only show the plan", apply)
+}
+
+fn apply(asked: &Asked<'_>, params: &Params, request: ApplyManifests) -> Result<Ask<ManifestPlan>, Problem> {
+    let set: Name = params.get("set")?;
+    let parsed = manifest::parse(&request.documents).map_err(|problem| *problem)?;
+    let manifests: Vec<Manifest> = parsed.iter().map(|p| p.manifest.clone()).collect();
+    let before = asked.look.state.clone();
+    let needs = needs(&before, &manifests);
+    let command = Command::Apply { set: set.clone(), manifests: manifests.clone(), prune: request.prune };
+    // what the domain refuses is shown at its place in the file
+    if let Err(problem) = preview(asked, &command) {
+        return Err(located(problem, &parsed));
+    }
+    let mut ask = Ask::new(Action::ManifestsApply, Resource::Any, command, move |look, events| {
+        let mut changes: Vec<ManifestChange> = manifests.iter().map(|m| change(&before, m, events)).collect();
+        changes.extend(events.iter().filter_map(|e| removal(&before, &e.event)));
+        let applied = look.engine.state.load().seq >= look.state.seq || !events.is_empty();
+        Ok(ManifestPlan { set, changes, applied })
+    });
+    ask.needs = needs;
+    Ok(ask)
+}
+
+fn preview(asked: &Asked<'_>, command: &Command) -> Result<(), Problem> {
+    use greenroom_domain::actor::{Actor, Part};
+    use greenroom_domain::decide::{Context, Mint, Stop, decide};
+    use greenroom_domain::link::Seen;
+    let seen = Seen::default();
+    let context = Context { now: asked.look.now, actor: Actor::System(Part::Host), mint: Mint { seed: [0; 16], secret: [0; 16] }, seen: &seen };
+    match decide(asked.look.state, &context, command) {
+        Err(Stop::Refused(refusal)) => Err(refusal.into()),
+        Ok(_) | Err(Stop::Recall(_)) => Ok(()),
+    }
+}
+
+fn located(mut problem: Problem, parsed: &[manifest::Parsed]) -> Problem {
+    let mut places = Vec::new();
+    let mut excerpts = Vec::new();
+    for reason in &problem.reasons {
+        if let Some(place) = manifest::locate(parsed, reason) {
+            places.push(format!("{}:{}", place.file, place.line));
+            excerpts.push(place.excerpt);
+        }
+    }
+    if !places.is_empty() {
+        places.dedup();
+        problem.detail = places.join(", ");
+        problem.excerpt = Some(excerpts.join("\n"));
+    }
+    problem
+}
+
+/// Manifests govern what may be deployed: whoever changes an environment, or a policy it uses, must be allowed to there.
+fn needs(state: &State, manifests: &[Manifest]) -> Vec<(Action, Resource)> {
+    let mut needs = vec![(Action::ManifestsApply, Resource::Any)];
+    let mut ask = |name: &Name, spec: &EnvironmentSpec| needs.push((Action::ManifestsApply, Resource::Environment { name: name.clone(), purpose: spec.purpose }));
+    for manifest in manifests {
+        match manifest {
+            Manifest::Environment { name, spec, .. } if state.environments.get(name).is_none_or(|e| e.spec != *spec) => ask(name, spec),
+            Manifest::Policy { name, spec, .. } if state.policies.get(name).is_none_or(|p| p.spec != *spec) => {
+                for environment in state.environments.values().filter(|e| e.spec.policies.contains(name) && e.spec.purpose == Purpose::Production) {
+                    ask(&environment.name, &environment.spec);
+                }
+            }
+            _ => {}
+        }
+    }
+    needs
+}
+
+fn value<T: Serialize>(spec: Option<&T>) -> Option<Value> {
+    spec.and_then(|s| serde_json::to_value(s).ok())
+}
+
+fn change(before: &State, manifest: &Manifest, events: &[Recorded]) -> ManifestChange {
+    let subject = manifest.subject();
+    let (kind, name) = subject.split_once('/').unwrap_or((&subject, ""));
+    let (old, new) = match manifest {
+        Manifest::Environment { name, spec, .. } => (value(before.environments.get(name).map(|x| &x.spec)), value(Some(spec))),
+        Manifest::Service { name, spec, .. } => (value(before.services.get(name).map(|x| &x.spec)), value(Some(spec))),
+        Manifest::Policy { name, spec, .. } => (value(before.policies.get(name).map(|x| &x.spec)), value(Some(spec))),
+        Manifest::Feature { key, spec, .. } => (value(before.features.get(key).map(|x| &x.spec)), value(Some(spec))),
+        Manifest::Cohort { name, spec, .. } => (value(before.cohorts.get(name).map(|x| &x.spec)), value(Some(spec))),
+    };
+    let touched = events.iter().any(|e| e.event.subjects().first().is_some_and(|s| *s == subject));
+    let action = match (touched, &old) {
+        (false, _) => ChangeAction::Unchanged,
+        (true, None) => ChangeAction::Create,
+        (true, Some(_)) => ChangeAction::Change,
+    };
+    ManifestChange { kind: kind.to_owned(), name: name.to_owned(), action, before: old, after: new }
+}
+
+fn removal(before: &State, event: &Event) -> Option<ManifestChange> {
+    let (kind, name, old) = match event {
+        Event::EnvironmentRemoved(e) => ("environment", e.name.to_string(), value(before.environments.get(&e.name).map(|x| &x.spec))),
+        Event::ServiceRemoved(e) => ("service", e.name.to_string(), value(before.services.get(&e.name).map(|x| &x.spec))),
+        Event::PolicyRemoved(e) => ("policy", e.name.to_string(), value(before.policies.get(&e.name).map(|x| &x.spec))),
+        Event::FeatureRemoved(e) => ("feature", e.key.to_string(), value(before.features.get(&e.key).map(|x| &x.spec))),
+        Event::CohortRemoved(e) => ("cohort", e.name.to_string(), value(before.cohorts.get(&e.name).map(|x| &x.spec))),
+        _ => return None,
+    };
+    Some(ManifestChange { kind: kind.to_owned(), name, action: ChangeAction::Remove, before: old, after: None })
+}

@@ -1,0 +1,55 @@
+//! People, tokens, decisions and holds.
+
+use greenroom_api::views;
+use greenroom_domain::decision::{Decision, Verdict};
+use greenroom_domain::event::Token;
+use greenroom_domain::hold::{Hold, Why};
+use greenroom_domain::id::Digest;
+use greenroom_domain::state::Person;
+
+use crate::http::Look;
+
+pub fn person(look: &Look<'_>, person: &Person) -> views::Person {
+    views::Person { id: person.id, name: look.engine.directory.text(&person.name), roles: person.roles.clone(), joined: person.joined, left: person.left }
+}
+
+pub fn token(token: &Token) -> views::Token {
+    views::Token { id: token.id, kind: token.kind, title: token.title.clone(), environment: token.environment.clone(), person: token.person, created: token.at, expires: token.expires }
+}
+
+pub fn decision(look: &Look<'_>, decision: &Decision, scope: &Digest) -> views::Decision {
+    views::Decision {
+        id: decision.id,
+        role: decision.role,
+        verdict: match decision.verdict {
+            Verdict::Go => "go".to_owned(),
+            Verdict::NoGo => "no-go".to_owned(),
+        },
+        by: look.engine.directory.name_of(look.state, decision.by).unwrap_or_else(|| decision.by.to_string()),
+        at: decision.at,
+        expires: decision.expires,
+        valid: decision.scope == *scope && decision.expires > look.now,
+        note: decision.note.as_ref().and_then(|n| look.engine.directory.text(n)),
+        separation: look.state.separation,
+    }
+}
+
+pub fn hold(look: &Look<'_>, hold: &Hold) -> views::Hold {
+    let reason = match &hold.why {
+        Why::Said(text) => look.engine.directory.text(text).unwrap_or_else(|| "erased".to_owned()),
+        Why::RolledBack { service, environment } => format!("`{service}` was rolled back in `{environment}`"),
+        Why::Clock => "the clock jumped".to_owned(),
+        Why::Expired { release } => format!("release `{release}` was not started before it expired"),
+    };
+    views::Hold {
+        id: hold.id,
+        number: hold.number,
+        scope: hold.scope.clone(),
+        plane: hold.plane,
+        stops: hold.stops,
+        reason,
+        owner: look.engine.directory.who(look.state, hold.owner),
+        at: hold.at,
+        expires: hold.expires,
+    }
+}

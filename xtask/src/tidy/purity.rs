@@ -1,0 +1,173 @@
+//! What the sources of a crate may name, where the manifest cannot tell.
+
+use super::path::{Path, paths};
+use super::source::Source;
+use super::{File, Finding, Repo};
+
+const PURE: &[&str] = &["crates/exposure/src/", "crates/domain/src/"];
+
+enum Named {
+    /// The path starts so.
+    Start(&'static [&'static str]),
+    /// It stands somewhere in the path.
+    Anywhere(&'static [&'static str]),
+}
+
+/// What a pure crate must not name, and what it does instead.
+const IMPURE: &[(Named, &str)] = &[
+    (Named::Start(&["tokio"]), "do the waiting in the server; the rules are functions"),
+    (Named::Start(&["rusqlite"]), "the ledger alone stores"),
+    (Named::Start(&["tokio_postgres"]), "the ledger alone stores"),
+    (Named::Start(&["reqwest"]), "drivers and server alone speak to others"),
+    (Named::Start(&["std", "fs"]), "take the content as a parameter"),
+    (Named::Start(&["std", "env"]), "take the setting as a parameter"),
+    (Named::Start(&["std", "process"]), "return an error"),
+    (Named::Start(&["std", "thread"]), "do it where threads are at home; the rules are functions"),
+    (Named::Start(&["rand"]), "ids and salts are minted outside and come with the command"),
+    (Named::Start(&["getrandom"]), "ids and salts are minted outside and come with the command"),
+    (Named::Start(&["fastrand"]), "ids and salts are minted outside and come with the command"),
+    (Named::Anywhere(&["Uuid", "new_v4"]), "ids are minted outside and come with the command"),
+    (Named::Anywhere(&["Uuid", "now_v7"]), "ids are minted outside and come with the command"),
+    (Named::Anywhere(&["SystemTime"]), "take `now` as a parameter"),
+    (Named::Anywhere(&["Instant", "now"]), "take `now` as a parameter"),
+    (Named::Anywhere(&["Timestamp", "now"]), "take `now` as a parameter"),
+    (Named::Anywhere(&["Zoned", "now"]), "take `now` as a parameter"),
+];
+
+fn within<'a>(repo: &'a Repo, folders: &'a [&str]) -> impl Iterator<Item = (&'a File, &'a Source)> {
+    repo.sources().filter(move |(file, _)| folders.iter().any(|folder| file.path.starts_with(folder)))
+}
+
+pub fn pure_crates(repo: &Repo) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (file, source) in within(repo, PURE) {
+        if file.path.ends_with("/tests.rs") {
+            continue;
+        }
+        for path in paths(source).iter().filter(|path| path.segments.len() > 1 && !source.in_tests(path.at)) {
+            if let Some((named, remedy)) = IMPURE.iter().find(|(named, _)| named.is_in(path)) {
+                found.push(Finding::new(&file.path, source.line(path.at), format!("`{}` in a pure crate", named.shown()), *remedy));
+            }
+        }
+    }
+    found
+}
+
+impl Named {
+    fn is_in(&self, path: &Path<'_>) -> bool {
+        match self {
+            Self::Start(words) => path.starts_with(words),
+            Self::Anywhere(words) => path.names(words),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Start(words) | Self::Anywhere(words) => words.join("::"),
+        }
+    }
+}
+
+/// The two planes of the domain, which meet in `link` and in what stands above both.
+const PLANES: [&str; 2] = ["deployment", "release"];
+const DOMAIN: &str = "crates/domain/src/";
+
+pub fn planes_apart(repo: &Repo) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (file, source) in within(repo, &[DOMAIN]) {
+        let module = module_path(&file.path[DOMAIN.len()..]);
+        let Some(here) = PLANES.iter().find(|plane| module.first() == Some(*plane)) else { continue };
+        for path in paths(source) {
+            let absolute = absolute(&module, &path.segments);
+            if let Some(there) = PLANES.iter().find(|plane| *plane != here && absolute.first() == Some(*plane)) {
+                let remedy = "what needs both planes stands in `link`; what both need, in the shared kernel";
+                found.push(Finding::new(&file.path, source.line(path.at), format!("`{here}` imports `{there}`"), remedy));
+            }
+        }
+    }
+    found
+}
+
+/// Modules from the root of the crate to a file: `deployment/build.rs` is `deployment`, `build`.
+fn module_path(file: &str) -> Vec<&str> {
+    let stem = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    stem.split('/').collect()
+}
+
+/// Segments from the root of the crate, when the path says where it starts; else none.
+fn absolute<'a>(module: &[&'a str], segments: &[&'a str]) -> Vec<&'a str> {
+    if let ["crate" | "greenroom_domain", rest @ ..] = segments {
+        return rest.to_vec();
+    }
+    let ups = segments.iter().take_while(|segment| **segment == "super").count();
+    if ups == 0 || ups > module.len() {
+        return Vec::new();
+    }
+    [&module[..module.len() - ups], &segments[ups..]].concat()
+}
+
+/// Which commands of the one binary may name which of our crates.
+const PARTS: &[(&str, &[&str])] = &[("greenroom_server", &["serve", "demo"]), ("greenroom_delivery", &["relay"]), ("greenroom_drivers", &["agent", "proxy"])];
+const BINARY: &str = "crates/greenroom/src/";
+
+pub fn parts_of_the_binary(repo: &Repo) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (file, source) in within(repo, &[BINARY]) {
+        let place = &file.path[BINARY.len()..];
+        for path in paths(source) {
+            let Some((krate, commands)) = PARTS.iter().find(|(krate, _)| path.segments.first() == Some(krate)) else { continue };
+            let at_home = commands.iter().any(|command| place == format!("commands/{command}.rs") || place.starts_with(&format!("commands/{command}/")));
+            if !at_home {
+                let homes: Vec<String> = commands.iter().map(|command| format!("commands/{command}.rs")).collect();
+                found.push(Finding::new(
+                    &file.path,
+                    source.line(path.at),
+                    format!("`{krate}` outside its commands"),
+                    format!("only {} may name it: the rest speaks to the API", homes.join(" and ")),
+                ));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{places, repo};
+    use super::*;
+
+    #[test]
+    fn pure_crates_do_no_io_and_know_no_clock() {
+        let repo = repo(&[
+            ("crates/domain/src/a.rs", "use std::{collections::BTreeMap,\n fs::File};\nfn f() { jiff::Timestamp::now(); }\n// std::env\nfn rand() { let rand = rand(); }\n"),
+            ("crates/exposure/src/b.rs", "use std::net::IpAddr;\n#[cfg(test)]\nmod tests { use std::fs; }\nuse std::time::SystemTime;\n"),
+            ("crates/exposure/src/c/tests.rs", "use std::fs;\n"),
+            ("crates/server/src/d.rs", "use std::fs;\n"),
+        ]);
+        assert_eq!(places(&pure_crates(&repo)), ["crates/domain/src/a.rs:2", "crates/domain/src/a.rs:3", "crates/exposure/src/b.rs:4"]);
+    }
+
+    #[test]
+    fn the_planes_meet_elsewhere() {
+        let repo = repo(&[
+            ("crates/domain/src/deployment/build.rs", "use crate::{id::Name,\n release::feature::Feature};\nuse super::super::release;\nuse super::release;\n"),
+            ("crates/domain/src/deployment.rs", "use super::release::plan;\n"),
+            ("crates/domain/src/release/mod.rs", "use crate::deployment::build::Build;\nuse crate::release::plan;\n"),
+            ("crates/domain/src/link.rs", "use crate::deployment::build::Build;\nuse crate::release::plan;\n"),
+        ]);
+        assert_eq!(
+            places(&planes_apart(&repo)),
+            ["crates/domain/src/deployment/build.rs:2", "crates/domain/src/deployment/build.rs:3", "crates/domain/src/deployment.rs:1", "crates/domain/src/release/mod.rs:1"]
+        );
+    }
+
+    #[test]
+    fn parts_are_named_by_their_commands() {
+        let repo = repo(&[
+            ("crates/greenroom/src/commands/serve.rs", "use greenroom_server::run;\n"),
+            ("crates/greenroom/src/commands/demo/mod.rs", "greenroom_server::run();\n"),
+            ("crates/greenroom/src/commands/status.rs", "use greenroom_api::Board;\nuse greenroom_server::run;\n"),
+        ]);
+        assert_eq!(places(&parts_of_the_binary(&repo)), ["crates/greenroom/src/commands/status.rs:2"]);
+    }
+}
