@@ -2,6 +2,7 @@
 //!
 //! Rules read the manifests (`cargo metadata`) and the sources, never a build, so that this takes a second.
 
+mod builds;
 mod graph;
 mod habits;
 mod modules;
@@ -18,6 +19,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::workspace::{files, metadata, root};
+use builds::Builds;
 use source::Source;
 
 /// These files name what they forbid.
@@ -28,6 +30,7 @@ struct Repo {
     /// Text files that are committed or about to be, by path.
     files: Vec<File>,
     metadata: Value,
+    builds: Builds,
 }
 
 struct File {
@@ -54,7 +57,7 @@ impl Repo {
     fn read() -> Result<Self> {
         // what is not text, or deleted but still in the index, is none of the rules' business
         let files = files()?.into_iter().filter_map(|path| Some(File::new(&path, fs::read_to_string(root().join(&path)).ok()?))).collect();
-        Ok(Self { files, metadata: metadata()? })
+        Ok(Self { files, metadata: metadata()?, builds: Builds::read()? })
     }
 
     fn file(&self, path: &str) -> Option<&File> {
@@ -99,6 +102,7 @@ const RULES: &[Rule] = &[
     graph::imports,
     graph::quarantine,
     graph::single_versions,
+    builds::once,
     purity::pure_crates,
     purity::planes_apart,
     purity::parts_of_the_binary,
@@ -135,7 +139,7 @@ mod fixture {
 
     /// A repository of these files.
     pub(super) fn repo(files: &[(&str, &str)]) -> Repo {
-        Repo { files: files.iter().map(|(path, text)| File::new(path, (*text).to_owned())).collect(), metadata: Value::Null }
+        Repo { files: files.iter().map(|(path, text)| File::new(path, (*text).to_owned())).collect(), metadata: Value::Null, builds: Builds::default() }
     }
 
     /// `file:line` of each finding.

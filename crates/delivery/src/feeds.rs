@@ -1,62 +1,213 @@
-//! The current snapshot of each environment, swapped whole, and the word that a newer one is there.
+//! The latest snapshot of every environment, and word of each new one.
+//!
+//! Readers load a pointer; the publisher swaps it. A revision never goes backwards.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use greenroom_exposure::Snapshot;
+use greenroom_exposure::wire::Announcement;
 use tokio::sync::watch;
 
-/// One environment.
-pub(crate) struct Feed {
-    snapshot: ArcSwap<Snapshot>,
-    revision: watch::Sender<u64>,
-}
-
-impl Feed {
-    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
-        self.snapshot.load()
-    }
-
-    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
-    }
-}
-
-/// All environments. Looking one up takes no lock.
+/// All environments that are served.
 #[derive(Default)]
 pub struct Feeds {
-    all: ArcSwap<HashMap<Box<str>, Arc<Feed>>>,
+    by_environment: ArcSwap<HashMap<Arc<str>, Arc<Feed>>>,
+    /// Held while the map is changed or something published; never by a reader.
+    publishing: Mutex<()>,
+}
+
+/// A snapshot and what is derived from it once, for everyone.
+pub struct Published {
+    snapshot: Arc<Snapshot>,
+    /// Seconds since 1970.
+    at: u64,
+    /// The event that announces this revision, as it goes to every stream.
+    announcement: Bytes,
+    json: OnceLock<Bytes>,
+}
+
+/// Where an environment stands, for those who wait for more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Head {
+    pub revision: u64,
+    /// Nothing more will come: hang up.
+    pub closed: bool,
+}
+
+pub(crate) struct Feed {
+    published: ArcSwapOption<Published>,
+    head: watch::Sender<Head>,
+}
+
+impl Published {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        let at = unix_now();
+        let announcement = announcement(snapshot.revision(), at);
+        Self { snapshot, at, announcement, json: OnceLock::new() }
+    }
+
+    #[must_use]
+    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.snapshot.revision()
+    }
+
+    /// When it was published here, in seconds since 1970.
+    #[must_use]
+    pub const fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The canonical form, made when it is first asked for.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        let render = || serde_json::to_vec(&self.snapshot.model()).unwrap_or_default().into();
+        self.json.get_or_init(render).clone()
+    }
+
+    pub(crate) fn announcement(&self) -> Bytes {
+        self.announcement.clone()
+    }
+}
+
+fn announcement(revision: u64, at: u64) -> Bytes {
+    let data = serde_json::to_string(&Announcement::refetch(revision, Some(at))).unwrap_or_default();
+    format!("id: {revision}\nevent: message\ndata: {data}\n\n").into()
+}
+
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Feeds {
-    pub(crate) fn feed(&self, environment: &str) -> Option<Arc<Feed>> {
-        self.all.load().get(environment).cloned()
-    }
-
-    /// What `environment` is answered from now.
-    #[must_use]
-    pub fn current(&self, environment: &str) -> Option<Arc<Snapshot>> {
-        Some(self.all.load().get(environment)?.snapshot.load_full())
-    }
-
-    /// Makes `snapshot` the one that is answered from, and tells everyone who follows. Never backwards: an older
-    /// revision than the current one is dropped.
+    /// Serves `snapshot` from now on and tells everyone who follows. An older one than is served is ignored; one of the
+    /// same revision replaces it in silence.
     pub fn publish(&self, environment: &str, snapshot: Arc<Snapshot>) {
+        let feed = self.feed_or_new(environment);
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let revision = snapshot.revision();
-        if let Some(feed) = self.feed(environment) {
-            if feed.load().revision() > revision {
-                return;
-            }
-            feed.snapshot.store(snapshot);
-            feed.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+        if feed.published.load().as_ref().is_some_and(|known| known.revision() > revision) {
             return;
         }
-        let feed = Arc::new(Feed { snapshot: ArcSwap::new(snapshot), revision: watch::Sender::new(revision) });
-        self.all.rcu(|all| {
-            let mut all = HashMap::clone(all);
-            all.insert(environment.into(), Arc::clone(&feed));
-            all
+        feed.published.store(Some(Arc::new(Published::new(snapshot))));
+        feed.head.send_if_modified(|head| {
+            let news = head.revision < revision;
+            head.revision = revision;
+            news
         });
+    }
+
+    /// Stops serving an environment that is gone, and hangs up on its streams.
+    pub fn remove(&self, environment: &str) {
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut feeds = HashMap::clone(&self.by_environment.load());
+        if let Some(feed) = feeds.remove(environment) {
+            feed.head.send_modify(|head| head.closed = true);
+            self.by_environment.store(Arc::new(feeds));
+        }
+    }
+
+    /// Hangs up on every stream, so that a server can stop. Requests are answered as before.
+    pub fn close(&self) {
+        self.by_environment.load().values().for_each(|feed| feed.head.send_modify(|head| head.closed = true));
+    }
+
+    #[must_use]
+    pub fn current(&self, environment: &str) -> Option<Arc<Snapshot>> {
+        self.published(environment).map(|published| Arc::clone(&published.snapshot))
+    }
+
+    #[must_use]
+    pub fn published(&self, environment: &str) -> Option<Arc<Published>> {
+        self.feed(environment)?.published.load_full()
+    }
+
+    /// Where `environment` stands, and every change of that. It need not be published yet.
+    #[must_use]
+    pub fn follow(&self, environment: &str) -> watch::Receiver<Head> {
+        self.feed_or_new(environment).head.subscribe()
+    }
+
+    #[must_use]
+    pub fn environments(&self) -> Vec<Arc<str>> {
+        self.by_environment.load().keys().cloned().collect()
+    }
+
+    pub(crate) fn feed(&self, environment: &str) -> Option<Arc<Feed>> {
+        self.by_environment.load().get(environment).cloned()
+    }
+
+    fn feed_or_new(&self, environment: &str) -> Arc<Feed> {
+        if let Some(feed) = self.feed(environment) {
+            return feed;
+        }
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut feeds = HashMap::clone(&self.by_environment.load());
+        let feed = feeds.entry(environment.into()).or_insert_with(|| {
+            Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()) })
+        });
+        let feed = Arc::clone(feed);
+        self.by_environment.store(Arc::new(feeds));
+        feed
+    }
+}
+
+impl Feed {
+    pub(crate) fn published(&self) -> Option<Arc<Published>> {
+        self.published.load_full()
+    }
+
+    pub(crate) fn follow(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(revision: u64) -> Arc<Snapshot> {
+        Arc::new(Snapshot::empty("production", revision))
+    }
+
+    #[test]
+    fn a_revision_never_goes_backwards() {
+        let feeds = Feeds::default();
+        assert!(feeds.current("production").is_none());
+        feeds.publish("production", snapshot(7));
+        let mut head = feeds.follow("production");
+        head.mark_unchanged();
+        feeds.publish("production", snapshot(6));
+        feeds.publish("production", snapshot(7));
+        assert_eq!(feeds.current("production").unwrap().revision(), 7);
+        assert!(!head.has_changed().unwrap(), "the same revision is no news");
+        feeds.publish("production", snapshot(8));
+        assert!(head.has_changed().unwrap());
+        assert_eq!(*head.borrow_and_update(), Head { revision: 8, closed: false });
+        assert_eq!(feeds.current("production").unwrap().revision(), 8);
+        feeds.remove("production");
+        assert!(head.borrow().closed && feeds.current("production").is_none());
+    }
+
+    #[test]
+    fn the_canonical_form_is_at_hand() {
+        let feeds = Feeds::default();
+        feeds.publish("production", snapshot(7));
+        let published = feeds.published("production").unwrap();
+        let model: greenroom_exposure::Model = serde_json::from_slice(&published.json()).unwrap();
+        assert_eq!((model.environment.as_str(), model.revision), ("production", 7));
+        let event = String::from_utf8(published.announcement().to_vec()).unwrap();
+        assert!(event.starts_with(
+            "id: 7\nevent: message\ndata: {\"type\":\"refetchEvaluation\",\"etag\":\"7\",\"lastModified\":"
+        ));
+        assert!(event.ends_with("}\n\n"));
     }
 }

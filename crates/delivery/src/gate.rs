@@ -1,11 +1,24 @@
-//! Who may evaluate where: supplied by whoever serves.
+//! Who may evaluate what. Whoever runs the data plane decides; this crate only reads the headers.
 
 use std::sync::Arc;
 
-/// What a token allows: one environment. `id` tells tokens apart without being secret.
-#[derive(Debug, Clone)]
+use http::{HeaderMap, header};
+
+/// Judges what a request presents as its token.
+pub trait Gate: Send + Sync {
+    /// Called on every request, so it must not wait.
+    ///
+    /// # Errors
+    /// If the token is absent or unknown, or known and not good for evaluating.
+    fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied>;
+}
+
+/// What a token opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
+    /// The one environment whose exposure it reads.
     pub environment: Arc<str>,
+    /// Names the token in logs and lists, without being it.
     pub id: Arc<str>,
 }
 
@@ -15,11 +28,11 @@ pub enum Denied {
     Forbidden,
 }
 
-/// Knows tokens.
-pub trait Gate: Send + Sync + 'static {
-    /// The scope of what was presented as `Authorization` (without `Bearer`) or `X-API-Key`.
-    ///
-    /// # Errors
-    /// When nothing, or nothing valid for evaluation, was presented.
-    fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied>;
+/// The token of `Authorization: Bearer …` or, without that header, of `X-API-Key`.
+pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+        return headers.get("x-api-key")?.to_str().ok().map(str::trim);
+    };
+    let (scheme, token) = authorization.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

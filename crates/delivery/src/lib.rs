@@ -1,7 +1,13 @@
-//! The data plane's wire: follows snapshots, answers over OFREP and its event stream, and knows who has heard of what.
+//! The data plane's wire: follow snapshots, answer evaluators, and know which of them have heard the latest.
 //!
-//! Used by the server and by relays. It decides nothing: what a caller gets is the snapshot's answer.
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+//! Whoever decides (a server) or follows (a relay) publishes snapshots into [`Feeds`]; requests read them without
+//! waiting for anyone. This crate knows nothing of what a revision means to the control plane, holds no history, and
+//! never sends a value on an event stream.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)
+)]
 
 mod feeds;
 mod gate;
@@ -9,31 +15,64 @@ mod ofrep;
 mod presence;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 
-pub use feeds::Feeds;
+pub use feeds::{Feeds, Head, Published};
 pub use gate::{Denied, Gate, Scope};
-pub use presence::{Acknowledged, Presence};
+pub use presence::{Acknowledged, Connection, Presence};
 
-/// What the data plane's handlers share.
+/// What the routes of the data plane share.
 #[derive(Clone)]
 pub struct DataPlane {
-    feeds: Arc<Feeds>,
-    presence: Arc<Presence>,
-    gate: Arc<dyn Gate>,
-    /// Signs stream tokens; new with every start, so that old streams are asked to begin anew.
-    secret: [u8; 32],
+    pub(crate) feeds: Arc<Feeds>,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) secret: Arc<[u8; 32]>,
+    pub(crate) limits: Limits,
 }
 
-impl DataPlane {
-    #[must_use]
-    pub fn new(feeds: Arc<Feeds>, presence: Arc<Presence>, gate: Arc<dyn Gate>, secret: [u8; 32]) -> Self {
-        Self { feeds, presence, gate, secret }
+/// Bounds that a deployment may want to move.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub body: usize,
+    /// How long a request waits for a revision that its caller has heard of and we have not.
+    pub catch_up: Duration,
+    /// Between two comments on a quiet event stream.
+    pub keep_alive: Duration,
+    /// How long the address of an event stream can be used to connect, at least; twice that at most.
+    pub stream_token: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 256 * 1024,
+            catch_up: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(15),
+            stream_token: Duration::from_secs(3_600),
+        }
     }
 }
 
-/// Every route of the data plane.
+impl DataPlane {
+    /// `secret` signs the addresses of event streams. Replicas that share one, and a restart that keeps it, honour each
+    /// other's addresses.
+    #[must_use]
+    pub fn new(feeds: Arc<Feeds>, presence: Arc<Presence>, gate: Arc<dyn Gate>, secret: [u8; 32]) -> Self {
+        Self { feeds, presence, gate, secret: Arc::new(secret), limits: Limits::default() }
+    }
+
+    #[must_use]
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names.
 pub fn router(plane: DataPlane) -> Router {
-    ofrep::routes().with_state(plane)
+    ofrep::router(plane)
 }

@@ -1,92 +1,195 @@
-//! Who listens, and how far they have come. In memory only: it is rebuilt by their asking.
+//! Who is listening, and which revision each has fetched: presence, in memory, rebuilt by asking.
 //!
-//! OFREP clients have no name: an open stream is one evaluator in contact, and a refetch that a notice caused carries
-//! the revision it answers. So acknowledgements are counts, and so are laggards (weak, and said to be so).
+//! An evaluator that caches is known by what it presents and how it describes its caller, which several clients may
+//! share; they are then counted by their open streams and fetches. A fetch answered at a revision acknowledges it. One
+//! that asks for every answer, and caches none, cannot lag and is not listed.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// Revisions remembered for each environment.
-const REMEMBERED: usize = 64;
+use tokio::time::Instant;
 
-#[derive(Debug, Default)]
-struct Here {
-    /// Open streams, by the revision that was current when they began.
-    streams: HashMap<u64, u64>,
-    /// Refetches by the revision they acknowledge.
-    refetched: BTreeMap<u64, u64>,
+/// Without an open stream, how long a fetch keeps an evaluator in contact unless the caller says otherwise. Short: of a
+/// poller it is not known whether it will ever come again.
+const IN_CONTACT: Duration = Duration::from_secs(10);
+/// Listings are split by key, so that requests seldom wait for each other.
+const SHARDS: usize = 16;
+/// Names of laggards that are worth telling.
+const NAMED: usize = 100;
+
+pub struct Presence {
+    in_contact: Duration,
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: std::hash::RandomState,
 }
 
-/// How far a revision has come.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+type Key = (Arc<str>, u64);
+
+#[derive(Default)]
+struct Shard {
+    evaluators: HashMap<Key, Evaluator>,
+    /// Once there are this many, those out of contact are forgotten.
+    prune_at: usize,
+}
+
+struct Evaluator {
+    name: Arc<str>,
+    /// Open streams.
+    streams: u64,
+    /// The latest revision fetched, by how many, and when.
+    revision: u64,
+    fetches: u64,
+    last: Instant,
+    /// The oldest revision fetched by someone who may still be about to open a stream.
+    opening: Option<u64>,
+}
+
+/// Who of an environment's evaluators has fetched a revision or a later one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Acknowledged {
     pub in_contact: u64,
     pub acknowledged: u64,
-    /// Names, or counts where the protocol gives no name.
+    /// Those that have not, by name; at most a hundred.
     pub laggards: Vec<String>,
 }
 
-#[derive(Debug, Default)]
-pub struct Presence {
-    all: Mutex<(u64, HashMap<String, Here>)>,
+impl Default for Presence {
+    fn default() -> Self {
+        Self::new(IN_CONTACT)
+    }
 }
 
 impl Presence {
-    fn with<T>(&self, work: impl FnOnce(&mut u64, &mut HashMap<String, Here>) -> T) -> T {
-        // a panic elsewhere leaves counts that are at worst stale
-        let mut all = self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (next, map) = &mut *all;
-        work(next, map)
-    }
-
-    /// A stream opened whose client has seen `revision`.
-    pub(crate) fn opened(&self, environment: &str, revision: u64) -> u64 {
-        self.with(|next, all| {
-            *next += 1;
-            all.entry(environment.to_owned()).or_default().streams.insert(*next, revision);
-            *next
-        })
-    }
-
-    pub(crate) fn closed(&self, environment: &str, stream: u64) {
-        self.with(|_, all| {
-            if let Some(here) = all.get_mut(environment) {
-                here.streams.remove(&stream);
-            }
-        });
-    }
-
-    /// A client fetched anew because it heard of `revision`.
-    pub(crate) fn refetched(&self, environment: &str, revision: u64) {
-        self.with(|_, all| {
-            let here = all.entry(environment.to_owned()).or_default();
-            *here.refetched.entry(revision).or_default() += 1;
-            while here.refetched.len() > REMEMBERED {
-                here.refetched.pop_first();
-            }
-        });
-    }
-
-    /// Streams open now.
+    /// `in_contact`: how long after a fetch an evaluator without an open stream still counts.
     #[must_use]
-    pub fn streams(&self, environment: &str) -> u64 {
-        self.with(|_, all| all.get(environment).map_or(0, |here| here.streams.len() as u64))
+    pub fn new(in_contact: Duration) -> Self {
+        Self { in_contact, shards: Default::default(), hasher: std::hash::RandomState::new() }
     }
 
-    /// How many of those in contact have `revision` or a later one.
+    /// An evaluator fetched `revision`. `announced`: because a stream told it to, so it is not about to open one.
+    pub fn fetched(&self, environment: &Arc<str>, id: u64, name: &str, revision: u64, announced: bool) {
+        let now = Instant::now();
+        let mut shard = self.shard(environment, id);
+        shard.prune(now, self.in_contact);
+        let evaluator = shard.evaluator(environment, id, name, now);
+        evaluator.last = now;
+        if evaluator.revision < revision {
+            (evaluator.revision, evaluator.fetches) = (revision, 1);
+        } else if evaluator.revision == revision {
+            evaluator.fetches += 1;
+        }
+        if !announced {
+            evaluator.opening = Some(evaluator.opening.map_or(revision, |known| known.min(revision)));
+        }
+    }
+
+    /// An evaluator opened a stream, which is open until the connection is dropped.
+    #[must_use]
+    pub fn connected(self: &Arc<Self>, environment: &Arc<str>, id: u64, name: &str) -> Connection {
+        let now = Instant::now();
+        let mut shard = self.shard(environment, id);
+        let evaluator = shard.evaluator(environment, id, name, now);
+        evaluator.streams += 1;
+        let fetched = (evaluator.fetches > 0).then_some(evaluator.revision);
+        let seen = evaluator.opening.take().or(fetched);
+        Connection { presence: Arc::clone(self), environment: Arc::clone(environment), id, seen }
+    }
+
+    /// Counts evaluators of `environment` in contact now, and those of them that fetched `revision` or a later one.
     #[must_use]
     pub fn acknowledged(&self, environment: &str, revision: u64) -> Acknowledged {
-        self.with(|_, all| {
-            let Some(here) = all.get(environment) else { return Acknowledged::default() };
-            let in_contact = here.streams.len() as u64;
-            // a stream that began after the publication has fetched it already
-            let began_after = here.streams.values().filter(|r| **r >= revision).count() as u64;
-            let refetched = here.refetched.range(revision..).map(|(_, n)| *n).max().unwrap_or(0);
-            let acknowledged = (began_after + refetched).min(in_contact);
-            let late = in_contact - acknowledged;
-            let laggards = if late == 0 { Vec::new() } else { vec![format!("{late} OFREP clients, not known by name")] };
-            Acknowledged { in_contact, acknowledged, laggards }
+        let now = Instant::now();
+        let mut said = Acknowledged::default();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let here = shard.evaluators.iter().filter(|((other, _), _)| **other == *environment);
+            for (_, evaluator) in here.filter(|(_, evaluator)| evaluator.in_contact(now, self.in_contact)) {
+                let clients = evaluator.streams.max(1);
+                let acknowledged = if evaluator.revision >= revision { evaluator.fetches.min(clients) } else { 0 };
+                said.in_contact += clients;
+                said.acknowledged += acknowledged;
+                if acknowledged < clients && said.laggards.len() < NAMED {
+                    said.laggards.push(evaluator.name.to_string());
+                }
+            }
+        }
+        said.laggards.sort_unstable();
+        said
+    }
+
+    /// How many streams of `environment` are open.
+    #[must_use]
+    pub fn streams(&self, environment: &str) -> u64 {
+        let streams = |shard: &Mutex<Shard>| -> u64 {
+            let shard = lock(shard);
+            let here = shard.evaluators.iter().filter(|((other, _), _)| **other == *environment);
+            here.map(|(_, evaluator)| evaluator.streams).sum()
+        };
+        self.shards.iter().map(streams).sum()
+    }
+
+    fn shard(&self, environment: &Arc<str>, id: u64) -> MutexGuard<'_, Shard> {
+        let at = self.hasher.hash_one((environment, id)) as usize % SHARDS;
+        #[expect(clippy::indexing_slicing, reason = "a remainder of the array's length")]
+        lock(&self.shards[at])
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shard {
+    fn evaluator(&mut self, environment: &Arc<str>, id: u64, name: &str, now: Instant) -> &mut Evaluator {
+        self.evaluators.entry((Arc::clone(environment), id)).or_insert_with(|| Evaluator {
+            name: name.into(),
+            streams: 0,
+            revision: 0,
+            fetches: 0,
+            last: now,
+            opening: None,
         })
+    }
+
+    /// Amortised: each time the listing has doubled.
+    fn prune(&mut self, now: Instant, in_contact: Duration) {
+        if self.evaluators.len() >= self.prune_at {
+            self.evaluators.retain(|_, evaluator| evaluator.in_contact(now, in_contact));
+            self.prune_at = (self.evaluators.len() * 2).max(64);
+        }
+    }
+}
+
+impl Evaluator {
+    fn in_contact(&self, now: Instant, window: Duration) -> bool {
+        self.streams > 0 || now.duration_since(self.last) <= window
+    }
+}
+
+/// An open stream.
+pub struct Connection {
+    presence: Arc<Presence>,
+    environment: Arc<str>,
+    id: u64,
+    seen: Option<u64>,
+}
+
+impl Connection {
+    /// The revision that the evaluator had fetched when it connected.
+    #[must_use]
+    pub const fn seen(&self) -> Option<u64> {
+        self.seen
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut shard = self.presence.shard(&self.environment, self.id);
+        if let Some(evaluator) = shard.evaluators.get_mut(&(Arc::clone(&self.environment), self.id)) {
+            evaluator.streams = evaluator.streams.saturating_sub(1);
+        }
     }
 }
 
@@ -94,17 +197,60 @@ impl Presence {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_withdrawal_is_heard_by_refetch_or_by_beginning_later() {
-        let presence = Presence::default();
-        assert_eq!(presence.acknowledged("p", 5), Acknowledged::default());
-        let early = presence.opened("p", 4);
-        assert_eq!(presence.acknowledged("p", 5).acknowledged, 0);
-        presence.refetched("p", 5);
-        presence.opened("p", 6);
-        let said = presence.acknowledged("p", 5);
-        assert_eq!((said.in_contact, said.acknowledged, said.laggards.len()), (2, 2, 0));
-        presence.closed("p", early);
-        assert_eq!(presence.streams("p"), 1);
+    fn said(presence: &Presence, revision: u64) -> (u64, u64, Vec<String>) {
+        let Acknowledged { in_contact, acknowledged, laggards } = presence.acknowledged("production", revision);
+        (in_contact, acknowledged, laggards)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_acknowledges_and_silence_ends_contact() {
+        let (presence, production) = (Arc::new(Presence::default()), Arc::from("production"));
+        presence.fetched(&production, 1, "one", 7, false);
+        presence.fetched(&production, 2, "two", 8, false);
+        presence.fetched(&Arc::from("test"), 3, "three", 1, false);
+        assert_eq!(said(&presence, 8), (2, 1, vec!["one".to_owned()]));
+        presence.fetched(&production, 1, "one", 9, false);
+        assert_eq!(said(&presence, 8), (2, 2, vec![]));
+
+        let open = presence.connected(&production, 1, "one");
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert_eq!(said(&presence, 10), (1, 0, vec!["one".to_owned()]));
+        assert_eq!(presence.streams("production"), 1);
+        drop(open);
+        assert_eq!(said(&presence, 10), (0, 0, vec![]));
+    }
+
+    #[tokio::test]
+    async fn clients_that_look_alike_are_counted() {
+        let (presence, production) = (Arc::new(Presence::default()), Arc::from("production"));
+        let open: Vec<Connection> = (0..3).map(|_| presence.connected(&production, 1, "anonymous")).collect();
+        presence.fetched(&production, 1, "anonymous", 8, true);
+        presence.fetched(&production, 1, "anonymous", 8, true);
+        assert_eq!(said(&presence, 8), (3, 2, vec!["anonymous".to_owned()]));
+        presence.fetched(&production, 1, "anonymous", 8, true);
+        assert_eq!(said(&presence, 8), (3, 3, vec![]));
+        drop(open);
+    }
+
+    /// Someone alike who refetches in between must not hide that the one who connects has seen less.
+    #[tokio::test]
+    async fn who_connects_is_known_by_the_oldest_fetch() {
+        let (presence, production) = (Arc::new(Presence::default()), Arc::from("production"));
+        presence.fetched(&production, 1, "alike", 7, false);
+        presence.fetched(&production, 1, "alike", 8, true);
+        assert_eq!(presence.connected(&production, 1, "alike").seen(), Some(7));
+        assert_eq!(presence.connected(&production, 1, "alike").seen(), Some(8));
+        assert_eq!(presence.connected(&production, 2, "new").seen(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_gone_is_forgotten() {
+        let (presence, production) = (Arc::new(Presence::default()), Arc::from("production"));
+        for id in 0..10_000 {
+            presence.fetched(&production, id, "page", 7, false);
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        let listed: usize = presence.shards.iter().map(|shard| lock(shard).evaluators.len()).sum();
+        assert!(listed < 16 * 66, "{listed}");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::agenda::Due;
 use crate::decision::About;
-use crate::deployment::check::Outcome;
+use crate::deployment::check::{CheckResult, Outcome};
 use crate::deployment::environment::Environment;
 use crate::deployment::placement::Pair;
 use crate::deployment::policy::Policy;
@@ -92,6 +92,7 @@ impl State {
             Event::BuildRecalled(e) => self.build_recalled(e, recorded),
             Event::BuildQuarantined(e) => {
                 edit(&mut self.builds, &e.build, |b| b.quarantined = Some(e.why.clone()));
+                self.touch_waiting(None, seq);
             }
             Event::DeploymentRequested(e) => self.deployment_requested(e, recorded),
             Event::RolloutMoved(e) => self.rollout_moved(e, seq, at),
@@ -124,9 +125,10 @@ impl State {
                 let r = &e.result;
                 if let Some(build) = r.build() {
                     let key = CheckKey { environment: r.environment.clone(), service: r.service.clone(), build: build.clone(), name: r.name.clone() };
-                    // what could not be judged does not unsay what was
+                    // what could not be judged does not unsay what was, unless the build is being verified anew
                     let judged = |outcome| matches!(outcome, Outcome::Pass | Outcome::Fail);
-                    if judged(r.outcome) || self.checks.get(&key).is_none_or(|old| !judged(old.outcome)) {
+                    let anew = |old: &CheckResult| old.rollout != r.rollout && r.rollout.and_then(|id| self.rollouts.get(&id)).is_some_and(|r| r.build == *build);
+                    if judged(r.outcome) || self.checks.get(&key).is_none_or(|old| !judged(old.outcome) || anew(old)) {
                         self.checks.insert(key, Arc::new(r.clone()));
                     }
                 }

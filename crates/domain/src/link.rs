@@ -267,6 +267,15 @@ pub fn released(state: &State, environment: &Name, build: &Build) -> Option<Reas
     })
 }
 
+/// Whether `build` or a newer one is the good one on every placement of its service in `environment`.
+#[must_use]
+pub fn reached(state: &State, environment: &Name, build: &Build) -> bool {
+    let Some(service) = state.services.get(&build.spec.service) else { return false };
+    let mut placements = state.placements_of(environment, &service.name).peekable();
+    let good = |p: &Arc<Placement>| p.stable.as_ref().and_then(|s| state.builds.get(&s.build)).is_some_and(|b| b.reaches(build, service.spec.versioning));
+    placements.peek().is_some() && placements.all(good)
+}
+
 /// Needs of a release that binds in `environment` and are positively contradicted now, by service.
 #[must_use]
 pub fn contradictions(state: &State, release: &Release, environment: &Name, now: At, seen: &Seen) -> BTreeMap<Name, (Requirement, PlacementKey)> {

@@ -97,6 +97,8 @@ pub struct State {
     pub waiting: OrdSet<(Name, RolloutId)>,
     pub by_number: OrdMap<u64, DeploymentId>,
     pub needed_by: OrdSet<(Name, Name)>,
+    /// Releases with unflagged builds, which enter production as deployments do.
+    pub unflagged: OrdSet<Name>,
     pub builds_of: OrdSet<(Name, u64, Digest)>,
     /// Builds that were tried in an environment and did not stay, or are on their way.
     pub tried: OrdSet<(Name, Digest)>,
@@ -138,6 +140,7 @@ impl Default for State {
             waiting: OrdSet::new(),
             by_number: OrdMap::new(),
             needed_by: OrdSet::new(),
+            unflagged: OrdSet::new(),
             builds_of: OrdSet::new(),
             tried: OrdSet::new(),
             lived: OrdSet::new(),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::model::Blocked;
-use crate::program::{Clause, Gate, Prerequisite, Program, Rule, Split, Then, Variant, Verdict};
+use crate::model::{Blocked, TARGETING_KEY};
+use crate::program::{Clause, Gate, Kind, Prerequisite, Program, Rule, Split, Then, Variant, Verdict};
 use crate::snapshot::{Handle, Snapshot};
 
 /// What an answer is blocked by when the feature's own definition is at fault.
@@ -146,9 +146,15 @@ impl<'s> Answer<'s> {
         }
     }
 
-    /// `{"key":"…",` and `"value":…,"variant":"…"`, rendered when the feature was compiled.
-    pub(crate) fn wire(&self) -> (&'s str, &'s str) {
-        (&self.program.opening, &self.variant.wire)
+    /// How the answer begins on the wire and, unless it takes some thought, how it ends.
+    #[inline]
+    pub(crate) fn wire(&self) -> (&'s str, Option<&'s str>) {
+        let end = match self.cause {
+            Cause::Rule(at) => self.program.rules.get(at as usize).map(|rule| &*rule.wire),
+            Cause::Default if self.program.source.dark.is_none() => Some("}}"),
+            _ => None,
+        };
+        (&self.variant.wire, end)
     }
 }
 
@@ -177,11 +183,28 @@ pub(crate) struct Evaluation<'s, 'c, C: ?Sized, T> {
     tracer: &'c mut T,
     missing: Option<&'s str>,
     needs_targeting_key: bool,
+    cohorts: Membership,
+}
+
+/// To which of the first 64 cohorts the caller belongs, as far as it was asked: rules and features share cohorts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Membership {
+    inside: u64,
+    outside: u64,
 }
 
 impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     pub(crate) fn new(snapshot: &'s Snapshot, context: &'c C, tracer: &'c mut T) -> Self {
-        Self { snapshot, context, tracer, missing: None, needs_targeting_key: false }
+        Self::remembering(snapshot, context, tracer, Membership::default())
+    }
+
+    /// For the same caller as an earlier evaluation, whose memory this is.
+    pub(crate) fn remembering(snapshot: &'s Snapshot, context: &'c C, tracer: &'c mut T, cohorts: Membership) -> Self {
+        Self { snapshot, context, tracer, missing: None, needs_targeting_key: false, cohorts }
+    }
+
+    pub(crate) const fn memory(&self) -> Membership {
+        self.cohorts
     }
 
     #[inline]
@@ -216,17 +239,15 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     #[inline]
     fn matches(&mut self, program: &'s Program, at: usize, rule: &'s Rule) -> bool {
         for clause in &rule.when {
-            let verdict = clause.judge(self.snapshot.cohorts(), self.context);
+            let verdict = match clause.kind {
+                Kind::Cohort(id) => self.belongs(id),
+                _ => clause.judge(self.snapshot.cohorts(), self.context),
+            };
             self.tracer.clause(program, at, clause, verdict);
             match verdict {
                 Verdict::Yes => {}
-                Verdict::No | Verdict::Mismatch(_) => return false,
-                Verdict::Missing(name) => {
-                    self.missing = self.missing.or(Some(name));
-                    return false;
-                }
-                Verdict::NoKey => {
-                    self.without_key();
+                other => {
+                    self.note(other);
                     return false;
                 }
             }
@@ -235,9 +256,37 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         true
     }
 
-    fn without_key(&mut self) {
-        self.needs_targeting_key = true;
-        self.missing = self.missing.or(Some(crate::model::TARGETING_KEY));
+    #[inline]
+    fn belongs(&mut self, cohort: u32) -> Verdict<'s> {
+        let bit = 1_u64.checked_shl(cohort).unwrap_or(0);
+        if self.cohorts.inside & bit != 0 {
+            return Verdict::Yes;
+        }
+        if self.cohorts.outside & bit != 0 {
+            return Verdict::No;
+        }
+        let cohorts = self.snapshot.cohorts();
+        let verdict = cohorts.get(cohort).map_or(Verdict::No, |cohort| cohort.judge(cohorts, self.context));
+        match verdict {
+            Verdict::Yes => self.cohorts.inside |= bit,
+            Verdict::No => self.cohorts.outside |= bit,
+            // Says what was missing, and is worked out again for whoever asks next.
+            _ => {}
+        }
+        verdict
+    }
+
+    /// Remembers what the caller lacked.
+    fn note(&mut self, verdict: Verdict<'s>) {
+        let missing = match verdict {
+            Verdict::Missing(subject) => subject.name(),
+            Verdict::NoKey => {
+                self.needs_targeting_key = true;
+                TARGETING_KEY
+            }
+            _ => return,
+        };
+        self.missing = self.missing.or(Some(missing));
     }
 
     /// `None` if it is a split that this caller has no bucket in: the next rule is tried.
@@ -251,15 +300,10 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         self.tracer.split(program, at, split, bucket);
         match bucket {
             Ok(bucket) => split.pick(bucket),
-            Err(Verdict::NoKey) => {
-                self.without_key();
+            Err(verdict) => {
+                self.note(verdict);
                 None
             }
-            Err(Verdict::Missing(name)) => {
-                self.missing = self.missing.or(Some(name));
-                None
-            }
-            Err(_) => None,
         }
     }
 

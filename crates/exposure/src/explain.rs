@@ -126,28 +126,34 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
 
     /// What the caller has, from the clause's point of view.
     fn given(&self, kind: &Kind, verdict: Verdict<'s>) -> String {
+        if let Some(what) = verdict.mismatch() {
+            let subject = match kind {
+                Kind::Test(subject, _) => subject,
+                Kind::Share(share) => &share.subject,
+                Kind::Cohort(_) => return "no group of the cohort matches".to_owned(),
+            };
+            return format!("{}, which {what}", self.shown(subject));
+        }
         match (verdict, kind) {
-            (Verdict::Missing(name), _) => format!("attribute `{name}` is missing"),
+            (Verdict::Missing(subject), _) => format!("attribute `{}` is missing", subject.name()),
             (Verdict::NoKey, _) => "there is no targeting key".to_owned(),
-            (Verdict::Mismatch(what), Kind::Test(subject, _)) => format!("{}, which {what}", self.shown(subject)),
-            (Verdict::Mismatch(what), Kind::Share(share)) => format!("{}, which {what}", self.shown(&share.subject)),
-            (Verdict::Yes | Verdict::No, Kind::Test(subject, _)) => self.shown(subject),
-            (Verdict::Yes | Verdict::No, Kind::Share(share)) => {
+            (_, Kind::Test(subject, _)) => self.shown(subject),
+            (_, Kind::Share(share)) => {
                 let bucket = share.subject.bucket(&share.bucketer, self.context).unwrap_or_default();
-                let side = if verdict == Verdict::Yes { "below" } else { "not below" };
+                let side = if matches!(verdict, Verdict::Yes) { "below" } else { "not below" };
                 format!("bucket {bucket} is {side} {}", share.below)
             }
             (Verdict::Yes, Kind::Cohort(id)) => match self.group(*id) {
                 Some(at) => format!("group {} of the cohort matches", at + 1),
                 None => "the cohort matches".to_owned(),
             },
-            (Verdict::No | Verdict::Mismatch(_), Kind::Cohort(_)) => "no group of the cohort matches".to_owned(),
+            (_, Kind::Cohort(_)) => "no group of the cohort matches".to_owned(),
         }
     }
 
     fn group(&self, cohort: u32) -> Option<usize> {
         let cohorts = self.snapshot.cohorts();
-        let yes = |clause: &Clause| clause.judge(cohorts, self.context) == Verdict::Yes;
+        let yes = |clause: &Clause| matches!(clause.judge(cohorts, self.context), Verdict::Yes);
         cohorts.get(cohort)?.groups.iter().position(|group| group.iter().all(yes))
     }
 
@@ -167,7 +173,7 @@ impl<'s, C: Context + ?Sized> Tracer<'s> for Recorder<'s, '_, C> {
     fn clause(&mut self, of: &'s Program, rule: usize, clause: &'s Clause, verdict: Verdict<'s>) {
         let source = of.source_rule(rule).and_then(|rule| rule.when.get(usize::from(clause.at)));
         let why = self.given(&clause.kind, verdict);
-        self.push(of, Some(rule), source.map(SourceClause::to_string), verdict == Verdict::Yes, why);
+        self.push(of, Some(rule), source.map(SourceClause::to_string), matches!(verdict, Verdict::Yes), why);
     }
 
     fn matched(&mut self, of: &'s Program, rule: usize) {
@@ -189,9 +195,11 @@ impl<'s, C: Context + ?Sized> Tracer<'s> for Recorder<'s, '_, C> {
                     format!("bucket {bucket} falls to `{}`", variant.map_or("", |variant| &variant.name)),
                 )
             }
-            Err(Verdict::NoKey) => (false, "there is no targeting key".to_owned()),
-            Err(Verdict::Mismatch(what)) => (false, format!("{}, which {what}", self.shown(&split.subject))),
-            Err(_) => (false, format!("attribute `{}` is missing", split.subject.name())),
+            Err(verdict) => match verdict.mismatch() {
+                Some(what) => (false, format!("{}, which {what}", self.shown(&split.subject))),
+                None if matches!(verdict, Verdict::NoKey) => (false, "there is no targeting key".to_owned()),
+                None => (false, format!("attribute `{}` is missing", split.subject.name())),
+            },
         };
         self.push(of, Some(rule), Some(source), matched, why);
     }

@@ -14,40 +14,44 @@ const fn mix(state: u64, word: u64) -> u64 {
 }
 
 pub(crate) fn hash(text: &str) -> u64 {
-    let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let mut state = SEED;
-    for word in words {
-        state = mix(state, u64::from_le_bytes(*word));
-    }
-    finish(state, rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)), text.len())
+    let bytes = text.as_bytes();
+    let tail = match (bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        // The end is read as a whole, again in part where it overlaps what comes before.
+        (Some(last), ..) => u64::from_le_bytes(*last),
+        (None, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        _ => bytes.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    finish(words.iter().fold(SEED, |state, word| mix(state, u64::from_le_bytes(*word))), tail, bytes.len())
 }
 
 const fn finish(state: u64, tail: u64, len: usize) -> u64 {
     mix(mix(state, tail), len as u64 ^ SEED)
 }
 
-/// [`hash`] of a text that arrives in pieces.
+/// A hash of a text that arrives in pieces; another one than [`hash`].
 #[derive(Default)]
 pub(crate) struct Streamed {
-    state: Option<u64>,
-    tail: u64,
+    state: u64,
+    word: u64,
     len: usize,
 }
 
 impl Streamed {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.tail |= u64::from(*byte) << (8 * (self.len % 8));
+            self.word = (self.word << 8) | u64::from(*byte);
             self.len += 1;
             if self.len.is_multiple_of(8) {
-                self.state = Some(mix(self.state.unwrap_or(SEED), self.tail));
-                self.tail = 0;
+                self.state = mix(self.state ^ SEED, self.word);
             }
         }
     }
 
     pub(crate) fn finish(&self) -> u64 {
-        finish(self.state.unwrap_or(SEED), self.tail, self.len)
+        finish(self.state ^ SEED, self.word, self.len)
     }
 }
 
@@ -95,6 +99,11 @@ impl<T: Clone> Table<T> {
             place(&mut slots, item);
         }
         Self { slots: slots.into(), len }
+    }
+
+    /// Empty, and with room for as many items as given before it grows.
+    pub(crate) fn with_room(items: usize) -> Self {
+        Self { slots: vec![None; capacity(items)].into(), len: 0 }
     }
 
     /// Adds an item, or replaces the one that `is` recognises.
@@ -154,15 +163,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_hash_like_the_whole() {
-        for text in ["", "a", "12345678", "123456789", "the quick brown fox jumps over the lazy dog"] {
-            for cut in 0..=text.len() {
+    fn pieces_hash_alike_however_they_are_cut() {
+        let of = |pieces: &[&str]| {
+            let mut streamed = Streamed::default();
+            pieces.iter().for_each(|piece| streamed.push(piece.as_bytes()));
+            streamed.finish()
+        };
+        let text = "the quick brown fox";
+        for cut in 0..=text.len() {
+            assert_eq!(of(&[&text[..cut], &text[cut..]]), of(&[text]), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn every_byte_and_the_length_count() {
+        let mut seen = std::collections::BTreeMap::new();
+        let mut streamed_seen = std::collections::BTreeMap::new();
+        for length in 0..40 {
+            for changed in 0..=length {
+                let text: String = (0..length).map(|at| if at == changed { 'b' } else { 'a' }).collect();
                 let mut streamed = Streamed::default();
-                streamed.push(&text.as_bytes()[..cut]);
-                streamed.push(&text.as_bytes()[cut..]);
-                assert_eq!(streamed.finish(), hash(text), "{text} cut at {cut}");
+                streamed.push(text.as_bytes());
+                assert_eq!(seen.entry(hash(&text)).or_insert_with(|| text.clone()), &text);
+                assert_eq!(streamed_seen.entry(streamed.finish()).or_insert_with(|| text.clone()), &text);
             }
         }
+        assert_eq!(seen.len(), 820);
     }
 
     #[test]

@@ -3,21 +3,18 @@
 //! Programs are immutable and refer to cohorts and other features by name or index, never by pointer, so that a snapshot
 //! shares every program that a change does not touch.
 
-use std::cmp::Ordering;
+mod test;
+
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use regex::Regex;
 use serde_json::Value;
 
 use crate::bucket::Bucketer;
 use crate::context::{Attribute, Context};
-use crate::fold::{self, Needle};
-use crate::hash::{Table, hash};
-use crate::instant::Instant;
 use crate::model::{self, TARGETING_KEY};
-use crate::version::Version;
+
+pub(crate) use self::test::{Comparison, Members, Networks, OwnedVersion, Set, Test, Texts};
 
 /// Numbers beyond ±(2^53−1) are not exact on every wire, so no comparison holds for them.
 pub(crate) const EXACT: f64 = 9_007_199_254_740_991.0;
@@ -34,8 +31,6 @@ pub(crate) struct Program {
     pub prerequisites: Box<[Prerequisite]>,
     /// One per rule of the source, claims first.
     pub rules: Box<[Rule]>,
-    /// `{"key":"…",`: how an answer begins on the wire.
-    pub opening: Box<str>,
     pub source: Arc<model::Feature>,
 }
 
@@ -75,7 +70,7 @@ pub(crate) struct Fault {
 pub(crate) struct Variant {
     pub name: Box<str>,
     pub value: Value,
-    /// `"value":…,"variant":"…"`
+    /// How an answer begins on the wire: `{"key":"…","value":…,"variant":"…","reason":"`.
     pub wire: Box<str>,
 }
 
@@ -94,6 +89,8 @@ pub(crate) struct Rule {
     pub blocked: bool,
     /// One of its own clauses is a share.
     pub shared: bool,
+    /// How an answer by this rule ends on the wire: `,"rule":"…"`, its release and what blocks it, and the braces.
+    pub wire: Box<str>,
 }
 
 #[derive(Debug)]
@@ -166,31 +163,53 @@ impl Subject {
     pub(crate) fn bucket<'s, C: Context + ?Sized>(&'s self, by: &Bucketer, context: &C) -> Result<u32, Verdict<'s>> {
         match self.of(context) {
             Some(Attribute::Text(value)) => Ok(by.bucket(value)),
-            Some(_) => Err(Verdict::Mismatch("is not a text")),
+            Some(_) => Err(Verdict::NotText),
             None => Err(match self {
                 Self::TargetingKey => Verdict::NoKey,
-                Self::Attribute(name) => Verdict::Missing(name),
+                Self::Attribute(_) => Verdict::Missing(self),
             }),
         }
     }
 }
 
-/// How a clause went. Only `Yes` lets a rule match; the rest say why not.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How a clause went. Only `Yes` lets a rule match; the rest say why not. Small enough to be returned in registers.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Verdict<'s> {
     Yes,
     No,
     /// The caller did not give this attribute.
-    Missing(&'s str),
-    /// The attribute's value cannot be compared: it …
-    Mismatch(&'static str),
+    Missing(&'s Subject),
     /// A share by targeting key, and the caller has none.
     NoKey,
+    NotText,
+    NotNumber,
+    NotInstant,
+    NotVersion,
+    NotAddress,
+    /// A number beyond ±(2^53−1).
+    Inexact,
+    /// A list or an object.
+    Compound,
 }
 
 impl Verdict<'_> {
+    #[inline]
     const fn of(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }
+    }
+
+    /// What kept the attribute from being compared: it …
+    pub(crate) const fn mismatch(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Yes | Self::No | Self::Missing(_) | Self::NoKey => return None,
+            Self::NotText => "is not a text",
+            Self::NotNumber => "is not a number",
+            Self::NotInstant => "is not an RFC 3339 instant",
+            Self::NotVersion => "is not a semantic version",
+            Self::NotAddress => "is not an IP address",
+            Self::Inexact => "is beyond ±(2^53−1)",
+            Self::Compound => "is a list or an object",
+        })
     }
 }
 
@@ -201,7 +220,7 @@ impl Clause {
             Kind::Test(subject, test) => match (subject.of(context), test) {
                 (given, Test::Absent) => Verdict::of(given.is_none()),
                 (Some(given), test) => test.judge(given),
-                (None, _) => Verdict::Missing(subject.name()),
+                (None, _) => Verdict::Missing(subject),
             },
             Kind::Share(share) => match share.subject.bucket(&share.bucketer, context) {
                 Ok(bucket) => Verdict::of(bucket < share.below),
@@ -210,173 +229,6 @@ impl Clause {
             Kind::Cohort(id) => cohorts.get(*id).map_or(Verdict::No, |cohort| cohort.judge(cohorts, context)),
         }
     }
-}
-
-#[derive(Debug)]
-pub(crate) enum Test {
-    Present,
-    Absent,
-    In(Box<Members>),
-    NotIn(Box<Members>),
-    StartsWith(Texts),
-    EndsWith(Texts),
-    Contains(Box<[Box<str>]>),
-    ContainsFolded(Box<[Needle]>),
-    Regex(Box<[Regex]>),
-    Number(Comparison, f64),
-    Instant(Comparison, Instant),
-    Version(Comparison, OwnedVersion),
-    Address(Box<Networks>),
-}
-
-impl Test {
-    #[inline]
-    fn judge(&self, given: Attribute<'_>) -> Verdict<'static> {
-        match self {
-            Self::Present => Verdict::Yes,
-            Self::Absent => Verdict::No,
-            Self::In(members) => members.judge(given, true),
-            Self::NotIn(members) => members.judge(given, false),
-            Self::Number(comparison, value) => match given {
-                Attribute::Number(number) if number.abs() > EXACT => Verdict::Mismatch("is beyond ±(2^53−1)"),
-                Attribute::Number(number) => {
-                    Verdict::of(number.partial_cmp(value).is_some_and(|o| comparison.holds(o)))
-                }
-                _ => Verdict::Mismatch("is not a number"),
-            },
-            text => match given {
-                Attribute::Text(given) => text.judge_text(given),
-                _ => Verdict::Mismatch("is not a text"),
-            },
-        }
-    }
-
-    fn judge_text(&self, given: &str) -> Verdict<'static> {
-        match self {
-            Self::StartsWith(texts) => Verdict::of(texts.any(given, str::starts_with, fold::starts_with)),
-            Self::EndsWith(texts) => Verdict::of(texts.any(given, str::ends_with, fold::ends_with)),
-            Self::Contains(texts) => Verdict::of(texts.iter().any(|text| given.contains(&**text))),
-            Self::ContainsFolded(needles) => Verdict::of(needles.iter().any(|needle| needle.is_in(given))),
-            Self::Regex(patterns) => Verdict::of(patterns.iter().any(|pattern| pattern.is_match(given))),
-            Self::Instant(comparison, wanted) => match Instant::parse(given) {
-                Some(instant) => Verdict::of(comparison.holds(instant.cmp(wanted))),
-                None => Verdict::Mismatch("is not an RFC 3339 instant"),
-            },
-            Self::Version(comparison, wanted) => match Version::parse(given) {
-                Some(version) => Verdict::of(comparison.holds(version.cmp(&wanted.borrow()))),
-                None => Verdict::Mismatch("is not a semantic version"),
-            },
-            Self::Address(networks) => match given.parse::<IpAddr>() {
-                Ok(address) => Verdict::of(networks.contain(address)),
-                Err(_) => Verdict::Mismatch("is not an IP address"),
-            },
-            Self::Present | Self::Absent | Self::In(_) | Self::NotIn(_) | Self::Number(..) => Verdict::No,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Comparison {
-    Lt,
-    Le,
-    Eq,
-    Ge,
-    Gt,
-}
-
-impl Comparison {
-    const fn holds(self, order: Ordering) -> bool {
-        match self {
-            Self::Lt => order.is_lt(),
-            Self::Le => order.is_le(),
-            Self::Eq => order.is_eq(),
-            Self::Ge => order.is_ge(),
-            Self::Gt => order.is_gt(),
-        }
-    }
-}
-
-/// The values of an `in` or `not_in`, found in the same time however many they are.
-#[derive(Debug)]
-pub(crate) struct Members {
-    pub texts: Table<Box<str>>,
-    /// Whether texts are stored folded.
-    pub fold: bool,
-    /// Sorted.
-    pub numbers: Box<[f64]>,
-    pub yes: bool,
-    pub no: bool,
-}
-
-impl Members {
-    #[inline]
-    fn judge(&self, given: Attribute<'_>, wanted: bool) -> Verdict<'static> {
-        let member = match given {
-            Attribute::Text(text) if self.fold => {
-                self.texts.find(fold::hash_folded(text), |member| fold::equals(text, member)).is_some()
-            }
-            Attribute::Text(text) => self.texts.find(hash(text), |member| **member == *text).is_some(),
-            Attribute::Number(number) if number.abs() > EXACT => return Verdict::Mismatch("is beyond ±(2^53−1)"),
-            Attribute::Number(number) => {
-                self.numbers.binary_search_by(|member| member.partial_cmp(&number).unwrap_or(Ordering::Less)).is_ok()
-            }
-            Attribute::Boolean(value) => {
-                if value {
-                    self.yes
-                } else {
-                    self.no
-                }
-            }
-            Attribute::Compound => return Verdict::Mismatch("is a list or an object"),
-        };
-        Verdict::of(member == wanted)
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Texts {
-    pub fold: bool,
-    /// Folded, if so.
-    pub list: Box<[Box<str>]>,
-}
-
-impl Texts {
-    fn any<'t>(&'t self, given: &str, exact: fn(&str, &'t str) -> bool, folded: fn(&str, &str) -> bool) -> bool {
-        self.list.iter().any(|text| if self.fold { folded(given, text) } else { exact(given, text) })
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct OwnedVersion {
-    pub core: [u64; 3],
-    pub pre: Box<str>,
-}
-
-impl OwnedVersion {
-    fn borrow(&self) -> Version<'_> {
-        Version { core: self.core, pre: &self.pre }
-    }
-}
-
-/// Disjoint, ascending ranges of addresses, both ends inside.
-#[derive(Debug, Default)]
-pub(crate) struct Networks {
-    pub v4: Box<[(u32, u32)]>,
-    pub v6: Box<[(u128, u128)]>,
-}
-
-impl Networks {
-    fn contain(&self, address: IpAddr) -> bool {
-        match address.to_canonical() {
-            IpAddr::V4(address) => within(&self.v4, u32::from(address)),
-            IpAddr::V6(address) => within(&self.v6, u128::from(address)),
-        }
-    }
-}
-
-fn within<N: Copy + Ord>(ranges: &[(N, N)], address: N) -> bool {
-    let after = ranges.partition_point(|(first, _)| *first <= address);
-    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| address <= *last)
 }
 
 /// All cohorts of an environment. An id stays with its name through every change.
@@ -414,18 +266,19 @@ impl Cohorts {
 impl Cohort {
     /// `Yes` if any group matches. Otherwise what would help most to know: that only a key was missing, then that an
     /// attribute was.
-    #[inline]
-    fn judge<'s, C: Context + ?Sized>(&'s self, cohorts: &'s Cohorts, context: &C) -> Verdict<'s> {
+    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, cohorts: &'s Cohorts, context: &C) -> Verdict<'s> {
         let mut outcome = Verdict::No;
-        for group in &self.groups {
-            let failed =
-                group.iter().map(|clause| clause.judge(cohorts, context)).find(|verdict| *verdict != Verdict::Yes);
-            match (failed, outcome) {
-                (None, _) => return Verdict::Yes,
-                (Some(Verdict::NoKey), _) => outcome = Verdict::NoKey,
-                (Some(verdict @ Verdict::Missing(_)), Verdict::No) => outcome = verdict,
-                _ => {}
+        'groups: for group in &self.groups {
+            for clause in group {
+                match (clause.judge(cohorts, context), outcome) {
+                    (Verdict::Yes, _) => continue,
+                    (Verdict::NoKey, _) => outcome = Verdict::NoKey,
+                    (missing @ Verdict::Missing(_), Verdict::No) => outcome = missing,
+                    _ => {}
+                }
+                continue 'groups;
             }
+            return Verdict::Yes;
         }
         outcome
     }

@@ -12,7 +12,7 @@ pub use self::store::Handle;
 use self::store::Store;
 use crate::compile::{self, Scope, Warning};
 use crate::context::Context;
-use crate::evaluate::{Answer, Evaluation, Silent};
+use crate::evaluate::{Answer, Evaluation, Membership, Silent};
 use crate::explain::{self, Explanation};
 use crate::model::{self, AttributeType, Change, Clause, Feature, Model};
 use crate::program::{Cohorts, Kind, Program, Subject, Then};
@@ -59,13 +59,13 @@ impl Snapshot {
     /// Compiles a whole environment. What is wrong is warned of and switched off; nothing makes it fail.
     #[must_use]
     pub fn compile(model: &Model) -> (Self, Vec<Warning>) {
-        Self::empty(&model.environment, model.revision).with(&Change {
+        Self::empty(&model.environment, model.revision).with_parts(&Parts {
             revision: model.revision,
-            attributes: Some(model.attributes.clone()),
-            put_cohorts: model.cohorts.clone(),
-            drop_cohorts: Vec::new(),
-            put: model.features.clone(),
-            drop: Vec::new(),
+            attributes: Some(&model.attributes),
+            put_cohorts: &model.cohorts,
+            drop_cohorts: &[],
+            put: &model.features,
+            drop: &[],
         })
     }
 
@@ -73,7 +73,18 @@ impl Snapshot {
     /// one, which goes on answering as before.
     #[must_use]
     pub fn with(&self, change: &Change) -> (Self, Vec<Warning>) {
-        let attributes = match &change.attributes {
+        self.with_parts(&Parts {
+            revision: change.revision,
+            attributes: change.attributes.as_ref(),
+            put_cohorts: &change.put_cohorts,
+            drop_cohorts: &change.drop_cohorts,
+            put: &change.put,
+            drop: &change.drop,
+        })
+    }
+
+    fn with_parts(&self, change: &Parts<'_>) -> (Self, Vec<Warning>) {
+        let attributes = match change.attributes {
             Some(attributes) if *attributes != *self.attributes => Arc::new(attributes.clone()),
             _ => Arc::clone(&self.attributes),
         };
@@ -91,7 +102,7 @@ impl Snapshot {
             };
             again.extend(self.store.iter().filter(turned).map(|program| (&*program.key, &program.source)));
         }
-        for key in &change.drop {
+        for key in change.drop {
             again.remove(key.as_str());
         }
         again.extend(change.put.iter().map(|(key, feature)| (key.as_str(), feature)));
@@ -126,7 +137,7 @@ impl Snapshot {
     /// The cohorts after `change`, and those which became valid, invalid, known or unknown.
     fn cohorts_with<'c>(
         &self,
-        change: &'c Change,
+        change: &Parts<'c>,
         attributes: &BTreeMap<String, AttributeType>,
         redeclared: bool,
     ) -> (Arc<Cohorts>, Vec<Warning>, BTreeSet<&'c str>) {
@@ -144,7 +155,7 @@ impl Snapshot {
             }
             Arc::new(cohort)
         };
-        for name in &change.drop_cohorts {
+        for name in change.drop_cohorts {
             if let Some((id, _)) = self.cohorts.named(name)
                 && let Some(place) = cohorts.list.get_mut(id as usize)
             {
@@ -156,7 +167,7 @@ impl Snapshot {
                 *place = compile(&place.name, &place.source);
             }
         }
-        for (name, source) in &change.put_cohorts {
+        for (name, source) in change.put_cohorts {
             let name: Arc<str> = name.as_str().into();
             let cohort = Some(compile(&name, source));
             let id = *cohorts.ids.entry(name).or_insert(cohorts.list.len() as u32);
@@ -175,7 +186,7 @@ impl Snapshot {
     }
 
     /// The same as before unless some feature needs others than it did.
-    fn disorder_with(&self, change: &Change) -> Arc<BTreeMap<Box<str>, &'static str>> {
+    fn disorder_with(&self, change: &Parts<'_>) -> Arc<BTreeMap<Box<str>, &'static str>> {
         let before =
             |key: &str| self.store.by_key(key).map_or(&[][..], |program| program.source.prerequisites.as_slice());
         let put = change.put.iter().any(|(key, feature)| before(key) != feature.prerequisites.as_slice());
@@ -185,7 +196,7 @@ impl Snapshot {
         }
         let mut edges: compile::Edges<'_> =
             self.store.iter().map(|program| (&*program.key, program.source.prerequisites.as_slice())).collect();
-        for key in &change.drop {
+        for key in change.drop {
             edges.remove(key.as_str());
         }
         edges.extend(change.put.iter().map(|(key, feature)| (key.as_str(), feature.prerequisites.as_slice())));
@@ -268,8 +279,10 @@ impl Snapshot {
         self.len() == 0
     }
 
-    /// `"revision":…,"version":"…","flagSetId":"…"`, without braces.
-    pub(crate) fn metadata(&self) -> &str {
+    /// What all answers of this revision carry as metadata on the wire: `"revision":…,"version":"…","flagSetId":"…"`, without
+    /// braces.
+    #[must_use]
+    pub fn metadata(&self) -> &str {
         &self.metadata
     }
 
@@ -312,7 +325,14 @@ impl Snapshot {
 
     /// Every feature for one caller.
     pub fn evaluate_all<C: Context + ?Sized>(&self, context: &C) -> impl Iterator<Item = Answer<'_>> {
-        self.store.iter().filter_map(move |program| self.ask(program, context))
+        let mut memory = Membership::default();
+        self.store.iter().filter_map(move |program| {
+            let mut silent = Silent;
+            let mut evaluation = Evaluation::remembering(self, context, &mut silent, memory);
+            let answer = evaluation.ask(program);
+            memory = evaluation.memory();
+            answer
+        })
     }
 
     #[inline]
@@ -350,6 +370,16 @@ impl Snapshot {
             Kind::Test(..) => false,
         }
     }
+}
+
+/// A [`Change`], borrowed.
+struct Parts<'a> {
+    revision: u64,
+    attributes: Option<&'a BTreeMap<String, AttributeType>>,
+    put_cohorts: &'a BTreeMap<String, Arc<model::Cohort>>,
+    drop_cohorts: &'a [String],
+    put: &'a BTreeMap<String, Arc<Feature>>,
+    drop: &'a [String],
 }
 
 fn metadata(environment: &str, revision: u64) -> Arc<str> {

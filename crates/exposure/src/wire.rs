@@ -134,21 +134,24 @@ impl Announcement {
     }
 }
 
-/// Writes one answer as OFREP's `evaluationSuccess`, in the order of its fields, from bytes rendered at compile time.
+/// Writes one answer as OFREP's `evaluationSuccess`, nearly all of it from bytes rendered at compile time.
 pub fn write_answer(out: &mut Vec<u8>, snapshot: &Snapshot, answer: &Answer<'_>) {
-    let (opening, value) = answer.wire();
-    for part in [opening, value, ",\"reason\":\"", answer.reason().as_str(), "\",\"metadata\":{", snapshot.metadata()] {
+    let (beginning, end) = answer.wire();
+    let reason = answer.reason().as_str();
+    for part in [beginning, reason, "\",\"metadata\":{", snapshot.metadata()] {
         out.extend_from_slice(part.as_bytes());
     }
-    for (name, said) in
-        [(",\"rule\":", answer.rule()), (",\"release\":", answer.release()), (",\"blocked_by\":", answer.blocked_by())]
-    {
-        if let Some(said) = said {
-            out.extend_from_slice(name.as_bytes());
-            write_text(out, said);
-        }
+    match end {
+        Some(end) => out.extend_from_slice(end.as_bytes()),
+        None => out.extend_from_slice(ending(None, answer.release(), answer.blocked_by()).as_bytes()),
     }
-    out.extend_from_slice(b"}}");
+}
+
+/// The rest of the metadata and the braces that close it and the answer.
+pub(crate) fn ending(rule: Option<&str>, release: Option<&str>, blocked_by: Option<&str>) -> String {
+    let said = [("rule", rule), ("release", release), ("blocked_by", blocked_by)];
+    let said = said.into_iter().filter_map(|(name, said)| Some(format!(",\"{name}\":{}", Value::from(said?))));
+    said.chain(["}}".to_owned()]).collect()
 }
 
 /// Writes a failure about one feature.

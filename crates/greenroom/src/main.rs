@@ -3,6 +3,7 @@
 mod commands;
 mod context;
 mod credentials;
+mod demo;
 mod error;
 mod output;
 mod prompt;

@@ -24,8 +24,14 @@ CREATE TABLE actor (
 
 CREATE TABLE subject (
   id   INTEGER PRIMARY KEY,
-  name TEXT NOT NULL UNIQUE
+  name TEXT NOT NULL
 ) STRICT;
+
+-- The index of subjects by text, written some time after them, in the order of texts.
+CREATE TABLE subject_name (
+  name TEXT PRIMARY KEY,
+  id   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Which events of a run of 65,536 concern a term. Written some time after its events, from memory,
 -- sorted, so that appending touches no random page; what is not yet here is rebuilt from `event`.
@@ -36,6 +42,7 @@ CREATE TABLE posting (
   PRIMARY KEY (run, term)
 ) STRICT, WITHOUT ROWID;
 
+-- How far the two indexes above are written: runs of `posting`, the number of a `subject`.
 CREATE TABLE progress (
   name  TEXT PRIMARY KEY,
   value INTEGER NOT NULL

@@ -38,8 +38,8 @@ pub struct Engine {
     /// When each placement was last seen; presence, rebuilt by asking.
     pub seen: ArcSwap<HashMap<PlacementKey, At>>,
     pub counters: Counters,
-    commands: mpsc::Sender<Submission>,
-    head: watch::Receiver<u64>,
+    pub(crate) commands: mpsc::Sender<Submission>,
+    pub(crate) head: watch::Receiver<u64>,
 }
 
 /// Counts for `/metrics`.

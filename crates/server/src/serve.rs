@@ -43,7 +43,7 @@ pub enum StartError {
     Replay(#[from] replay::ReplayError),
     #[error("the access policies do not read")]
     Access(#[from] greenroom_access::AccessError),
-    #[error("`{address}` cannot be listened on; choose another with --listen")]
+    #[error("`{address}` cannot be listened on")]
     Listen {
         address: SocketAddr,
         #[source]
@@ -57,6 +57,19 @@ pub enum StartError {
     },
     #[error("the process table cannot be read: {0}")]
     Processes(String),
+}
+
+impl StartError {
+    /// What the operator can do.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Ledger(error) | Self::Replay(replay::ReplayError::Ledger(error)) => Some(error.remedy()),
+            Self::Replay(_) => Some("start the version of Greenroom that wrote the ledger, or a newer one"),
+            Self::Listen { .. } => Some("stop what listens there, or choose another address with --listen"),
+            Self::Access(_) | Self::Key { .. } | Self::Processes(_) => None,
+        }
+    }
 }
 
 /// A server that runs.

@@ -65,8 +65,10 @@ impl Args {
         self.get(name).with_context(|| format!("--{name} is missing"))
     }
 
+    /// A path; a relative one lies in `SHOP_HOME` where that is set, as checks run in a fresh directory of their own.
     pub fn path(&self, name: &str) -> Result<PathBuf> {
-        self.need(name).map(PathBuf::from)
+        let home = std::env::var_os("SHOP_HOME").map(PathBuf::from).unwrap_or_default();
+        self.need(name).map(|path| home.join(path))
     }
 
     /// A base address as a URL without a trailing slash; `127.0.0.1:7811` is taken as `http://127.0.0.1:7811`.

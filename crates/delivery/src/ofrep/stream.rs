@@ -1,98 +1,132 @@
-//! The stream of refetch notices: says *that* there is something newer, never what. Values do not travel on it.
+//! The event stream: it says that there is something new, never what.
+//!
+//! A client is told once about where we are, however many revisions it missed; one that is up to date hears nothing.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use futures_util::stream::unfold;
-use sha2::{Digest, Sha256};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::stream;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, StatusCode, Uri};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::gate::Scope;
-use crate::presence::Presence;
+use super::reply::{self, Refusal};
+use super::token::Ticket;
 use crate::DataPlane;
+use crate::feeds::{Feed, Head, unix_now};
+use crate::gate::Denied;
+use crate::presence::Connection;
 
-/// An address may be used this long; a client that comes later fetches anew and gets another.
-const VALID: u64 = 24 * 3600;
-const KEEP_ALIVE: Duration = Duration::from_secs(25);
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+/// Reconnects are spread over this range of milliseconds: every one brings a bulk request with it.
+const RETRY: std::ops::Range<u64> = 1_000..6_000;
 
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
-fn signature(secret: &[u8; 32], signed: &str) -> String {
-    use std::fmt::Write as _;
-    // secret ‖ length ‖ message ‖ secret: no extension of the message can be signed without the secret
-    let mut hash = Sha256::new();
-    hash.update(secret);
-    hash.update((signed.len() as u64).to_be_bytes());
-    hash.update(signed.as_bytes());
-    hash.update(secret);
-    hash.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Where a client that was just answered with `revision` may listen. Opaque, secret, short-lived.
-pub(super) fn address(plane: &DataPlane, scope: &Scope, revision: u64) -> String {
-    let signed = format!("{}.{}.{}", scope.environment, revision, seconds() + VALID);
-    format!("/ofrep/v1/stream?t={signed}.{}", signature(&plane.secret, &signed))
-}
-
-/// Environment and revision of an address, if it is ours and still valid.
-fn opened<'q>(plane: &DataPlane, query: Option<&'q str>) -> Option<(&'q str, u64)> {
-    let token = query?.split('&').find_map(|pair| pair.strip_prefix("t="))?;
-    let (signed, given) = token.rsplit_once('.')?;
-    let right = signature(&plane.secret, signed);
-    let same = right.len() == given.len() && right.bytes().zip(given.bytes()).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0;
-    let (rest, expires) = signed.rsplit_once('.')?;
-    let (environment, revision) = rest.rsplit_once('.')?;
-    (same && expires.parse::<u64>().ok()? > seconds()).then_some((environment, revision.parse().ok()?))
-}
-
-/// Removes the stream from presence when its client goes.
-struct Open {
-    presence: Arc<Presence>,
-    environment: String,
-    stream: u64,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.presence.closed(&self.environment, self.stream);
+pub(super) async fn open(
+    State(plane): State<Arc<DataPlane>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let token = uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
+    let ticket = token.and_then(|token| Ticket::verify(token, &plane.secret));
+    let ticket = ticket.ok_or(Refusal::Denied(Denied::Unauthenticated))?;
+    if ticket.expires <= unix_now() {
+        return Ok(events(Body::from(renew())));
     }
+    let not_here = || Refusal::NotYet(format!("environment `{}` is not served here", ticket.environment));
+    let feed = plane.feeds.feed(&ticket.environment).ok_or_else(not_here)?;
+    let connection = plane.presence.connected(&ticket.environment, ticket.asker, &ticket.id);
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse::<u64>().ok());
+    let seen = last.or(connection.seen());
+    let listener = Listener {
+        head: feed.follow(),
+        feed,
+        told: seen.unwrap_or(0),
+        greeted: false,
+        keep_alive: plane.limits.keep_alive,
+        connection,
+    };
+    Ok(events(Body::from_stream(stream::unfold(listener, Listener::next))))
 }
 
-pub(super) async fn stream(State(plane): State<DataPlane>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let Some((environment, fetched)) = opened(&plane, query.as_deref()) else { return StatusCode::UNAUTHORIZED.into_response() };
-    let Some(feed) = plane.feeds.feed(environment) else { return StatusCode::NOT_FOUND.into_response() };
-    // what the client has: what it last heard of, or else what it had fetched when it got the address
-    let heard = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    let has = heard.map_or(fetched, |heard| heard.max(fetched));
-    let stream = plane.presence.opened(environment, has);
-    let open = Open { presence: Arc::clone(&plane.presence), environment: environment.to_owned(), stream };
-    let notices = unfold((feed.follow(), has, open, Some(retry(stream))), |(mut revision, has, open, retry)| async move {
-        if let Some(retry) = retry {
-            let first = Event::default().retry(retry).comment("greenroom");
-            return Some((Ok::<_, Infallible>(first), (revision, has, open, None)));
+fn events(body: Body) -> Response {
+    let response = reply::open(StatusCode::OK, body);
+    let response = reply::with(response, header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    let response = reply::with(response, header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies of the nginx family hold back what they buffer.
+    reply::with(response, header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))
+}
+
+/// Told to someone whose address has expired: fetching again, with credentials, brings a new one. An error would make a
+/// browser's `EventSource` give up for good.
+fn renew() -> String {
+    format!("retry: {}\nevent: message\ndata: {{\"type\":\"refetchEvaluation\"}}\n\n", retry())
+}
+
+/// Spread evenly by a multiplicative sequence: jitter needs no secrecy.
+fn retry() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let spread = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) >> 32;
+    RETRY.start + spread % (RETRY.end - RETRY.start)
+}
+
+/// One open stream.
+struct Listener {
+    feed: Arc<Feed>,
+    head: watch::Receiver<Head>,
+    /// The revision that the client knows of.
+    told: u64,
+    greeted: bool,
+    keep_alive: Duration,
+    /// In contact for as long as this lives.
+    #[expect(dead_code, reason = "held for its drop")]
+    connection: Connection,
+}
+
+impl Listener {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if !self.greeted {
+            self.greeted = true;
+            let greeting = self.greeting();
+            return Some((Ok(greeting), self));
         }
-        let newer = *revision.wait_for(|r| *r > has).await.ok()?;
-        Some((Ok(notice(newer)), (revision, newer, open, None)))
-    });
-    Sse::new(notices).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
-}
+        let quiet = Instant::now() + self.keep_alive;
+        loop {
+            let head = *self.head.borrow_and_update();
+            if head.closed {
+                return None;
+            }
+            if let Some(news) = self.news(head.revision) {
+                return Some((Ok(news), self));
+            }
+            match tokio::time::timeout_at(quiet, self.head.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some((Ok(COMMENT), self)),
+            }
+        }
+    }
 
-/// Clients that lose their connections together shall not come back together.
-fn retry(stream: u64) -> Duration {
-    Duration::from_millis(1_000 + stream.wrapping_mul(2_654_435_761) % 2_000)
-}
+    /// How long to wait before reconnecting and, for one who is up to date, which id to reconnect with.
+    fn greeting(&self) -> Bytes {
+        let retry = retry();
+        match self.told {
+            0 => format!("retry: {retry}\n\n").into(),
+            told => format!("retry: {retry}\nid: {told}\n\n").into(),
+        }
+    }
 
-/// Several revisions since the last notice are one.
-fn notice(revision: u64) -> Event {
-    let data = format!("{{\"type\":\"refetchEvaluation\",\"etag\":\"{revision}\",\"lastModified\":{}}}", seconds());
-    Event::default().id(revision.to_string()).event("message").data(data)
+    fn news(&mut self, revision: u64) -> Option<Bytes> {
+        if revision <= self.told {
+            return None;
+        }
+        let published = self.feed.published()?;
+        self.told = published.revision();
+        Some(published.announcement())
+    }
 }

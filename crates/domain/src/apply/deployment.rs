@@ -116,34 +116,35 @@ impl State {
             self.active.remove(&e.rollout);
         }
         let back = self.deployments.get(&e.deployment).is_some_and(|d| d.motive == Motive::Rollback);
-        let placement = self.placement(&e.key, at);
-        if to == StepKind::Applying {
-            placement.fence += 1;
-            placement.active = Some(e.rollout);
-            placement.desired = Some(Pair { build: old.build.clone(), config: old.config.clone() });
-        }
-        if to.ended() && placement.active == Some(e.rollout) {
-            placement.active = None;
-        }
-        if to == StepKind::Live {
-            let pair = Pair { build: old.build.clone(), config: old.config.clone() };
-            if placement.stable.as_ref() != Some(&pair) {
-                // what was taken back is nowhere to roll back to
-                placement.previous = placement.stable.replace(pair).filter(|_| !back);
+        let pair = || Pair { build: old.build.clone(), config: old.config.clone() };
+        let mut fence = old.fence;
+        // gone when its target was taken out of the environment
+        edit(&mut self.placements, &e.key, |placement| {
+            if to == StepKind::Applying {
+                placement.fence += 1;
+                fence = placement.fence;
+                placement.active = Some(e.rollout);
+                placement.desired = Some(pair());
             }
-            placement.verified_at = Some(at);
-        } else if to.ended() && old.step.kind().holds() {
-            // what was wanted before is wanted again, unless something newer already is
-            placement.desired.clone_from(&placement.stable);
-        }
-        let fence = placement.fence;
+            if to.ended() && placement.active == Some(e.rollout) {
+                placement.active = None;
+            }
+            if to == StepKind::Live {
+                if placement.stable.as_ref() != Some(&pair()) {
+                    // what was taken back is nowhere to roll back to
+                    placement.previous = placement.stable.replace(pair()).filter(|_| !back);
+                }
+                placement.verified_at = Some(at);
+            } else if to.ended() && old.step.kind().holds() {
+                // what was wanted before is wanted again
+                placement.desired.clone_from(&placement.stable);
+            }
+        });
         edit(&mut self.rollouts, &e.rollout, |r| {
             r.step = e.to.clone();
             r.attempt = e.op.attempt;
             r.moved_at = at;
-            if to == StepKind::Applying {
-                r.fence = fence;
-            }
+            r.fence = fence;
         });
         if to == StepKind::Live {
             self.tried.remove(&(e.key.environment.clone(), old.build.clone()));
@@ -234,6 +235,7 @@ impl State {
         for name in &e.releases {
             self.unindex_needs(name);
             self.releases.remove(name);
+            self.unflagged.remove(name);
             self.agenda.drop(&Due::Release(name.clone()));
         }
     }

@@ -70,6 +70,11 @@ impl State {
         for need in release.needs() {
             self.needed_by.insert((need.service, release.name.clone()));
         }
+        if release.spec.services.is_empty() {
+            self.unflagged.remove(&release.name);
+        } else {
+            self.unflagged.insert(release.name.clone());
+        }
         let due = Due::Release(release.name.clone());
         self.agenda.touch(&due, seq);
         self.agenda.schedule(&due, crate::judge::releases::deadline(&release));

@@ -47,6 +47,7 @@ impl State {
         }
     }
 
+    /// Whatever waits to enter `environment`, or any: rollouts, and releases that bring unflagged builds.
     pub(super) fn touch_waiting(&mut self, environment: Option<&Name>, seq: u64) {
         let touched: Vec<RolloutId> = match environment {
             Some(environment) => self.waiting_in(environment).copied().collect(),
@@ -54,6 +55,10 @@ impl State {
         };
         for rollout in touched {
             self.agenda.touch(&Due::Rollout(rollout), seq);
+        }
+        let unflagged: Vec<Name> = self.unflagged.iter().cloned().collect();
+        for release in unflagged {
+            self.agenda.touch(&Due::Release(release), seq);
         }
     }
 

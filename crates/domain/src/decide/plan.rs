@@ -37,8 +37,8 @@ pub(super) fn plan(work: &mut Work<'_>, name: &Name, spec: &ReleaseSpec) -> Resu
     let old = work.release(name)?;
     let (number, salt) = match &old {
         Some(old) if work.state.releases.contains_key(name) => {
-            let withdrawn = old.environments.values().any(|i| i.course.kind() == CourseKind::Withdrawn);
-            if old.spec == *spec && old.environments.keys().eq(&environments) && !withdrawn {
+            let over = old.environments.values().any(|i| matches!(i.course.kind(), CourseKind::Withdrawn | CourseKind::Cancelled));
+            if old.spec == *spec && old.environments.keys().eq(&environments) && !over {
                 work.back_to(before);
                 return Ok(());
             }

@@ -164,17 +164,22 @@ pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop
     let Some(service) = work.state.services.get(&check.service).cloned() else { return Err(Refusal::not_found("service", &check.service).into()) };
     let Some(spec) = service.spec.checks.iter().find(|c| c.name == check.check) else { return Err(Refusal::not_found("check", &check.check).into()) };
     let set = work.state.observed_set(&env.name);
+    // while targets change one after another, what is checked is what runs where this rollout is
+    let rollout = check.rollout.and_then(|id| work.state.rollouts.get(&id)).cloned();
+    let here = rollout.as_ref().and_then(|r| work.state.placements.get(&r.key)).and_then(|p| p.observed.as_ref()).and_then(|o| o.build());
+    let runs = here.or_else(|| set.get(&service.name)).cloned();
+    let mut bound = if check.set.is_empty() { set } else { check.set.clone() };
+    let Some(build) = bound.get(&service.name).or(rollout.as_ref().map(|r| &r.build)).or(runs.as_ref()).cloned() else {
+        return Err(Refusal::conflict(ReasonCode::WrongState, format!("service/{}", check.service), format!("no single build of `{}` is observed in `{}`", check.service, env.name), "deploy it first").into());
+    };
+    bound.insert(service.name.clone(), build.clone());
     let mut outcome = check.outcome;
     let mut summary: String = check.summary.chars().take(500).collect();
-    // bound to what ran together: a set that changed meanwhile was not checked
-    if !check.set.is_empty() && check.set != set && outcome == Outcome::Pass && check.set.get(&check.service) != set.get(&check.service) {
+    // a build that is no longer what runs was not checked to the end
+    if outcome == Outcome::Pass && runs.as_ref() != Some(&build) {
         outcome = Outcome::Inconclusive;
         summary = format!("what runs in `{}` changed while it was checked", env.name);
     }
-    let bound = if check.set.is_empty() { set } else { check.set.clone() };
-    let Some(build) = bound.get(&check.service).cloned() else {
-        return Err(Refusal::conflict(ReasonCode::WrongState, format!("service/{}", check.service), format!("no single build of `{}` is observed in `{}`", check.service, env.name), "deploy it first").into());
-    };
     let requirements = if check.requirements.is_empty() { spec.requirements.clone() } else { check.requirements.clone() };
     let id = check.id.unwrap_or_else(|| CheckId::new(work.id()));
     let result = CheckResult {

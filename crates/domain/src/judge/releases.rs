@@ -2,7 +2,6 @@
 
 use crate::decide::Work;
 use crate::decision;
-use crate::deployment::build::Build;
 use crate::deployment::entry::decision_reason;
 use crate::event::{BaselineBlocked, NeedContradicted, NeedRestored, ReleaseArmed, ReleaseExposed, ReleasePaused, ReleaseRefused, ReleaseStageStarted, WithdrawalPartial};
 use crate::hold::Plane;
@@ -196,11 +195,8 @@ pub(crate) fn begin(work: &mut Work<'_>, release: &Release, environment: &Name) 
         return Ok(());
     }
     let Some(env) = work.state.environments.get(environment).cloned() else { return Ok(()) };
-    let here = |work: &Work<'_>, b: &Build| {
-        let mut placements = work.state.placements_of(environment, &b.spec.service).peekable();
-        placements.peek().is_some() && placements.all(|p| p.stable.as_ref().is_some_and(|s| s.build == b.digest))
-    };
-    let builds: Vec<_> = release.spec.services.iter().filter_map(|label| work.state.build(label).cloned()).filter(|b| !here(work, b)).collect();
+    // where it runs already, or something newer does, nothing is deployed: a start never takes anybody back
+    let builds: Vec<_> = release.spec.services.iter().filter_map(|label| work.state.build(label).cloned()).filter(|b| !link::reached(&work.state, environment, b)).collect();
     if builds.is_empty() {
         return Ok(());
     }

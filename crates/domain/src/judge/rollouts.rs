@@ -21,6 +21,9 @@ use crate::release::release::Course;
 use crate::state::State;
 use crate::time::{At, Span};
 
+/// A target under change that was not seen for this long is out of contact: what became of the change is not known.
+const IN_CONTACT: Span = Span::secs(10);
+
 /// The question that [`judge_entry`] answers.
 #[allow(clippy::too_many_arguments, reason = "each is a fact of the question, and there are two callers")]
 pub(crate) fn ask<'a>(
@@ -97,7 +100,7 @@ pub(super) fn rollout(work: &mut Work<'_>, id: RolloutId) {
 /// A deadline without contact leaves the outcome unknown; with contact it is a failure.
 fn overdue(work: &mut Work<'_>, r: &Rollout) {
     let placement = work.state.placements.get(&r.key);
-    let contact = placement.is_some_and(|p| p.contact_lost.is_none()) && work.seen.0.get(&r.key).is_some_and(|at| work.now.since(*at) <= link::FRESH);
+    let contact = placement.is_some_and(|p| p.contact_lost.is_none()) && work.seen.0.get(&r.key).is_some_and(|at| work.now.since(*at) <= IN_CONTACT);
     let step = r.step.kind();
     let reason = |text: String| vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), text)];
     if contact {
@@ -135,6 +138,12 @@ fn waiting(work: &mut Work<'_>, r: &Rollout, old: &[Reason], review: At) {
         return moved(work, r, Step::Cancelled { why: entry.deny });
     }
     if entry.wait.is_empty() {
+        // what nobody knows the outcome of stands in nobody's way here but an emergency's, which takes its place
+        let other = work.state.placements.get(&r.key).and_then(|p| p.active).and_then(|id| work.state.rollouts.get(&id)).cloned();
+        if let Some(other) = other {
+            let why = vec![Reason::new(ReasonCode::Earlier, format!("placement/{}", r.key), format!("overtaken by deployment #{}", deployment.number))];
+            moved(work, &other, Step::Superseded { why });
+        }
         let limit = work.state.configs.get(&r.config).map_or(Span::secs(60), |c| c.recipe.deadline());
         return moved(work, r, Step::Applying { deadline: work.now + limit });
     }

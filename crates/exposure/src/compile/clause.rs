@@ -11,12 +11,17 @@ use crate::fold::{self, Needle};
 use crate::hash::{Table, hash};
 use crate::instant::Instant;
 use crate::model::{self, Algorithm, AttributeType, Op, Scalar, TARGETING_KEY, WHOLE};
-use crate::program::{Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Share, Subject, Test, Texts};
+use crate::program::{
+    Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Set, Share, Subject, Test, Texts,
+};
 use crate::version::Version;
 
 /// Bytes of a pattern, and bytes that it may compile into: a pattern such as `(\w{50}){50}` is refused, not built.
 const MAX_PATTERN: usize = 512;
 const MAX_PROGRAM: usize = 1 << 20;
+
+/// Values up to which a list is compared one by one.
+const FEW: usize = 4;
 
 /// All clauses of a rule or group; shares last, since they cost most and are only worth asking when all else holds.
 pub(super) fn all(when: &[model::Clause], scope: Scope<'_>) -> Result<Box<[Clause]>, String> {
@@ -161,23 +166,24 @@ fn exact(op: Op, value: &Scalar) -> Result<f64, String> {
 }
 
 fn members(test: &model::Test) -> Result<Members, String> {
-    let mut members =
-        Members { texts: Table::new(), fold: test.ignore_case, numbers: Box::default(), yes: false, no: false };
-    let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+    let (mut texts, mut numbers, mut yes, mut no) = (Vec::new(), Vec::new(), false, false);
     for value in &test.values {
         match value {
             Scalar::Text(text) => texts.push(if test.ignore_case { fold::folded(text) } else { text.clone() }),
             Scalar::Number(_) => numbers.push(exact(test.op, value)?),
-            Scalar::Boolean(true) => members.yes = true,
-            Scalar::Boolean(false) => members.no = true,
+            Scalar::Boolean(true) => yes = true,
+            Scalar::Boolean(false) => no = true,
         }
     }
     texts.sort_unstable();
     texts.dedup();
     numbers.sort_unstable_by(f64::total_cmp);
-    members.texts = Table::from_distinct(texts.into_iter().map(|text| (hash(&text), text.into())).collect());
-    members.numbers = numbers.into();
-    Ok(members)
+    let hash = if test.ignore_case { fold::hash_folded } else { hash };
+    let texts = match texts.len() {
+        0..=FEW => Set::Few(texts.into_iter().map(String::into_boxed_str).collect()),
+        _ => Set::Many(Table::from_distinct(texts.into_iter().map(|text| (hash(&text), text.into())).collect())),
+    };
+    Ok(Members { texts, fold: test.ignore_case, numbers: numbers.into(), yes, no })
 }
 
 fn affixes(test: &model::Test) -> Result<Texts, String> {

@@ -9,6 +9,7 @@ use crate::bucket::Bucketer;
 use crate::hash::hash;
 use crate::model::{self, Algorithm, Outcome, ValueType, WHOLE};
 use crate::program::{EXACT, Fault, Gate, Kind, Prerequisite, Program, Rule, Split, Then, Variant};
+use crate::wire;
 
 /// `order` is what is wrong with its prerequisites as a graph, which a feature alone cannot tell.
 pub(crate) fn compile(
@@ -23,8 +24,9 @@ pub(crate) fn compile(
         faults.push(Fault { rule: rule.map(str::to_owned), message });
     };
 
+    let opening = format!("{{\"key\":{},\"value\":", Value::from(key));
     let variants: Box<[Variant]> =
-        source.variants.iter().map(|(name, value)| variant(name, value, source.r#type)).collect();
+        source.variants.iter().map(|(name, value)| variant(&opening, name, value, source.r#type)).collect();
     for (name, value) in &source.variants {
         if !admits(source.r#type, value) {
             fault(None, format!("variant `{name}` is not of type {}", source.r#type));
@@ -71,7 +73,6 @@ pub(crate) fn compile(
         variants,
         prerequisites: source.prerequisites.iter().map(prerequisite).collect(),
         rules: rules.into(),
-        opening: format!("{{\"key\":{},", Value::from(key)).into(),
         source: Arc::clone(source),
         gate,
     }
@@ -88,13 +89,13 @@ fn admits(kind: ValueType, value: &Value) -> bool {
     }
 }
 
-fn variant(name: &str, value: &Value, kind: ValueType) -> Variant {
+fn variant(opening: &str, name: &str, value: &Value, kind: ValueType) -> Variant {
     // As a float it is written with a decimal point: some callers tell 10 from 10.0.
     let value = match (kind, value.as_f64().and_then(Number::from_f64)) {
         (ValueType::Float, Some(float)) => Value::Number(float),
         _ => value.clone(),
     };
-    let wire = format!("\"value\":{value},\"variant\":{}", Value::from(name)).into();
+    let wire = format!("{opening}{value},\"variant\":{},\"reason\":\"", Value::from(name)).into();
     Variant { name: name.into(), value, wire }
 }
 
@@ -118,7 +119,8 @@ fn compile_rule(rule: &model::Rule, variants: &[Variant], scope: Scope<'_>) -> R
         Outcome::Split(split) => Then::Split(Box::new(compile_split(split, named, scope)?)),
     };
     let shared = when.iter().any(|clause| matches!(clause.kind, Kind::Share(_)));
-    Ok(Rule { when, then, blocked: rule.blocked.is_some(), shared })
+    let wire = wire::ending(Some(&rule.name), rule.release.as_deref(), rule.blocked.as_deref()).into();
+    Ok(Rule { when, then, blocked: rule.blocked.is_some(), shared, wire })
 }
 
 /// Weights become thresholds once: a bucket takes the first variant whose cumulated part of all buckets is above it.

@@ -76,7 +76,7 @@ impl Store {
         let grown = self.len + more;
         let wanted = (grown / PER_SHARD).next_power_of_two();
         let shards = if wanted > self.shards.len() * 4 || (wanted > self.shards.len() && more >= self.len) {
-            let mut shards = vec![Table::new(); wanted];
+            let mut shards: Vec<Shard> = (0..wanted).map(|_| Table::with_room(PER_SHARD)).collect();
             for program in self.shards.iter().flat_map(Table::iter) {
                 place(&mut shards, program);
             }
@@ -128,9 +128,8 @@ impl Edit {
     }
 
     pub(crate) fn drop(&mut self, program: &Program) {
-        let gone = self
-            .shard(program.hash)
-            .is_some_and(|shard| shard.drop(program.hash, |other| other.key == program.key));
+        let gone =
+            self.shard(program.hash).is_some_and(|shard| shard.drop(program.hash, |other| other.key == program.key));
         if gone {
             self.len -= 1;
             self.fill(program.slot, None);

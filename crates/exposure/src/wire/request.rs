@@ -33,11 +33,15 @@ pub enum BadRequest {
     InvalidContext(String),
 }
 
-/// Reads `{"context":{…}}`. Providers also send `{}`, an empty context or no targeting key; all of these are callers.
+/// Reads `{"context":{…}}`. Providers also send nothing, `{}`, an empty context or no targeting key; all of these are
+/// callers.
 ///
 /// # Errors
 /// If the body is not a JSON object, or its context is not what a context may be.
 pub fn read_request(body: &[u8]) -> Result<Caller<'_>, BadRequest> {
+    if body.is_empty() {
+        return Ok(Caller::default());
+    }
     let request: Envelope<'_> =
         serde_json::from_slice(body).map_err(|error| BadRequest::Unreadable(error.to_string()))?;
     request.0.map_err(BadRequest::InvalidContext)
@@ -292,7 +296,7 @@ mod tests {
 
     #[test]
     fn every_shape_that_providers_send_is_a_caller() {
-        for body in ["{}", r#"{"context":{}}"#, r#"{"context":null}"#, r#"{"flag":"x","context":{"a":1}}"#] {
+        for body in ["", "{}", r#"{"context":{}}"#, r#"{"context":null}"#, r#"{"flag":"x","context":{"a":1}}"#] {
             assert_eq!(read_request(body.as_bytes()).unwrap().targeting_key(), None, "{body}");
         }
         let body = r#"{"context":{"targetingKey":"u\n1","plan":"gold","n":1,"deep":{"a":[1]},"on":true,"no":null}}"#;
@@ -313,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_is_no_request_says_so() {
-        for body in ["", "[]", "{", "null", r#"{"context":{"a":}}"#, r#"{"context":{}} x"#] {
+        for body in [" ", "[]", "{", "null", r#"{"context":{"a":}}"#, r#"{"context":{}} x"#] {
             assert!(matches!(read_request(body.as_bytes()), Err(BadRequest::Unreadable(_))), "{body}");
         }
         for body in [r#"{"context":7}"#, r#"{"context":[{}]}"#, r#"{"context":{"targetingKey":7,"a":"b"}}"#] {

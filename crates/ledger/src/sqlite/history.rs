@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::names::{actor_number, subject_number};
+use super::names::actor_number;
 use super::postings::{actor_term, numbers, place, stored_seqs, subject_term};
-use super::read;
 use super::reader::Reader;
 use super::row::Packed;
+use super::{read, subjects};
 use crate::envelope::Event;
 use crate::error::Error;
 
@@ -24,7 +24,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read; so for every function here.
     pub fn by_subject(&self, subject: &str, cursor: u64, limit: usize, direction: Direction) -> Result<Vec<Event>, Error> {
-        let id = self.query(|conn| subject_number(conn, subject))?;
+        let id = self.subject_number(subject)?;
         self.by_term(id.map(subject_term), cursor, limit, direction)
     }
 
@@ -42,7 +42,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn seqs_of(&self, subject: &str, after: u64) -> Result<Vec<u64>, Error> {
-        let id = self.query(|conn| subject_number(conn, subject))?;
+        let id = self.subject_number(subject)?;
         match id {
             Some(id) => self.seqs(subject_term(id), after, usize::MAX, Direction::OldestFirst),
             None => Ok(Vec::new()),
@@ -81,6 +81,10 @@ impl Reader {
             let last: i64 = conn.prepare_cached(last)?.query_row([], |row| row.get(0))?;
             Ok(last.cast_unsigned())
         })
+    }
+
+    fn subject_number(&self, subject: &str) -> Result<Option<u64>, Error> {
+        self.query(|conn| subjects::find(conn, &self.inner.shared.subjects, subject))
     }
 
     fn by_term(&self, term: Option<u64>, cursor: u64, limit: usize, direction: Direction) -> Result<Vec<Event>, Error> {

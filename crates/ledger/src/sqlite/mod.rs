@@ -8,6 +8,7 @@ mod postings;
 mod reader;
 mod row;
 mod side;
+mod subjects;
 mod tables;
 mod verify;
 mod writer;
@@ -28,6 +29,7 @@ pub(crate) const SCHEMA: Schema = Schema { steps: &[include_str!("../../schema/0
 #[derive(Default)]
 pub(crate) struct Shared {
     tail: RwLock<postings::Tail>,
+    subjects: RwLock<subjects::Unindexed>,
     answers: RwLock<answers::Map>,
 }
 

@@ -1,4 +1,5 @@
-//! Kinds, actors and subjects are texts said again and again; rows hold small numbers for them.
+//! Kinds and actors are texts said again and again; rows hold small numbers for them, as they do
+//! for subjects. They are few, and all kept in memory.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -6,18 +7,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Subjects the writer remembers before it lets go of the ones not seen lately.
-const RECENT: usize = 1 << 16;
-
 /// The writer's side: from text to number, new texts written on the way.
 #[derive(Default)]
 pub(super) struct Numbers {
     kinds: HashMap<String, Vec<(u16, u16)>>,
     actors: HashMap<String, u32>,
-    subjects: Recent,
     last_kind: u16,
     last_actor: u32,
-    last_subject: u64,
 }
 
 impl Numbers {
@@ -36,9 +32,6 @@ impl Numbers {
             numbers.last_actor = row.get(0)?;
             numbers.actors.insert(row.get(1)?, numbers.last_actor);
         }
-        let last = "SELECT coalesce(max(id), 0) FROM subject";
-        let last: i64 = conn.query_row(last, [], |row| row.get(0))?;
-        numbers.last_subject = last.cast_unsigned();
         Ok(numbers)
     }
 
@@ -65,61 +58,14 @@ impl Numbers {
         self.actors.insert(name.to_owned(), id);
         Ok(id)
     }
-
-    pub(super) fn subject(&mut self, conn: &Connection, name: &str) -> rusqlite::Result<u64> {
-        if let Some(id) = self.subjects.get(name) {
-            return Ok(id);
-        }
-        let id = match subject_number(conn, name)? {
-            Some(id) => id,
-            None => {
-                let id = self.last_subject + 1;
-                conn.prepare_cached("INSERT INTO subject (id, name) VALUES (?1, ?2)")?.execute(params![id.cast_signed(), name])?;
-                self.last_subject = id;
-                id
-            }
-        };
-        self.subjects.insert(name.into(), id);
-        Ok(id)
-    }
 }
 
 fn full(what: &str) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(format!("there is no number left for {what}").into())
 }
 
-pub(super) fn subject_number(conn: &Connection, name: &str) -> rusqlite::Result<Option<u64>> {
-    conn.prepare_cached("SELECT id FROM subject WHERE name = ?1")?.query_row([name], |row| row.get::<_, i64>(0).map(i64::cast_unsigned)).optional()
-}
-
 pub(super) fn actor_number(conn: &Connection, name: &str) -> rusqlite::Result<Option<u32>> {
     conn.prepare_cached("SELECT id FROM actor WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
-}
-
-/// The texts used most recently: when the young map is full it becomes the old one, and what the
-/// old one held and nobody asked for again is gone.
-#[derive(Default)]
-struct Recent {
-    young: HashMap<Box<str>, u64>,
-    old: HashMap<Box<str>, u64>,
-}
-
-impl Recent {
-    fn get(&mut self, name: &str) -> Option<u64> {
-        if let Some(id) = self.young.get(name) {
-            return Some(*id);
-        }
-        let (name, id) = self.old.remove_entry(name)?;
-        self.insert(name, id);
-        Some(id)
-    }
-
-    fn insert(&mut self, name: Box<str>, id: u64) {
-        if self.young.len() >= RECENT {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(name, id);
-    }
 }
 
 /// A reader's side: from number to text. Kinds and actors are few and all kept.

@@ -11,6 +11,7 @@ use super::names::Numbers;
 use super::postings::{self, Tail, Written};
 use super::reader::Reader;
 use super::row::Packed;
+use super::subjects::Subjects;
 use super::{SCHEMA, Shared, answers, file, read, side, verify, write};
 use crate::batch::{Answer, Batch, SideWrite};
 use crate::dir::DataDir;
@@ -51,6 +52,7 @@ pub(super) struct Store {
     pub(super) conn: Connection,
     head: Head,
     numbers: Numbers,
+    subjects: Subjects,
     log: answers::Log,
     written: Written,
     preimage: Preimage,
@@ -64,6 +66,7 @@ struct Staged {
     terms: Vec<(u64, u64)>,
     answers: answers::Changes,
     written: Option<(Written, postings::Finished)>,
+    indexed: usize,
 }
 
 impl SqliteLedger {
@@ -105,9 +108,9 @@ impl SqliteLedger {
     fn stage(&mut self, batch: &Batch) -> rusqlite::Result<Staged> {
         let store = &mut self.store;
         store.run("BEGIN IMMEDIATE")?;
-        let mut staged = Staged { head: store.head, terms: Vec::with_capacity(batch.events.len() * 4), answers: answers::Changes::default(), written: None };
+        let mut staged = Staged { head: store.head, terms: Vec::with_capacity(batch.events.len() * 4), answers: answers::Changes::default(), written: None, indexed: 0 };
         for event in &batch.events {
-            store.append(event, &mut staged)?;
+            store.append(event, &mut staged, &self.shared)?;
         }
         for write in &batch.side {
             side::apply(&store.conn, write, &mut store.log, &mut staged.answers)?;
@@ -115,6 +118,7 @@ impl SqliteLedger {
         if !batch.events.is_empty() {
             staged.written = store.write_postings(&read(&self.shared.tail), staged.terms.len())?;
         }
+        staged.indexed = store.subjects.write_some(&store.conn)?;
         Ok(staged)
     }
 
@@ -122,6 +126,7 @@ impl SqliteLedger {
     fn roll_back(&mut self, log: &answers::Mark) {
         let store = &mut self.store;
         store.log.return_to(log);
+        store.subjects.roll_back(&self.shared.subjects);
         let undone = if store.conn.is_autocommit() {
             Ok(()) // SQLite rolled back by itself
         } else {
@@ -137,6 +142,7 @@ impl SqliteLedger {
     fn publish(&mut self, staged: Staged) -> Head {
         self.store.head = staged.head;
         self.store.log.settle();
+        self.store.subjects.publish(staged.indexed, &self.shared.subjects);
         write(&self.shared.answers).publish(&staged.answers);
         let mut tail = write(&self.shared.tail);
         if let Some((written, finished)) = staged.written {
@@ -225,14 +231,16 @@ impl Store {
         not_behind(path, head, checkpoints)?;
         verify::check_end(path, head.seq.saturating_sub(CHECKED_AT_OPEN))?;
         let numbers = Numbers::load(&conn).map_err(fail)?;
+        let (subjects, unindexed) = Subjects::load(&conn).map_err(fail)?;
         let (log, map) = answers::Log::load(&conn).map_err(fail)?;
         let tail = load_tail(&conn).map_err(fail)?;
+        *write(&shared.subjects) = unindexed;
         *write(&shared.answers) = map;
         *write(&shared.tail) = tail;
-        Ok(Store { conn, head, numbers, log, written: Written::default(), preimage: Preimage::default(), subject_list: Vec::new(), packed: Vec::new() })
+        Ok(Store { conn, head, numbers, subjects, log, written: Written::default(), preimage: Preimage::default(), subject_list: Vec::new(), packed: Vec::new() })
     }
 
-    fn append(&mut self, event: &NewEvent, staged: &mut Staged) -> rusqlite::Result<()> {
+    fn append(&mut self, event: &NewEvent, staged: &mut Staged, shared: &Shared) -> rusqlite::Result<()> {
         let seq = staged.head.seq + 1;
         let kind = self.numbers.kind(&self.conn, &event.kind, event.version)?;
         let actor = self.numbers.actor(&self.conn, &event.actor)?;
@@ -241,7 +249,7 @@ impl Store {
         self.preimage.actor(&event.actor, &event.command);
         self.subject_list.clear();
         for subject in &event.subjects {
-            let id = self.numbers.subject(&self.conn, subject)?;
+            let id = self.subjects.number(&self.conn, &shared.subjects, subject)?;
             postings::put_number(&mut self.subject_list, id);
             staged.terms.push((postings::subject_term(id), seq));
             self.preimage.subject(subject);

@@ -51,37 +51,79 @@ fn event_at_gives_the_last_one_not_after() {
     assert_eq!([at(9), at(10), at(15), at(20), at(29), at(30), at(99)], [0, 2, 2, 5, 5, 6, 6]);
 }
 
-/// More than two runs of 65,536, so that the index is written, and read where it is written.
-#[test]
-fn histories_reach_from_the_file_into_memory() {
-    const EVENTS: u64 = 140_000;
-    let house = House::new();
-    let (_dir, mut ledger) = house.open();
-    let small = |n: u64| NewEvent { subjects: vec![format!("s/{}", n % 1000)], body: Vec::new(), ..event(n) };
-    while ledger.head().seq < EVENTS {
+fn bare(n: u64, subject: String) -> NewEvent {
+    NewEvent { subjects: vec![subject], body: Vec::new(), ..event(n) }
+}
+
+fn append(ledger: &mut SqliteLedger, to: u64, at_once: u64, subject: fn(u64) -> String) {
+    while ledger.head().seq < to {
         let from = ledger.head().seq + 1;
-        let to = EVENTS.min(from + 4999);
-        let events = (from..=to).map(small).collect();
+        let events = (from..=to.min(from + at_once - 1)).map(|n| bare(n, subject(n))).collect();
         ledger.append(&Batch { events, ..Batch::default() }).unwrap();
     }
+}
+
+/// More than a run of 65,536, so that the index is written, and read where it is written.
+#[test]
+fn histories_reach_from_the_file_into_memory() {
+    let subject = |n: u64| format!("s/{}", n % 1000);
     let check = |ledger: &SqliteLedger| {
         let reader = ledger.reader();
         let head = ledger.head().seq;
-        let expected: Vec<u64> = (1..=head).filter(|n| n % 1000 == 7).collect();
-        assert_eq!(reader.seqs_of("s/7", 0).unwrap(), expected);
-        let newest = reader.by_subject("s/7", 131_008, 3, Direction::NewestFirst).unwrap();
-        assert_eq!(seqs(newest), [131_007, 130_007, 129_007]);
-        let across = reader.by_subject("s/7", 64_007, 3, Direction::OldestFirst).unwrap();
-        assert_eq!(seqs(across), [65_007, 66_007, 67_007]);
+        let expected: Vec<u64> = (1..=head).filter(|n| n % 1000 == 500).collect();
+        assert_eq!(reader.seqs_of("s/500", 0).unwrap(), expected);
+        let newest = reader.by_subject("s/500", 65_600, 3, Direction::NewestFirst).unwrap();
+        assert_eq!(seqs(newest), [65_500, 64_500, 63_500]);
+        let across = reader.by_subject("s/536", 64_536, 2, Direction::OldestFirst).unwrap();
+        assert_eq!(seqs(across), [65_536, 66_536].into_iter().filter(|n| *n <= head).collect::<Vec<_>>());
         let actor = reader.by_actor("tok_2", u64::MAX, 2, Direction::NewestFirst).unwrap();
         assert_eq!(seqs(actor), [head - (head + 3) % 5, head - (head + 3) % 5 - 5]);
     };
+    let house = House::new();
+    let (_dir, mut ledger) = house.open();
+    append(&mut ledger, 65_536, 8192, subject);
     check(&ledger);
-    // killed while the second run was partly in the file
-    let copy = house.as_after_a_crash();
-    let (_copy, mut copied) = copy.open();
-    check(&copied);
-    copied.append(&Batch { events: (140_001..=140_500).map(small).collect(), ..Batch::default() }).unwrap();
-    check(&copied);
-    assert_eq!(copied.reader().verify(0, |_| {}).unwrap().fault, None);
+    // a few commands later the run is partly in the file
+    append(&mut ledger, 65_546, 1, subject);
+    check(&ledger);
+    let killed = house.as_after_a_crash();
+    let (_killed, mut killed) = killed.open();
+    check(&killed);
+    for ledger in [&mut ledger, &mut killed] {
+        append(ledger, 67_000, 500, subject);
+        check(ledger);
+    }
+    assert_eq!(ledger.head(), killed.head());
+    let again = house.as_after_a_crash();
+    let (_again, again) = again.open();
+    check(&again);
+    assert_eq!(again.reader().verify(65_000, |_| {}).unwrap().fault, None);
+}
+
+/// More than twice the 8,192 subjects that are indexed together.
+#[test]
+fn a_subject_is_found_before_while_and_after_it_is_indexed() {
+    let subject = |n: u64| format!("build/{:08x}", (n as u32).wrapping_mul(0x9e37_79b1));
+    let check = |ledger: &SqliteLedger| {
+        let (reader, head) = (ledger.reader(), ledger.head().seq);
+        for n in (1..=head).step_by(97).chain([head]) {
+            assert_eq!(reader.seqs_of(&subject(n), 0).unwrap(), [n]);
+        }
+        assert_eq!(reader.subjects_count().unwrap(), head);
+        assert_eq!(reader.seqs_of(&subject(head + 1), 0).unwrap(), []);
+    };
+    let house = House::new();
+    let (_dir, mut ledger) = house.open();
+    for to in [5000, 8200, 8300, 17_000, 25_000] {
+        append(&mut ledger, to, if to == 8300 { 10 } else { 1000 }, subject);
+        check(&ledger);
+        let killed = house.as_after_a_crash();
+        let (_dir, mut killed) = killed.open();
+        check(&killed);
+        // known ones keep their numbers
+        let again = bare(to, subject(3));
+        killed.append(&Batch { events: vec![again], ..Batch::default() }).unwrap();
+        assert_eq!(killed.reader().seqs_of(&subject(3), 0).unwrap(), [3, to + 1]);
+        assert_eq!(killed.reader().subjects_count().unwrap(), to);
+    }
 }

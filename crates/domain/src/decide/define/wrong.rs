@@ -1,8 +1,9 @@
 //! What is wrong with a set of manifests: every reason, each with its place and what to do about it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use greenroom_exposure::model::Clause;
+use greenroom_exposure::{Model, Snapshot, model};
 
 use super::{Leftover, World};
 use crate::command::Manifest;
@@ -277,8 +278,12 @@ pub(super) fn cohort(name: &Name, spec: &CohortSpec, reasons: &mut Vec<Reason>) 
         invalid(reasons, format!("cohort/{name}"), "spec", "the cohort is empty", "give `any_of` clauses or `users`");
     }
     for (i, group) in spec.any_of.iter().enumerate() {
-        if group.iter().any(|clause| matches!(clause, Clause::Cohort(_))) {
-            invalid(reasons, format!("cohort/{name}"), &format!("spec.any_of[{i}]"), "a cohort cannot be made of cohorts", "write its clauses out");
+        // asked of what will read it: one who misreads a clause would serve it to nobody
+        let alone = model::Cohort { version: 1, any_of: vec![group.clone()], internal: false };
+        let mut model = Model::new("check", 0);
+        model.cohorts.insert(name.to_string(), Arc::new(alone));
+        if let Some(warning) = Snapshot::compile(&model).1.first() {
+            invalid(reasons, format!("cohort/{name}"), &format!("spec.any_of[{i}]"), warning.message.clone(), "correct the clause");
         }
     }
     if spec.any_of.iter().any(Vec::is_empty) {
@@ -311,13 +316,15 @@ pub(super) fn removable(state: &State, world: &World<'_>, leftover: &Leftover, r
         reasons.push(Reason::new(ReasonCode::StillReferenced, &subject, format!("`{subject}` is still used by {by}")).remedy(remedy).path("metadata.name"));
     };
     let in_use = |p: &Placement| p.active.is_some() || p.observed.as_ref().is_some_and(|o| !o.serving.is_empty());
+    // what this set says about an environment was looked at with the environment itself
+    let others = || world.environments.iter().filter(|(name, spec)| state.environments.get(**name).is_some_and(|old| std::ptr::eq(**spec, &old.spec)));
     let open = || state.releases.values().filter(|r| !done(r));
     match leftover {
         Leftover::Environment(name) => {
             if let Some(p) = state.placements_in(name).find(|p| in_use(p)) {
                 referenced(format!("`{}`, which runs there", p.key.service), "stop what runs there first");
             }
-            for other in world.environments.iter().filter(|(_, spec)| spec.after.contains(name)).map(|(other, _)| other) {
+            for other in others().filter(|(_, spec)| spec.after.contains(name)).map(|(other, _)| other) {
                 referenced(format!("environment `{other}` (after)"), "change that first");
             }
             for release in open().filter(|r| r.environments.contains_key(name)) {
@@ -332,12 +339,12 @@ pub(super) fn removable(state: &State, world: &World<'_>, leftover: &Leftover, r
                 referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
             }
             let names = |spec: &EnvironmentSpec| spec.targets.iter().any(|t| t.endpoints.contains_key(name) || t.services.iter().flatten().any(|s| s == name));
-            for environment in world.environments.iter().filter(|(_, spec)| names(spec)).map(|(e, _)| e) {
+            for environment in others().filter(|(_, spec)| names(spec)).map(|(e, _)| e) {
                 referenced(format!("environment `{environment}` (targets)"), "take it off the targets first");
             }
         }
         Leftover::Policy(name) => {
-            for environment in world.environments.iter().filter(|(_, spec)| spec.policies.contains(name)).map(|(e, _)| e) {
+            for environment in others().filter(|(_, spec)| spec.policies.contains(name)).map(|(e, _)| e) {
                 referenced(format!("environment `{environment}`"), "change that first");
             }
         }

@@ -1,0 +1,14 @@
+//! The rules of the house, told as stories and held to their laws.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
+
+mod archive;
+mod audit;
+mod corpus;
+mod decisions;
+mod deploy;
+mod laws;
+mod manifests;
+mod release;
+mod rollback;
+mod take_off;
+mod world;

@@ -1,0 +1,192 @@
+//! Manifests: everything wrong is said at once, with its place and a remedy; a set comes whole or not at all.
+
+use greenroom_domain::command::{Command, Manifest};
+use greenroom_domain::event::Event;
+use greenroom_domain::refusal::{ReasonCode, RefusalKind};
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+fn set(manifests: Vec<Manifest>) -> Command {
+    Command::Apply { set: n("shop"), manifests, prune: false }
+}
+
+fn staging(more: Value) -> Manifest {
+    let mut spec = json!({"purpose": "staging", "targets": [target("staging", "s1", 0, 7000)]});
+    spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    manifest("environment", "staging", spec)
+}
+
+fn feature(more: Value) -> Manifest {
+    let mut spec = json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off"});
+    spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    manifest("feature", "checkout", spec)
+}
+
+#[test]
+fn every_bad_input_is_one_clear_error_and_changes_nothing() {
+    let mut w = World::shop();
+    let twice = |field: &str, value: Value| {
+        let mut spec = service();
+        spec[field] = value;
+        manifest("service", "web", spec)
+    };
+    let cases: Vec<(Vec<Manifest>, &str, &str, ReasonCode)> = vec![
+        (vec![staging(json!({"after": ["nowhere"]}))], "environment/staging", "spec.after[0]", ReasonCode::UnknownReference),
+        (vec![staging(json!({"policies": ["none"]}))], "environment/staging", "spec.policies[0]", ReasonCode::UnknownReference),
+        (vec![staging(json!({"after": ["production"]}))], "environment/production", "spec.after", ReasonCode::Cycle),
+        (vec![staging(json!({"after": ["staging"]}))], "environment/staging", "spec.after", ReasonCode::Cycle),
+        (vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": "/production/p1/"}]}))], "environment/staging", "spec.targets[0].address", ReasonCode::AddressTaken),
+        (
+            vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": "/s", "endpoints": {"web": "127.0.0.1:7100"}}]}))],
+            "environment/staging",
+            "spec.targets[0].endpoints.web",
+            ReasonCode::AddressTaken,
+        ),
+        (vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": " "}]}))], "environment/staging", "spec.targets[0].address", ReasonCode::Invalid),
+        (
+            vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": "/s", "services": ["nothing"]}]}))],
+            "environment/staging",
+            "spec.targets[0].services[0]",
+            ReasonCode::UnknownReference,
+        ),
+        (
+            vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": "/s"}, {"name": "s1", "driver": "process", "address": "/t"}]}))],
+            "environment/staging",
+            "spec.targets[1].name",
+            ReasonCode::Invalid,
+        ),
+        (vec![staging(json!({"purpose": "test"}))], "environment/staging", "spec.purpose", ReasonCode::Invalid),
+        (vec![feature(json!({"off": "dim"}))], "feature/checkout", "spec.off", ReasonCode::Invalid),
+        (vec![feature(json!({"variants": {"on": true, "off": "no"}}))], "feature/checkout", "spec.variants.off", ReasonCode::Invalid),
+        (vec![feature(json!({"defaults": {"nowhere": "on"}}))], "feature/checkout", "spec.defaults.nowhere", ReasonCode::UnknownReference),
+        (vec![feature(json!({"defaults": {"production": "on"}}))], "feature/checkout", "spec.defaults.production", ReasonCode::Invalid),
+        (vec![feature(json!({"defaults": {"staging": "dim"}}))], "feature/checkout", "spec.defaults.staging", ReasonCode::UnknownReference),
+        (vec![manifest("cohort", "staff", json!({}))], "cohort/staff", "spec", ReasonCode::Invalid),
+        (vec![manifest("cohort", "staff", json!({"any_of": [[]]}))], "cohort/staff", "spec.any_of", ReasonCode::Invalid),
+        (vec![manifest("cohort", "staff", json!({"any_of": [[{"cohort": "staff"}]]}))], "cohort/staff", "spec.any_of[0]", ReasonCode::Invalid),
+        (vec![manifest("cohort", "staff", json!({"any_of": [[{"attribute": "mail", "op": "regex", "values": ["("]}]]}))], "cohort/staff", "spec.any_of[0]", ReasonCode::Invalid),
+        (vec![manifest("policy", "production", json!({"rules": [{"decision": {"role": "approver", "quorum": 0}}]}))], "policy/production", "spec.rules[0].decision.quorum", ReasonCode::Invalid),
+        (vec![manifest("policy", "production", json!({"rules": [{"evidence": []}]}))], "policy/production", "spec.rules[0].evidence", ReasonCode::Invalid),
+        (vec![twice("components", json!([]))], "service/web", "spec.components", ReasonCode::Invalid),
+        (vec![twice("components", json!(["app", "app"]))], "service/web", "spec.components[1]", ReasonCode::Invalid),
+        (vec![twice("recipes", json!({"process": {"run": [], "ready": {"http": "/"}}}))], "service/web", "spec.recipes.process.run", ReasonCode::Invalid),
+        (vec![manifest("policy", "x", json!({"rules": []})), manifest("policy", "x", json!({"rules": []}))], "policy/x", "metadata.name", ReasonCode::AlreadyExists),
+    ];
+    for (manifests, subject, path, code) in cases {
+        let before = w.state.seq;
+        let refusal = w.attempt(&set(manifests.clone())).expect_err(path);
+        assert_eq!(refusal.kind, RefusalKind::Invalid);
+        let said: Vec<_> = refusal.reasons.iter().map(|r| (r.subject.as_str(), r.path.as_deref().unwrap_or_default(), r.code)).collect();
+        assert_eq!(said, [(subject, path, code)], "{manifests:?}");
+        assert!(!refusal.reasons[0].remedy.is_empty() && !refusal.reasons[0].message.is_empty());
+        assert_eq!(w.state.seq, before);
+    }
+}
+
+#[test]
+fn a_longer_cycle_is_named_once_and_in_full() {
+    let mut w = World::empty();
+    let environment = |name: &str, after: &str| manifest("environment", name, json!({"purpose": "test", "after": [after], "targets": []}));
+    let refusal = w.attempt(&set(vec![environment("a", "c"), environment("b", "a"), environment("c", "b"), environment("d", "c")])).unwrap_err();
+    assert_eq!(refusal.reasons.len(), 1);
+    assert_eq!(refusal.reasons[0].message, "`a` after `c` after `b` after `a`: a cycle");
+}
+
+#[test]
+fn one_bad_manifest_keeps_the_whole_set_out() {
+    let mut w = World::shop();
+    let refusal = w.attempt(&set(vec![manifest("service", "new", service()), staging(json!({"after": ["nowhere"], "policies": ["none"]})), feature(json!({"off": "dim"}))])).unwrap_err();
+    assert_eq!(refusal.reasons.len(), 3);
+    assert!(!w.state.services.contains_key(&n("new")));
+}
+
+#[test]
+fn applying_again_changes_nothing() {
+    let mut w = World::shop();
+    assert_eq!(w.apply(shop()), []);
+    let events = w.apply(vec![feature(json!({"owner": "checkout team"}))]);
+    assert!(matches!(events.as_slice(), [Event::FeatureDefined(_)]));
+}
+
+#[test]
+fn references_within_a_set_need_no_order() {
+    let mut w = World::empty();
+    let mut backwards = shop();
+    backwards.reverse();
+    w.apply(backwards);
+    assert_eq!(w.state.environments.len(), 2);
+}
+
+#[test]
+fn pruning_removes_what_the_set_no_longer_names_and_nothing_else() {
+    let mut w = World::shop();
+    w.ok(&Command::Apply { set: n("other"), manifests: vec![manifest("policy", "theirs", json!({"rules": []}))], prune: true });
+    let mut fewer = shop();
+    fewer.retain(|m| m.subject() != "cohort/staff" && m.subject() != "feature/basket");
+    let prune = |manifests: Vec<Manifest>| Command::Apply { set: n("shop"), manifests, prune: true };
+    let events = w.ok(&prune(fewer.clone()));
+    assert!(matches!(events.as_slice(), [Event::FeatureRemoved(_), Event::CohortRemoved(_)]), "{events:?}");
+    assert!(w.state.policies.contains_key(&n("theirs")));
+    assert_eq!(w.ok(&prune(fewer.clone())), []);
+
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.0.0"], "stages": [{"name": "all", "share": "100%"}]}));
+    let without = |gone: &[&str]| fewer.iter().filter(|m| !gone.contains(&m.subject().as_str())).cloned().collect::<Vec<_>>();
+    let codes = |w: &mut World, gone: &[&str]| {
+        let mut codes = w.refused(&prune(without(gone)));
+        codes.dedup();
+        codes
+    };
+    assert_eq!(codes(&mut w, &["feature/checkout"]), [ReasonCode::StillReferenced]);
+    assert_eq!(codes(&mut w, &["environment/production"]), [ReasonCode::StillReferenced]);
+    assert_eq!(codes(&mut w, &["policy/production"]), [ReasonCode::UnknownReference], "the environment names it");
+    assert_eq!(codes(&mut w, &["service/web"]), [ReasonCode::UnknownReference, ReasonCode::StillReferenced], "targets name it, it runs, and a release needs it");
+    w.ok(&Command::CancelRelease { name: n("summer") });
+    w.ok(&prune(without(&["feature/checkout"])));
+}
+
+#[test]
+fn what_belongs_to_another_set_is_not_taken_over() {
+    let mut w = World::shop();
+    let refusal = w.attempt(&Command::Apply { set: n("mine"), manifests: shop(), prune: false }).unwrap_err();
+    assert!(refusal.reasons.iter().all(|r| r.code == ReasonCode::AlreadyExists && r.message.contains("`shop`")));
+    assert_eq!(refusal.reasons.len(), shop().len());
+}
+
+#[test]
+fn a_feature_does_not_change_under_those_who_read_it() {
+    let mut w = World::shop();
+    w.apply(vec![feature(json!({"variants": {"on": true, "off": false, "beta": true}}))]);
+    w.register_with("web@1.1.0", &json!({"reads": {"checkout": "boolean"}}));
+    w.deploy("web@1.1.0", "staging");
+    let retyped = json!({"type": "string", "variants": {"on": "yes", "off": "no", "beta": "b"}});
+    assert_eq!(w.refused(&set(vec![feature(retyped.clone())])), [ReasonCode::ReadByLiveBuild]);
+    assert_eq!(w.refused(&set(vec![feature(json!({}))])), [ReasonCode::ReadByLiveBuild], "a variant would go");
+    assert_eq!(w.refused(&Command::Apply { set: n("shop"), manifests: shop().into_iter().filter(|m| m.subject() != "feature/checkout").collect(), prune: true }), [ReasonCode::ReadByLiveBuild]);
+    w.deploy("web@1.0.0", "staging");
+    w.apply(vec![feature(retyped)]);
+}
+
+#[test]
+fn manifests_never_change_what_production_serves() {
+    let mut w = World::shop();
+    let spec = |off: &str, new: &str| vec![manifest("feature", "basket", json!({"type": "string", "variants": {"new": new, "other": "other", "off": "old"}, "off": off}))];
+    w.apply(spec("off", "newer"));
+    w.register_with("web@1.1.0", &json!({"reads": {"basket": "string"}}));
+    w.deploy("web@1.1.0", "staging");
+    w.apply(spec("off", "newest"));
+    w.deploy("web@1.1.0", PRODUCTION);
+    assert_eq!(w.refused(&set(spec("new", "newest"))), [ReasonCode::ReadByLiveBuild], "everyone would get it");
+    assert_eq!(w.refused(&set(spec("off", "sneaky"))), [ReasonCode::ReadByLiveBuild]);
+    w.plan("summer", json!({"features": [{"key": "basket", "variant": "new"}], "stages": [{"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("summer"));
+    assert_eq!(w.refused(&set(spec("off", "sneaky"))), [ReasonCode::ReadByLiveBuild, ReasonCode::StillReferenced]);
+}
+
+#[test]
+fn units_are_spelt_out_when_they_do_not_read() {
+    let reads = |spec: Value| serde_json::from_value::<greenroom_domain::deployment::policy::PolicySpec>(spec).unwrap_err().to_string();
+    assert!(reads(json!({"rules": [{"soak": "soon"}]})).contains("use numbers with ms, s, m, h or d"));
+    assert!(reads(json!({"rules": [{"sock": "1h"}]})).contains("unknown variant `sock`"));
+    assert!(reads(json!({"rules": [], "more": 1})).contains("unknown field `more`"));
+}

@@ -1,0 +1,489 @@
+//! Releases on their way to users, and back.
+
+use greenroom_domain::command::Command;
+use greenroom_domain::deployment::rollout::StepKind;
+use greenroom_domain::event::Event;
+use greenroom_domain::hold::{Plane, Scope, Stops};
+use greenroom_domain::refusal::ReasonCode;
+use greenroom_domain::release::release::{Course, CourseKind};
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+#[test]
+fn from_dark_in_production_to_everyone_and_into_the_baseline() {
+    let mut w = World::shop();
+    w.plan("summer", summer());
+    let refusal = w.refusal(&World::start_command("summer"));
+    assert!(refusal.contains("web>=1.1.0") && refusal.contains("p1") && refusal.contains("web@1.0.0"), "service, version and target: {refusal}");
+
+    w.ship("web@1.1.0");
+    assert_eq!(w.audience("checkout").len(), 0, "in production and dark");
+    w.ok(&World::start_command("summer"));
+    assert_eq!((w.kind("summer"), w.stage("summer")), (CourseKind::Exposing, 1));
+    let some = w.audience("checkout");
+    assert!((60..140).contains(&some.len()), "{}", some.len());
+
+    assert_eq!(w.refused(&Command::CloseRelease { name: n("summer"), environment: None }), [ReasonCode::WrongState]);
+    w.ok(&World::start_command("summer"));
+    assert_eq!((w.kind("summer"), w.audience("checkout").len()), (CourseKind::Exposed, 1000));
+
+    w.ok(&Command::CloseRelease { name: n("summer"), environment: None });
+    assert_eq!((w.kind("summer"), w.audience("checkout").len()), (CourseKind::Closed, 1000));
+    assert!(w.ok(&Command::CloseRelease { name: n("summer"), environment: None }).is_empty());
+
+    w.withdraw("summer");
+    assert_eq!((w.kind("summer"), w.audience("checkout").len()), (CourseKind::Withdrawn, 0));
+}
+
+#[test]
+fn stages_follow_by_dwell_and_growth_keeps_everyone() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    let stages: Vec<Value> = [1, 5, 20, 60].iter().map(|share| json!({"name": format!("to-{share}"), "share": format!("{share}%"), "dwell": "1h"})).collect();
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}, {"key": "basket", "variant": "new"}], "needs": ["web>=1.1.0"], "stages": stages}));
+    w.ok(&World::start_command("summer"));
+    let mut before = w.audience("checkout");
+    for stage in 2..=4 {
+        assert_eq!(w.audience("basket"), before, "a user has all of it or none");
+        w.pass(secs(3601));
+        let after = w.audience("checkout");
+        assert!(before.iter().all(|user| after.contains(user)) && after.len() > before.len());
+        before = after;
+        if stage < 4 {
+            assert_eq!(w.stage("summer"), stage);
+        }
+    }
+    assert_eq!(w.kind("summer"), CourseKind::Exposed);
+}
+
+#[test]
+fn pausing_freezes_and_resuming_asks_what_starting_asks() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"],
+        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("summer"));
+    let some = w.audience("checkout");
+    let pause = Command::PauseRelease { name: n("summer"), environment: None, note: "looking".to_owned() };
+    w.ok(&pause);
+    assert!(w.ok(&pause).is_empty());
+    w.pass(DAY);
+    assert_eq!((w.kind("summer"), w.audience("checkout")), (CourseKind::Paused, some.clone()));
+    let resume = Command::ResumeRelease { name: n("summer"), environment: None };
+    w.silent.push(n("p1"));
+    w.now = w.now + secs(120);
+    assert_eq!(w.refused(&resume), [ReasonCode::NeedStale]);
+    w.silent.clear();
+    w.settle();
+    w.ok(&resume);
+    assert_eq!(w.stage("summer"), 1);
+    w.pass(secs(3601));
+    assert_eq!(w.kind("summer"), CourseKind::Exposed);
+    w.ok(&pause);
+    w.ok(&resume);
+    assert_eq!(w.kind("summer"), CourseKind::Exposed, "resuming the last stage is being exposed");
+}
+
+#[test]
+fn on_deploy_starts_once_when_all_needs_are_first_met_together() {
+    let mut w = World::shop();
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0", "stock>=1.1.0"], "mode": "on_deploy",
+        "stages": [{"name": "all", "share": "100%"}]}));
+    assert_eq!(w.kind("summer"), CourseKind::Armed);
+    w.ship("web@1.1.0");
+    assert_eq!(w.kind("summer"), CourseKind::Armed);
+    w.ship("web@1.2.0");
+    w.fleet = false;
+    w.register("stock@1.1.0");
+    w.fleet = true;
+    w.deploy("stock@1.1.0", "staging");
+    w.manners.insert("stock@1.1.0".to_owned(), Manner::Inconclusive);
+    w.deploy("stock@1.1.0", PRODUCTION);
+    assert_eq!((w.running(PRODUCTION, "stock").as_str(), w.kind("summer")), ("stock@1.1.0", CourseKind::Armed), "observed, not yet verified");
+    w.manners.clear();
+    w.settle();
+    assert_eq!(w.kind("summer"), CourseKind::Exposed);
+    w.withdraw("summer");
+    w.ship("stock@1.2.0");
+    w.pass(DAY);
+    assert_eq!((w.kind("summer"), w.happened("release.stage_started")), (CourseKind::Withdrawn, 1), "it never fires again by itself");
+}
+
+#[test]
+fn on_deploy_that_expires_is_held_by_its_owner() {
+    let mut w = World::shop();
+    let expires = w.now + DAY;
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "mode": "on_deploy", "expires": expires,
+        "stages": [{"name": "all", "share": "100%"}]}));
+    w.pass(secs(24 * 3600 + 1));
+    assert_eq!(w.kind("summer"), CourseKind::Planned);
+    let hold = w.state.holds.values().next().expect("held").clone();
+    assert_eq!((hold.plane, hold.owner, hold.scope.release.clone()), (Plane::Release, person(ANN), Some(n("summer"))));
+    w.ship("web@1.1.0");
+    w.pass(DAY);
+    assert_eq!(w.kind("summer"), CourseKind::Planned);
+    w.ok(&World::start_command("summer"));
+    assert_eq!(w.kind("summer"), CourseKind::Exposed, "a person may");
+}
+
+#[test]
+fn a_schedule_is_judged_again_when_it_fires() {
+    let mut w = World::shop();
+    let tomorrow = w.now + DAY;
+    let mut spec = summer();
+    spec["mode"] = json!({ "scheduled": tomorrow });
+    w.plan("summer", spec.clone());
+    assert_eq!(w.kind("summer"), CourseKind::Armed);
+    w.pass(secs(24 * 3600 + 1));
+    assert_eq!(w.kind("summer"), CourseKind::Planned);
+    let inside = &w.release("summer").environments[&n(PRODUCTION)];
+    assert_eq!(inside.refused.iter().map(|r| r.code).collect::<Vec<_>>(), [ReasonCode::NeedUnmet]);
+    w.ship("web@1.1.0");
+    w.pass(DAY);
+    assert_eq!(w.kind("summer"), CourseKind::Planned, "what was refused does not start by itself later");
+
+    spec["mode"] = json!({"scheduled": w.now + DAY});
+    w.plan("summer", spec);
+    w.pass(secs(24 * 3600 - 1));
+    assert_eq!(w.kind("summer"), CourseKind::Armed);
+    w.pass(secs(2));
+    assert_eq!((w.kind("summer"), w.stage("summer")), (CourseKind::Exposing, 1));
+}
+
+#[test]
+fn holds_and_kills_stop_growth_and_what_stood_in_the_way_lets_go() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"],
+        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "more", "share": "20%", "dwell": "1h"}, {"name": "all", "share": "100%", "dwell": "1h"}]}));
+    let scope = Scope { feature: Some(key("checkout")), ..Scope::default() };
+    w.ok(&Command::SetHold { scope, plane: Plane::Release, stops: Stops::Both, reason: "legal".to_owned(), expires: None });
+    assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::Hold]);
+    let hold = *w.state.holds.keys().next().unwrap();
+    w.ok(&Command::LiftHold { id: hold });
+    w.ok(&World::start_command("summer"));
+    w.ok(&Command::KillFeature { feature: key("checkout"), environment: n(PRODUCTION), reason: "smells".to_owned() });
+    assert_eq!(w.audience("checkout").len(), 0);
+    w.pass(DAY);
+    assert_eq!(w.stage("summer"), 1, "what is killed does not grow");
+    w.ok(&Command::RestoreFeature { feature: key("checkout"), environment: n(PRODUCTION) });
+    assert_eq!(w.stage("summer"), 2, "and goes on when it is restored");
+    w.ok(&Command::SetHold { scope: Scope::default(), plane: Plane::Release, stops: Stops::Automation, reason: "weekend".to_owned(), expires: Some(w.now + DAY) });
+    w.pass(secs(24 * 3600 - 1));
+    assert_eq!(w.stage("summer"), 2);
+    w.pass(secs(2));
+    assert_eq!(w.kind("summer"), CourseKind::Exposed);
+}
+
+#[test]
+fn killed_features_of_one_release_are_restored_one_by_one_even_after_decisions_lapsed() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}, {"key": "basket", "variant": "new"}], "needs": ["web>=1.1.0"],
+        "decisions": [{"role": "product-owner"}], "stages": [{"name": "all", "share": "100%"}]}));
+    let about = || greenroom_domain::decision::About::Release(n("summer"));
+    let go = |w: &mut World| w.decide_as(BEN, about(), greenroom_domain::role::Role::ProductOwner, greenroom_domain::decision::Verdict::Go);
+    go(&mut w);
+    w.ok(&World::start_command("summer"));
+    w.ok(&Command::CloseRelease { name: n("summer"), environment: None });
+    let kill = |feature: &str| Command::KillFeature { feature: key(feature), environment: n(PRODUCTION), reason: "smells".to_owned() };
+    let restore = |feature: &str| Command::RestoreFeature { feature: key(feature), environment: n(PRODUCTION) };
+    w.ok(&kill("checkout"));
+    assert!(w.ok(&kill("checkout")).is_empty());
+    w.ok(&kill("basket"));
+    w.pass(secs(10 * 24 * 3600));
+    assert_eq!(w.refused(&restore("checkout")), [ReasonCode::DecisionMissing]);
+    go(&mut w);
+    w.ok(&restore("checkout"));
+    assert_eq!((w.served("checkout", "u"), w.served("basket", "u")), ("on".to_owned(), "off".to_owned()));
+    w.ok(&restore("basket"));
+    assert_eq!(w.served("basket", "u"), "new");
+    assert!(w.ok(&restore("basket")).is_empty());
+}
+
+#[test]
+fn two_claims_on_a_feature_agree_and_closing_changes_nobody() {
+    let mut w = World::shop();
+    let one = |variant: &str, share: &str| json!({"features": [{"key": "basket", "variant": variant}], "stages": [{"name": "s", "share": share}]});
+    w.plan("first", one("new", "50%"));
+    w.plan("second", one("other", "30%"));
+    w.ok(&World::start_command("first"));
+    assert_eq!(w.refused(&World::start_command("second")), [ReasonCode::VariantConflict]);
+    assert_eq!(w.refused(&World::plan_command("third", one("other", "10%"))), [ReasonCode::VariantConflict]);
+    w.ok(&Command::CloseRelease { name: n("first"), environment: None });
+    w.ok(&World::start_command("second"));
+    let served = |w: &World| (0..200).map(|i| w.served("basket", &format!("user-{i}"))).collect::<Vec<_>>();
+    let before = served(&w);
+    assert!(before.iter().any(|v| v == "other") && before.iter().any(|v| v == "new"));
+    w.ok(&Command::CloseRelease { name: n("second"), environment: None });
+    assert_eq!(served(&w), before);
+    w.withdraw("second");
+    assert!(served(&w).iter().all(|v| v != "other"));
+}
+
+#[test]
+fn what_waits_for_another_claim_goes_on_when_it_is_gone() {
+    let mut w = World::shop();
+    w.plan("later", json!({"features": [{"key": "basket", "variant": "other"}], "mode": "on_deploy", "decisions": [{"role": "approver"}], "stages": [{"name": "s", "share": "100%"}]}));
+    w.plan("first", json!({"features": [{"key": "basket", "variant": "new"}], "stages": [{"name": "s", "share": "50%"}]}));
+    w.ok(&World::start_command("first"));
+    w.decide_as(BEN, greenroom_domain::decision::About::Release(n("later")), greenroom_domain::role::Role::Approver, greenroom_domain::decision::Verdict::Go);
+    w.settle();
+    assert_eq!(w.kind("later"), CourseKind::Armed);
+    w.withdraw("first");
+    assert_eq!(w.kind("later"), CourseKind::Exposed);
+}
+
+#[test]
+fn an_unflagged_service_comes_and_goes_with_its_release() {
+    let mut w = World::shop();
+    let mut unflagged = service();
+    unflagged["release"] = json!("required");
+    w.apply(vec![manifest("service", "web", unflagged)]);
+    w.register("web@2.0.0");
+    w.plan("relaunch", json!({"services": ["web@2.0.0"], "features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "all", "share": "100%"}]}));
+    let refusal = w.refusal(&World::start_command("relaunch"));
+    assert!(refusal.contains("not-eligible"), "{refusal}");
+    assert_eq!(w.kind("relaunch"), CourseKind::Planned, "a start that cannot deploy starts nothing");
+    w.deploy("web@2.0.0", "staging");
+    assert_eq!(w.refused(&World::deploy_command(&["web@2.0.0"], PRODUCTION)), [ReasonCode::NotReleased]);
+    w.fleet = false;
+    w.ok(&World::start_command("relaunch"));
+    assert_eq!((w.stage("relaunch"), w.audience("checkout").len()), (0, 0), "its build comes first");
+    w.fleet = true;
+    w.settle();
+    assert_eq!((w.kind("relaunch"), w.running(PRODUCTION, "web").as_str(), w.audience("checkout").len()), (CourseKind::Exposed, "web@2.0.0", 1000));
+
+    assert_eq!(w.refused(&World::rollback_command("web")), [ReasonCode::WouldUnmet]);
+    w.withdraw("relaunch");
+    w.ok(&World::rollback_command("web"));
+    assert_eq!(w.running(PRODUCTION, "web"), "web@1.0.0");
+    // and is not let in again by having been there
+    assert_eq!(w.refused(&World::deploy_command(&["web@2.0.0"], PRODUCTION)), [ReasonCode::NotReleased]);
+    assert_eq!(w.refused(&World::rollback_command("web")), [ReasonCode::NoPreviousBuild]);
+}
+
+#[test]
+fn pausing_while_the_unflagged_build_is_on_its_way() {
+    let mut w = World::shop();
+    let mut unflagged = service();
+    unflagged["release"] = json!("required");
+    w.apply(vec![manifest("service", "web", unflagged)]);
+    w.register("web@2.0.0");
+    w.deploy("web@2.0.0", "staging");
+    w.plan("relaunch", json!({"services": ["web@2.0.0"], "features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "all", "share": "100%"}]}));
+    w.fleet = false;
+    w.ok(&World::start_command("relaunch"));
+    w.ok(&Command::PauseRelease { name: n("relaunch"), environment: None, note: String::new() });
+    w.ok(&Command::ResumeRelease { name: n("relaunch"), environment: None });
+    assert_eq!(w.stage("relaunch"), 0);
+    w.ok(&Command::PauseRelease { name: n("relaunch"), environment: None, note: String::new() });
+    w.fleet = true;
+    w.settle();
+    assert_eq!((w.kind("relaunch"), w.audience("checkout").len()), (CourseKind::Paused, 0));
+    w.ok(&Command::ResumeRelease { name: n("relaunch"), environment: None });
+    assert_eq!(w.kind("relaunch"), CourseKind::Exposed);
+}
+
+#[test]
+fn needs_count_only_what_is_observed_healthy_verified_and_stays() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.plan("summer", summer());
+    let there = place(PRODUCTION, "p1", "web");
+    let good = w.runs[&there].clone();
+    for (what, health, basis) in [
+        ("unhealthy", greenroom_domain::deployment::placement::Health::Unhealthy, greenroom_domain::deployment::placement::Basis::Observed),
+        ("reported", greenroom_domain::deployment::placement::Health::Healthy, greenroom_domain::deployment::placement::Basis::Reported),
+    ] {
+        let seen = greenroom_domain::deployment::placement::Observation { health, basis, ..good.clone() };
+        w.report(greenroom_domain::command::Report::Observed { key: there.clone(), seen });
+        assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::NeedUnknown], "{what}");
+    }
+    w.report(greenroom_domain::command::Report::Observed { key: there.clone(), seen: good.clone() });
+    // a rollback that has begun counts already, though the build is still there
+    w.fleet = false;
+    w.ok(&World::rollback_command("web"));
+    assert_eq!(w.step(w.last_deployment().id), StepKind::Applying);
+    assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::NeedUnknown]);
+    let id = w.last_deployment().id;
+    w.ok(&Command::CancelDeployment { id });
+    w.fleet = true;
+    w.settle();
+    w.ok(&World::start_command("summer"));
+    // on every placement
+    w.apply(vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": [target(PRODUCTION, "p1", 0, 7100), target(PRODUCTION, "p2", 0, 7200)]}))]);
+    let seen = World::observation(&World::build_spec("web@1.0.0", &json!({})).digest(), None);
+    w.runs.insert(place(PRODUCTION, "p2", "web"), seen.clone());
+    w.report(greenroom_domain::command::Report::Observed { key: place(PRODUCTION, "p2", "web"), seen });
+    assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::NeedUnmet]);
+}
+
+#[test]
+fn a_build_named_under_not_meets_nothing() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    let mut spec = summer();
+    spec["not"] = json!(["web@1.1.0"]);
+    w.plan("summer", spec);
+    assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::NeedUnmet]);
+    w.ship("web@1.1.1");
+    w.ok(&World::start_command("summer"));
+}
+
+#[test]
+fn builds_are_ordered_by_version_by_line_and_by_registration() {
+    let mut w = World::shop();
+    let mut sequence = service();
+    sequence["versioning"] = json!("sequence");
+    w.apply(vec![manifest("service", "stock", sequence)]);
+    for build in ["stock@b", "stock@a"] {
+        w.register(build);
+    }
+    w.register_with("stock@patch", &json!({"line": "old"}));
+    w.register_with("stock@patched", &json!({"line": "old", "contains": ["b"]}));
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["stock>=b"], "stages": [{"name": "all", "share": "100%"}]}));
+    let there = place(PRODUCTION, "p1", "stock");
+    for (build, meets) in [("a", true), ("patch", false), ("b", true), ("1.0.0", false), ("patched", true)] {
+        let id = w.state.versions[&label(&format!("stock@{build}"))].clone();
+        w.drift(&there, &id);
+        w.record(&there, &n("smoke"), greenroom_domain::deployment::check::Outcome::Pass, None);
+        let start = w.clone().attempt(&World::start_command("summer"));
+        assert_eq!(start.is_ok(), meets, "{build}");
+    }
+}
+
+#[test]
+fn a_withdrawal_waits_for_evaluators_and_stays_open_when_partial() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.plan("summer", summer());
+    w.ok(&World::start_command("summer"));
+    w.evaluators = false;
+    w.withdraw("summer");
+    assert_eq!(w.audience("checkout").len(), 0, "published at once");
+    assert!(matches!(w.course("summer"), Course::Withdrawing { partial: false, .. }));
+    assert!(w.withdraw("summer").is_empty());
+    w.pass(secs(33));
+    assert!(matches!(w.course("summer"), Course::Withdrawing { partial: true, .. }));
+    w.pass(secs(3600));
+    assert_eq!((w.happened("withdrawal.partial"), w.kind("summer")), (1, CourseKind::Withdrawing));
+    w.evaluators = true;
+    w.settle();
+    assert_eq!(w.kind("summer"), CourseKind::Withdrawn);
+    // leads on only by a new plan, for the same users
+    assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::WrongState]);
+    let salt = w.release("summer").salt.clone();
+    w.plan("summer", summer());
+    assert_eq!((w.kind("summer"), &w.release("summer").salt), (CourseKind::Planned, &salt));
+    w.ok(&World::start_command("summer"));
+}
+
+#[test]
+fn what_cannot_simply_be_taken_back_asks_for_confirmation_and_nothing_more() {
+    let mut w = World::shop();
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on", "withdraw_safety": "one_way"}], "stages": [{"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("summer"));
+    w.ok(&Command::SetHold { scope: Scope::default(), plane: Plane::Both, stops: Stops::Both, reason: "everything".to_owned(), expires: None });
+    assert_eq!(w.refused(&Command::WithdrawRelease { name: n("summer"), environment: None, confirm: false, note: None }), [ReasonCode::ConfirmRequired]);
+    w.ok(&Command::WithdrawRelease { name: n("summer"), environment: None, confirm: true, note: Some("sorry".to_owned()) });
+}
+
+#[test]
+fn cancelling_is_for_what_has_not_started() {
+    let mut w = World::shop();
+    w.plan("summer", summer());
+    w.ok(&Command::CancelRelease { name: n("summer") });
+    assert!(w.ok(&Command::CancelRelease { name: n("summer") }).is_empty());
+    assert_eq!(w.refused(&World::plan_command("summer", summer())), [ReasonCode::WrongState]);
+    w.plan("autumn", json!({"features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("autumn"));
+    assert_eq!(w.refused(&Command::CancelRelease { name: n("autumn") }), [ReasonCode::WrongState]);
+    assert_eq!(w.refused(&Command::CancelRelease { name: n("never") }), [ReasonCode::NotFound]);
+}
+
+#[test]
+fn environments_of_one_release_go_their_own_ways() {
+    let mut w = World::shop();
+    w.apply(vec![manifest("environment", "far", json!({"purpose": "production", "after": ["staging"], "targets": [target("far", "f1", 0, 7400)]}))]);
+    w.ship("web@1.1.0");
+    w.plan("summer", summer());
+    let there = |environment: &str| World::start_command("summer").clone().into_environment(environment);
+    w.ok(&there(PRODUCTION));
+    assert_eq!(w.refused(&there("far")), [ReasonCode::NeedUnknown]);
+    // without a name: whatever can
+    w.ok(&Command::PauseRelease { name: n("summer"), environment: None, note: String::new() });
+    assert_eq!(w.kind("summer"), CourseKind::Paused);
+    assert_eq!(w.release("summer").environments[&n("far")].course, Course::Planned);
+    w.withdraw("summer");
+    assert_eq!(w.kind("summer"), CourseKind::Withdrawn);
+    assert_eq!(w.release("summer").environments[&n("far")].course, Course::Planned);
+    assert_eq!(w.refused(&there("nowhere")), [ReasonCode::Invalid]);
+}
+
+trait IntoEnvironment {
+    fn into_environment(self, environment: &str) -> Command;
+}
+
+impl IntoEnvironment for Command {
+    fn into_environment(self, environment: &str) -> Command {
+        match self {
+            Command::StartRelease { name, .. } => Command::StartRelease { name, environment: Some(n(environment)) },
+            other => other,
+        }
+    }
+}
+
+#[test]
+fn outside_production_engineers_set_baselines_and_in_production_nobody_does() {
+    let mut w = World::shop();
+    let set = |environment: &str, variant: &str| Command::SetBaseline { feature: key("basket"), environment: n(environment), variant: n(variant) };
+    let events = w.ok(&set("staging", "new"));
+    assert!(matches!(events.as_slice(), [Event::BaselineSet(_)]));
+    assert!(w.ok(&set("staging", "new")).is_empty());
+    assert_eq!(w.refused(&set(PRODUCTION, "new")), [ReasonCode::NotReleased]);
+    assert_eq!(w.refused(&set("staging", "nothing")), [ReasonCode::Invalid]);
+    assert_eq!(w.refused(&Command::SetBaseline { feature: key("none"), environment: n("staging"), variant: n("new") }), [ReasonCode::NotFound]);
+}
+
+#[test]
+fn a_plan_that_cannot_be_is_refused_with_every_place() {
+    let mut w = World::shop();
+    let refusal = w
+        .attempt(&World::plan_command(
+            "summer",
+            json!({
+                "features": [{"key": "none", "variant": "on"}, {"key": "checkout", "variant": "purple"}, {"key": "basket", "variant": "off"}],
+                "needs": ["nothing>=1.0.0"], "environments": ["nowhere"], "mode": {"scheduled": w.now},
+                "decisions": [{"role": "approver", "quorum": 0}],
+                "stages": [{"name": "a", "share": "50%"}, {"name": "a", "share": "20%"}, {"name": "b", "cohort": "nobody", "share": "100%"}],
+            }),
+        ))
+        .unwrap_err();
+    let mut said: Vec<_> = refusal.reasons.iter().map(|r| (r.path.clone().unwrap(), r.code)).collect();
+    said.sort();
+    let expected = [
+        ("spec.decisions[0].quorum", ReasonCode::Invalid),
+        ("spec.environments[0]", ReasonCode::UnknownReference),
+        ("spec.features[0].key", ReasonCode::UnknownReference),
+        ("spec.features[1].variant", ReasonCode::UnknownReference),
+        ("spec.features[2].variant", ReasonCode::Invalid),
+        ("spec.mode.scheduled", ReasonCode::InThePast),
+        ("spec.needs[0]", ReasonCode::UnknownReference),
+        ("spec.stages[1].name", ReasonCode::Invalid),
+        ("spec.stages[1].share", ReasonCode::Shrinks),
+        ("spec.stages[2].cohort", ReasonCode::UnknownReference),
+    ];
+    assert_eq!(said, expected.map(|(path, code)| (path.to_owned(), code)));
+    assert!(refusal.reasons.iter().all(|r| !r.remedy.is_empty() && r.subject == "release/summer"));
+    assert!(w.state.releases.is_empty());
+    assert_eq!(w.refused(&World::plan_command("summer", json!({"services": ["web@9.9.9"], "stages": []}))), [ReasonCode::NotFound]);
+}
+
+#[test]
+fn shares_over_the_whole_do_not_even_parse() {
+    let spec = json!({"features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "all", "share": "101%"}]});
+    let error = serde_json::from_value::<greenroom_domain::release::plan::ReleaseSpec>(spec).unwrap_err().to_string();
+    assert!(error.contains("`101%` is not a share: use 0% to 100%"), "{error}");
+}

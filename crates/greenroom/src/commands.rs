@@ -1,0 +1,211 @@
+//! The grammar: `greenroom NOUN VERB [NAME]`, with the verbs of every day on top. One file a noun or verb.
+
+mod apply;
+mod build;
+mod check;
+mod completion;
+mod dark;
+mod decide;
+pub mod demo;
+mod deploy;
+mod deployment;
+mod environment;
+mod erase;
+mod evidence;
+mod explain;
+mod feature;
+mod git;
+mod hold;
+mod ledger;
+mod log;
+mod login;
+mod logout;
+mod person;
+mod placement;
+mod preset;
+mod proxy;
+mod release;
+mod rollback;
+mod rollout;
+mod schema;
+mod serve;
+mod service;
+mod status;
+mod token;
+mod whoami;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::context::{Context, Global};
+use crate::error::{Exit, Failure};
+
+/// Deploy builds and release features, apart from each other.
+///
+/// Deployment moves a build from one environment to the next; users see nothing. Release makes features available to
+/// users. A release cannot start before the builds it needs run everywhere, and no rollback takes them away from under it.
+#[derive(Debug, clap::Parser)]
+#[command(name = "greenroom", version, max_term_width = 100, after_help = EXITS)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXITS: &str = "Exit codes:
+  0 done · 1 failed · 2 usage · 3 refused, with reasons · 4 not found · 5 conflict · 6 still waiting
+  7 outcome unknown, repeat with --key · 8 not signed in or not allowed · 9 unreachable · 10 internal";
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Run the control plane
+    Serve(serve::Serve),
+    /// Watch a build and a release go all the way, in a minute and a directory of its own
+    Demo(demo::Demo),
+    /// Sign in, and remember it
+    Login(login::Login),
+    /// Forget the sign-in
+    Logout,
+    /// Say who you are to the server
+    Whoami,
+    /// Make the server as the manifests say: environments, services, policies, features, cohorts
+    Apply(apply::Apply),
+    /// Print the JSON Schema of manifests, for editors
+    Schema,
+    /// Deploy builds to an environment
+    Deploy(deploy::Deploy),
+    /// Go back to an earlier build of a service
+    Rollback(rollback::Rollback),
+    /// Show what runs where, what is on its way, and why it waits
+    Status(status::Status),
+    /// Show what is deployed and not released: since when, held by whom, at what cost
+    Dark,
+    /// Say why a user gets what they get, now or then
+    Explain(explain::Explain),
+    /// Show what happened, and who did it
+    Log(log::Log),
+    /// Record a go or no-go
+    #[command(subcommand)]
+    Decide(decide::Decide),
+    /// Register builds and look at them
+    #[command(subcommand)]
+    Build(build::Build),
+    /// Look at deployments, cancel them
+    #[command(subcommand)]
+    Deployment(deployment::Deployment),
+    /// Give up on a rollout whose outcome nobody knows
+    #[command(subcommand)]
+    Rollout(rollout::Rollout),
+    /// Take over what runs already
+    #[command(subcommand)]
+    Placement(placement::Placement),
+    /// Record checks that ran elsewhere and look at results
+    #[command(subcommand)]
+    Check(check::Check),
+    /// Fetch what a check left as evidence
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
+    /// Look at environments
+    #[command(subcommand)]
+    Environment(environment::Environment),
+    /// Look at services
+    #[command(subcommand)]
+    Service(service::Service),
+    /// Look at features; take one from everyone at once
+    #[command(subcommand)]
+    Feature(feature::Feature),
+    /// Plan releases, start them, take them back
+    #[command(subcommand)]
+    Release(release::Release),
+    /// Stop automation or people
+    #[command(subcommand)]
+    Hold(hold::Hold),
+    /// Manage people and their roles
+    #[command(subcommand)]
+    Person(person::Person),
+    /// Manage tokens of programs
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Choose how duties are shared
+    Preset(preset::Preset),
+    /// Verify the ledger
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// Erase sealed texts; the ledger still verifies
+    Erase(erase::Erase),
+    /// Print a completion script
+    Completion(completion::Completion),
+    #[command(hide = true)]
+    Proxy(proxy::Proxy),
+}
+
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Serve(serve) => return serve.run(),
+        Command::Demo(demo) => return demo.run(&global),
+        Command::Proxy(proxy) => return proxy.run(),
+        Command::Schema => return schema::run(),
+        Command::Completion(completion) => return completion.run(),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| Failure::new(Exit::Internal, format!("cannot start: {e}")))?;
+    let result = runtime.block_on(async { ask(command, &Context::new(global)?).await });
+    runtime.shutdown_background();
+    result
+}
+
+async fn ask(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Login(login) => login.run(context).await,
+        Command::Logout => logout::run(context).await,
+        Command::Whoami => whoami::run(context).await,
+        Command::Apply(apply) => apply.run(context).await,
+        Command::Deploy(deploy) => deploy.run(context).await,
+        Command::Rollback(rollback) => rollback.run(context).await,
+        Command::Status(status) => status.run(context).await,
+        Command::Dark => dark::run(context).await,
+        Command::Explain(explain) => explain.run(context).await,
+        Command::Log(log) => log.run(context).await,
+        Command::Decide(decide) => decide.run(context).await,
+        Command::Build(build) => build.run(context).await,
+        Command::Deployment(deployment) => deployment.run(context).await,
+        Command::Rollout(rollout) => rollout.run(context).await,
+        Command::Placement(placement) => placement.run(context).await,
+        Command::Check(check) => check.run(context).await,
+        Command::Evidence(evidence) => evidence.run(context).await,
+        Command::Environment(environment) => environment.run(context).await,
+        Command::Service(service) => service.run(context).await,
+        Command::Feature(feature) => feature.run(context).await,
+        Command::Release(release) => release.run(context).await,
+        Command::Hold(hold) => hold.run(context).await,
+        Command::Person(person) => person.run(context).await,
+        Command::Token(token) => token.run(context).await,
+        Command::Preset(preset) => preset.run(context).await,
+        Command::Ledger(ledger) => ledger.run(context).await,
+        Command::Erase(erase) => erase.run(context).await,
+        // these ask nobody
+        Command::Serve(_) | Command::Demo(_) | Command::Proxy(_) | Command::Schema | Command::Completion(_) => Ok(()),
+    }
+}
+
+/// One of the words that the API knows for `T`.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+/// `#142` or `142`.
+fn number(text: &str) -> Result<u64, String> {
+    text.trim_start_matches('#').parse().map_err(|_| format!("`{text}` is not a number like 142 or #142"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,201 @@
+//! Manifests: read, shown as a plan, applied whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use greenroom_api::client::call;
+use greenroom_api::requests::{ApplyManifests, File};
+use greenroom_api::views::{ChangeAction, ManifestChange, ManifestPlan};
+use greenroom_domain::id::Name;
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+use std::io::IsTerminal as _;
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::output::{self, Page, Paint};
+use crate::prompt;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "In a directory, files without `apiVersion` and release plans are left out, and named.")]
+pub struct Apply {
+    /// File, or directory whose *.yaml are read, with those below it
+    #[arg(long = "file", short, value_name = "PATH", required = true)]
+    files: Vec<PathBuf>,
+    /// Name of this set of manifests [default: the directory's]
+    #[arg(long, value_name = "NAME")]
+    set: Option<Name>,
+    /// Remove what the set held before and these files do not
+    #[arg(long)]
+    prune: bool,
+}
+
+impl Apply {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let set = match &self.set {
+            Some(set) => set.clone(),
+            None => name_of(&self.files)?,
+        };
+        let documents = collect(&self.files)?;
+        let call = call::apply_manifests(&set, &ApplyManifests { documents, prune: self.prune });
+        // on a terminal the plan is seen before it is carried out
+        let ask = std::io::stdin().is_terminal() && !context.global.yes && !context.global.json;
+        if context.global.dry_run || ask {
+            let planned = context.client.send(&call.clone().dry_run()).await?;
+            context.present(&planned, |page, p| plan(page, p, context.global.dry_run));
+            if context.global.dry_run || planned.changes.iter().all(|c| c.action == ChangeAction::Unchanged) {
+                return Ok(());
+            }
+            prompt::confirm("apply?", context.global.yes)?;
+            let applied = context.client.send(&call).await?;
+            context.present(&applied, |page, p| page.line(Paint::Plain, format!("applied to set {}: {}", p.set, counts(p))));
+            return Ok(());
+        }
+        let applied = context.client.send(&call).await?;
+        context.present(&applied, |page, p| plan(page, p, false));
+        Ok(())
+    }
+}
+
+/// Every manifest below `paths`, sorted; what stands in a directory but is none is left out.
+fn collect(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
+    let mut documents = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            documents.push(File { file: path.display().to_string(), text: read(path)? });
+            continue;
+        }
+        let mut found = Vec::new();
+        walk(path, &mut found)?;
+        found.sort();
+        for file in found {
+            let text = read(&file)?;
+            let starts = |word: &str| text.lines().any(|l| l.starts_with(word));
+            let kinds: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("kind:")).map(str::trim).collect();
+            if !starts("apiVersion:") {
+                output::note(&format!("left out {}: no manifest, it has no apiVersion", file.display()));
+            } else if !kinds.is_empty() && kinds.iter().all(|k| *k == "Release") {
+                output::note(&format!("left out {0}: a release is planned with `greenroom release plan -f {0}`", file.display()));
+            } else {
+                documents.push(File { file: file.display().to_string(), text });
+            }
+        }
+    }
+    if documents.is_empty() {
+        return Err(Failure::usage("there are no manifests").hint("they are files *.yaml that begin with `apiVersion: greenroom/v1`"));
+    }
+    Ok(documents)
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let entries = std::fs::read_dir(dir).map_err(|e| Failure::file("read", dir, &e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| Failure::file("read", dir, &e))?;
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        // links to directories are not followed: they may lead round in circles
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            walk(&path, found)?;
+        } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A text file.
+pub fn read(path: &Path) -> Result<String, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let line = e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+        Failure::usage(format!("`{}` is not UTF-8 text, from line {line} on", path.display()))
+    })
+}
+
+fn name_of(paths: &[PathBuf]) -> Result<Name, Failure> {
+    let directory = |path: &PathBuf| -> Option<String> {
+        let whole = std::fs::canonicalize(path).ok()?;
+        let dir = if whole.is_dir() { whole.as_path() } else { whole.parent()? };
+        dir.file_name().map(|n| n.to_string_lossy().into_owned())
+    };
+    let mut names: Vec<String> = paths.iter().filter_map(directory).collect();
+    names.dedup();
+    match names.as_slice() {
+        [one] => one.parse().map_err(|e| Failure::usage(format!("the directory's name does not do as name of a set: {e}")).hint("name the set with --set")),
+        [] => match paths.first() {
+            Some(path) => Err(Failure::file("read", path, &std::io::ErrorKind::NotFound.into())),
+            None => Err(Failure::usage("there are no manifests")),
+        },
+        _ => Err(Failure::usage("the files come from several directories").hint("name the set with --set")),
+    }
+}
+
+fn counts(plan: &ManifestPlan) -> String {
+    let count = |action| plan.changes.iter().filter(|c| c.action == action).count();
+    let words = [(ChangeAction::Create, "created"), (ChangeAction::Change, "changed"), (ChangeAction::Remove, "removed"), (ChangeAction::Unchanged, "unchanged")];
+    words.into_iter().map(|(action, word)| format!("{} {word}", count(action))).collect::<Vec<_>>().join(", ")
+}
+
+/// What changes, as a diff of each document. `whole`: also what is new and what goes.
+fn plan(page: &mut Page, plan: &ManifestPlan, whole: bool) {
+    for change in &plan.changes {
+        let (sign, paint) = match change.action {
+            ChangeAction::Create => ("+", Paint::Good),
+            ChangeAction::Change => ("~", Paint::Warn),
+            ChangeAction::Remove => ("-", Paint::Bad),
+            ChangeAction::Unchanged => continue,
+        };
+        page.pieces(&[(paint, sign), (Paint::Plain, " "), (Paint::Strong, &format!("{}/{}", change.kind, change.name))]);
+        if whole || change.action == ChangeAction::Change {
+            diff(page, change);
+        }
+    }
+    let done = if plan.applied && !whole { "applied to set" } else { "plan for set" };
+    page.line(Paint::Plain, format!("{done} {}: {}", plan.set, counts(plan)));
+}
+
+fn diff(page: &mut Page, change: &ManifestChange) {
+    let text = |value: &Option<Value>| value.as_ref().map(|v| serde_saphyr::to_string(v).unwrap_or_default()).unwrap_or_default();
+    let (before, after) = (text(&change.before), text(&change.after));
+    let diff = TextDiff::from_lines(&before, &after);
+    for (i, group) in diff.grouped_ops(2).iter().enumerate() {
+        if i > 0 {
+            page.line(Paint::Dim, "    …");
+        }
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let (sign, paint) = match change.tag() {
+                ChangeTag::Delete => ("-", Paint::Bad),
+                ChangeTag::Insert => ("+", Paint::Good),
+                ChangeTag::Equal => (" ", Paint::Dim),
+            };
+            page.line(paint, format!("  {sign} {}", change.value().trim_end_matches('\n')));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_read_sorted_and_only_manifests() {
+        let dir = std::env::temp_dir().join(format!("greenroom-apply-{}", std::process::id()));
+        let put = |name: &str, text: &str| {
+            let path = dir.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("b.yaml", "apiVersion: greenroom/v1\nkind: Service\n");
+        put("a/z.yml", "apiVersion: greenroom/v1\nkind: Service\n");
+        put("releases/r.yaml", "apiVersion: greenroom/v1\nkind: Release\n");
+        put("build.yaml", "service: x\n");
+        put(".hidden.yaml", "apiVersion: greenroom/v1\n");
+        put("c.txt", "apiVersion: greenroom/v1\n");
+        let found: Vec<String> = collect(&[dir.clone()]).unwrap().into_iter().map(|f| f.file.rsplit('/').next().unwrap().to_owned()).collect();
+        let set = name_of(&[dir.clone()]).map(|n| n.to_string()).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(found, ["z.yml", "b.yaml"]);
+        assert!(set.starts_with("greenroom-apply-"));
+    }
+}

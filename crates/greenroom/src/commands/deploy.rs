@@ -1,0 +1,66 @@
+//! Builds become the running ones in an environment.
+
+use greenroom_api::client::{Call, call};
+use greenroom_api::requests;
+use greenroom_api::views::Deployment;
+use greenroom_domain::deployment::deployment::Motive;
+use greenroom_domain::id::{BuildLabel, Name};
+
+use super::word;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::show;
+use crate::wait::{self, Standing};
+
+#[derive(Debug, clap::Args)]
+pub struct Deploy {
+    /// Builds, each as SERVICE@VERSION; several go together
+    #[arg(required = true, value_name = "BUILD")]
+    builds: Vec<BuildLabel>,
+    /// Environment to deploy to
+    #[arg(long, value_name = "ENV")]
+    to: Name,
+    /// Why: promote, hotfix, redeploy or reconfigure
+    #[arg(long, default_value = "promote", value_parser = word::<Motive>)]
+    motive: Motive,
+}
+
+impl Deploy {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let body = requests::Deploy { environment: self.to, builds: self.builds, motive: self.motive, note: context.global.reason.clone() };
+        ordered(context, call::deploy(&body)).await
+    }
+}
+
+/// Asks for a deployment, shows it, and with `--wait` stays until it is live.
+pub async fn ordered(context: &Context, call: Call<Deployment>) -> Result<(), Failure> {
+    let Some(deployment) = context.order(call).await? else { return Ok(()) };
+    if !context.global.wait {
+        context.present(&deployment, show::deployment);
+        return Ok(());
+    }
+    match wait::until(context, &call::deployment(&deployment.id.to_string()), standing).await {
+        Ok(deployment) => {
+            context.present(&deployment, show::deployment);
+            Ok(())
+        }
+        Err((failure, view)) => {
+            if let Some(deployment) = view {
+                context.present(&deployment, show::deployment);
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn standing(deployment: &Deployment) -> Standing {
+    let open: Vec<_> = deployment.rollouts.iter().filter(|r| !matches!(r.state.as_str(), "live" | "failed" | "rolled_back" | "superseded" | "cancelled")).collect();
+    if open.is_empty() {
+        if deployment.state == "live" {
+            return Standing::Done;
+        }
+        return Standing::Failed(format!("deployment #{} is {}", deployment.number, deployment.state.replace('_', " ")), Vec::new());
+    }
+    let lines: Vec<String> = open.iter().map(|r| show::rollout_line(r)).collect();
+    Standing::Going(lines.join("; "), open.iter().flat_map(|r| r.reasons.clone()).collect())
+}

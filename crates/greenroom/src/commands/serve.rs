@@ -1,0 +1,86 @@
+//! The control plane.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use greenroom_server::config::Config;
+
+use crate::error::{Exit, Failure};
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// Directory of the ledger and everything else that is kept
+    #[arg(long, value_name = "DIR", env = "GREENROOM_DATA", hide_env_values = true, default_value = "greenroom-data")]
+    pub data: PathBuf,
+    /// Address to listen on [default: 127.0.0.1:7800]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Configuration [default: greenroom.toml in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub fn run(self) -> Result<(), Failure> {
+        let config = Config::load(self.config.as_deref(), &self.data, std::env::vars()).map_err(|e| Failure::new(Exit::Usage, chain(&e)))?;
+        log(&config)?;
+        let program = std::env::current_exe().map_err(|e| Failure::new(Exit::Internal, format!("this program's own path is not known: {e}")))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.server.workers.max(1))
+            .enable_all()
+            .build()
+            .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
+        runtime.block_on(async {
+            let listen = self.listen.unwrap_or(config.server.listen);
+            let running = greenroom_server::start(&self.data, listen, program).await.map_err(|e| {
+                let failure = Failure::new(Exit::Failed, chain(&e));
+                match e.remedy() {
+                    Some(remedy) => failure.hint(remedy),
+                    None => failure,
+                }
+            })?;
+            crate::output::raw(format!("greenroom listens on http://{}\n", running.address).as_bytes());
+            if let Some(token) = &running.first_token {
+                crate::output::raw(format!("nobody has joined yet; within one hour, once: greenroom login --server http://{} --name YOU --first-token {token}\n", running.address).as_bytes());
+            }
+            stopped().await;
+            running.stop().await;
+            Ok(())
+        })
+    }
+}
+
+/// An error with everything below it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        below = cause.source();
+    }
+    text
+}
+
+fn log(config: &Config) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter).map_err(|e| Failure::new(Exit::Usage, format!("log.filter: {e}")))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format.as_str() {
+        "json" => builder.json().init(),
+        "text" => builder.init(),
+        other => return Err(Failure::new(Exit::Usage, format!("log.format is json or text, not `{other}`"))),
+    }
+    Ok(())
+}
+
+/// TERM or Ctrl-C.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,77 @@
+//! Tokens of programs.
+
+use greenroom_api::client::call;
+use greenroom_api::requests::CreateToken;
+use greenroom_api::views;
+use greenroom_domain::event::TokenKind;
+use greenroom_domain::id::{Name, TokenId};
+use greenroom_domain::time::Span;
+
+use super::{person, word};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::output::{Paint, cell, instant};
+use crate::show::{self, list};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Token {
+    /// Create a token; its secret is shown once
+    Create {
+        /// What it is for: ci, sdk, pat, agent or relay
+        #[arg(value_parser = word::<TokenKind>)]
+        kind: TokenKind,
+        /// What people call it
+        #[arg(long, default_value = "")]
+        title: String,
+        /// For sdk: the one environment it reads
+        #[arg(long, value_name = "ENV")]
+        env: Option<Name>,
+        /// For pat: whose it is [default: yours]
+        #[arg(long, value_name = "PERSON")]
+        person: Option<String>,
+        /// It works for this long [default: 90d]
+        #[arg(long, value_name = "TIME")]
+        valid_for: Option<Span>,
+    },
+    /// List tokens, without their secrets
+    List,
+    /// Revoke a token
+    Revoke {
+        /// Its id
+        token: TokenId,
+    },
+}
+
+impl Token {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Create { kind, title, env, person, valid_for } => {
+                let person = match person {
+                    Some(person) => Some(person::find(context, &person).await?),
+                    None => None,
+                };
+                context
+                    .act(call::create_token(&CreateToken { kind, title, person, environment: env, valid_for }), |page, made| {
+                        page.line(Paint::Strong, &made.secret);
+                        page.line(Paint::Dim, "keep it now: it is not shown again");
+                        page.fields(&[
+                            ("id", made.token.id.to_string()),
+                            ("until", instant(made.token.expires)),
+                            ("reads", made.token.environment.as_ref().map(|e| format!("exposure of {e}")).unwrap_or_default()),
+                            ("public key", if kind == TokenKind::Sdk { made.public_key.clone() } else { String::new() }),
+                        ]);
+                    })
+                    .await
+            }
+            Self::List => {
+                context
+                    .list(call::tokens(), None, |page, items: &[views::Token]| {
+                        let rows = items.iter().map(|t| vec![cell(t.id), cell(show::word(&t.kind)), cell(&t.title), cell(list(&t.environment)), cell(instant(t.created)), cell(instant(t.expires))]);
+                        page.table(&["TOKEN", "KIND", "TITLE", "READS", "CREATED", "UNTIL"], rows.collect(), "no tokens");
+                    })
+                    .await
+            }
+            Self::Revoke { token } => context.done(call::revoke_token(token), format!("{token} is revoked")).await,
+        }
+    }
+}

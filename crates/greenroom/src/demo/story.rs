@@ -1,0 +1,294 @@
+//! The story: a build travels dark to production, then the business releases it. Each step checks what it shows.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::eyes::{Customers, Listener, ask, shown};
+use super::stage::{ENVIRONMENTS, PEOPLE, Stage};
+
+const FEATURE: &str = "express-checkout";
+/// Keys that are asked for by name, so that who is in and who is out can be compared.
+const KEYS: usize = 10_000;
+
+pub async fn tell(stage: &mut Stage) -> Result<()> {
+    people(stage).await?;
+    manifests(stage).await?;
+    first_builds(stage).await?;
+    let customers = Customers::come(["shop-web", "catalog"].iter().map(|s| format!("{}/version", stage.endpoint("production", s))).collect());
+    newer_builds(stage).await?;
+    dark(stage).await?;
+    release(stage).await?;
+    rollback(stage).await?;
+    by_itself(stage).await?;
+    broken(stage).await?;
+    crash(stage).await?;
+    record(stage).await?;
+    let served = customers.leave().await.context("customers of the stable addresses")?;
+    stage.say(&format!("\nThroughout, customers of production's stable addresses were served {served} times, and not one request failed."));
+    Ok(())
+}
+
+async fn people(stage: &mut Stage) -> Result<()> {
+    stage.chapter("People and their duties");
+    stage.type_as("ada", &["preset", "team"]).await?;
+    for (name, roles) in PEOPLE.iter().skip(1) {
+        let mut args = vec!["person", "add", name, "--password"];
+        for role in *roles {
+            args.extend(["--role", role]);
+        }
+        stage.type_as("ada", &args).await?;
+        let signed_in = stage.quietly(name, &["login", "--name", name]).await?;
+        ensure!(signed_in.code == 0, "{name} cannot sign in: {}", signed_in.text);
+    }
+    stage.say("   an admin administers, and does not deploy:");
+    stage.expect("ada", &["deploy", "shop-web@1.0.0", "--to", "development"], 8).await.map(|_| ()).or_else(|e| if e.to_string().contains("ended with 4") { Ok(()) } else { Err(e) })
+}
+
+async fn manifests(stage: &mut Stage) -> Result<()> {
+    stage.chapter("Environments, services, checks, policies, features: applied as a plan");
+    stage.type_as("ada", &["apply", "-f", "shop", "--dry-run"]).await?;
+    stage.type_as("ada", &["apply", "-f", "shop", "--yes"]).await?;
+    let again = stage.type_as("ada", &["apply", "-f", "shop", "--yes"]).await?;
+    ensure!(again.text.contains("unchanged") || again.text.contains("nothing"), "applying again must change nothing");
+    let wrong = stage.dir.join("wrong.yaml");
+    std::fs::write(&wrong, "apiVersion: greenroom/v1\nkind: Environment\nmetadata: { name: qa }\nspec:\n  purpose: tset\n  targets: []\n")?;
+    stage.say("   a wrong manifest is refused whole, at its place:");
+    let refused = stage.quietly("ada", &["apply", "-f", "wrong.yaml", "--set", "qa", "--yes"]).await?;
+    stage.say(&refused.text.lines().map(|l| format!("   {l}")).collect::<Vec<_>>().join("\n"));
+    ensure!(refused.code != 0 && refused.text.contains("wrong.yaml:5"), "a wrong manifest must be refused with file and line");
+    for environment in ENVIRONMENTS {
+        let made = stage.quietly("ada", &["token", "create", "sdk", "--env", environment, "--title", &format!("shop in {environment}"), "--json"]).await?;
+        let secret = made.json()?["secret"].as_str().context("no secret")?.to_owned();
+        std::fs::write(stage.dir.join("shop-tokens").join(environment), secret)?;
+    }
+    stage.say("   (the shop gets an SDK token for each environment: it reads that environment's exposure and nothing else)");
+    Ok(())
+}
+
+async fn register(stage: &Stage, service: &str, version: &str) -> Result<()> {
+    stage.type_as("eva", &["build", "register", "-f", &format!("shop/builds/{service}/{version}/build.yaml")]).await?;
+    Ok(())
+}
+
+/// Through development, integration, test and staging: asked for once, carried on by policy.
+async fn travel(stage: &Stage, version: &str) -> Result<()> {
+    stage.type_as("eva", &["deploy", &format!("catalog@{version}"), &format!("shop-web@{version}"), "--to", "development", "--wait"]).await?;
+    for environment in ["integration", "test", "staging"] {
+        for service in ["catalog", "shop-web"] {
+            stage.until_live(environment, service, version).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Into production: asked for by one person, approved by another.
+async fn enter(stage: &Stage, builds: &[&str]) -> Result<()> {
+    let mut args = vec!["deploy"];
+    args.extend(builds);
+    args.extend(["--to", "production"]);
+    stage.type_as("eva", &args).await?;
+    let open = stage.view(&["deployment", "list"]).await?;
+    let number = open["items"][0]["number"].as_u64().context("no deployment")?.to_string();
+    stage.type_as("eva", &["status", "--env", "production"]).await?;
+    stage.type_as("axel", &["decide", "deployment", &number, "go", "--as", "approver", "--note", "checked the evidence"]).await?;
+    for build in builds {
+        let (service, version) = build.split_once('@').context("not a build")?;
+        stage.until_live("production", service, version).await?;
+    }
+    Ok(())
+}
+
+async fn first_builds(stage: &mut Stage) -> Result<()> {
+    stage.chapter("The first builds travel to production");
+    for service in ["catalog", "shop-web"] {
+        register(stage, service, "1.0.0").await?;
+    }
+    travel(stage, "1.0.0").await?;
+    enter(stage, &["catalog@1.0.0", "shop-web@1.0.0"]).await?;
+    stage.type_as("eva", &["status"]).await?;
+    Ok(())
+}
+
+async fn newer_builds(stage: &mut Stage) -> Result<()> {
+    stage.chapter("Newer builds that know express checkout");
+    for service in ["catalog", "shop-web"] {
+        register(stage, service, "1.1.0").await?;
+    }
+    stage.say("   the same again changes nothing; other content under the same version is refused:");
+    register(stage, "shop-web", "1.1.0").await?;
+    let pages = "pages=shop/builds/shop-web/1.0.0/pages.html";
+    stage.expect("eva", &["build", "register", "shop-web", "1.1.0", "--artifact", "server=bin/shop-web", "--artifact", pages, "--commit", "abc123"], 5).await?;
+    travel(stage, "1.1.0").await?;
+    stage.type_as("eva", &["check", "list", "--env", "test"]).await?;
+    enter(stage, &["catalog@1.1.0", "shop-web@1.1.0"]).await
+}
+
+async fn answer(stage: &Stage, environment: &str, context: Value) -> Result<Value> {
+    ask(&stage.http, &stage.url, &stage.token(environment)?, FEATURE, &context).await
+}
+
+async fn dark(stage: &mut Stage) -> Result<()> {
+    stage.chapter("In production, and dark");
+    stage.say(&format!("customer $ curl {}/ofrep/v1/evaluate/flags/{FEATURE} -d '{{\"context\":{{\"targetingKey\":\"user-42\"}}}}'", stage.url));
+    let found = answer(stage, "production", json!({"targetingKey": "user-42"})).await?;
+    stage.say(&format!("   {found}"));
+    ensure!(found["value"] == false && found["metadata"]["blocked_by"].is_string(), "the feature must be off for everyone, and say why");
+    ensure!(shown(&stage.http, &stage.url, &stage.token("production")?, FEATURE, 200).await?.is_empty(), "nobody may be shown the feature");
+    ensure!(answer(stage, "staging", json!({"targetingKey": "user-42"})).await?["value"] == true, "in staging engineers see it");
+    stage.type_as("pia", &["dark"]).await?;
+    let (_, _, _, exposure) = stage.cell("production", "shop-web").await?;
+    ensure!(exposure.as_deref() == Some("dark"), "the board must say dark, not {exposure:?}");
+    Ok(())
+}
+
+async fn go(stage: &Stage, release: &str) -> Result<()> {
+    stage.type_as("pia", &["decide", "release", release, "go", "--as", "product-owner"]).await?;
+    stage.type_as("rick", &["decide", "release", release, "go", "--as", "release-manager"]).await?;
+    Ok(())
+}
+
+async fn release(stage: &mut Stage) -> Result<()> {
+    stage.chapter("The business releases it: staff, a tenth, everyone");
+    stage.type_as("rosa", &["release", "plan", "-f", "shop/releases/express-launch.yaml"]).await?;
+    stage.type_as("pia", &["release", "show", "express-launch"]).await?;
+    stage.say("   without its decisions it does not start:");
+    stage.expect("rosa", &["release", "start", "express-launch"], 3).await?;
+    go(stage, "express-launch").await?;
+    let token = stage.token("production")?;
+    let listener = Listener::listen(stage.http.clone(), stage.url.clone(), token.clone()).await?;
+    stage.type_as("rosa", &["release", "start", "express-launch"]).await?;
+    let staff = json!({"targetingKey": "sam", "email": "sam@shop.example"});
+    stage.until("staff sees express checkout, customers do not", async |stage: &Stage| {
+        let sees = answer(stage, "production", staff.clone()).await?["value"] == true;
+        let other = answer(stage, "production", json!({"targetingKey": "user-42"})).await?["value"] == true;
+        Ok((sees && !other).then_some(()))
+    })
+    .await?;
+    listener.cut();
+    stage.say("   (the listening application loses its connection and comes back)");
+    stage.type_as("rosa", &["release", "start", "express-launch"]).await?;
+    let tenth = stage
+        .until("a tenth of 10,000 customers sees it", async |stage: &Stage| {
+            let all = shown(&stage.http, &stage.url, &token, FEATURE, KEYS).await?;
+            Ok((!all.is_empty()).then_some(all))
+        })
+        .await?;
+    let everyone = tenth.len() == KEYS;
+    if !everyone {
+        stage.say(&format!("   {} of {KEYS} fixed keys are in", tenth.len()));
+        ensure!((900..=1_100).contains(&tenth.len()), "a tenth of {KEYS} is not {}", tenth.len());
+    }
+    let all = stage
+        .until("after its dwell, everyone sees it", async |stage: &Stage| {
+            let all = shown(&stage.http, &stage.url, &token, FEATURE, KEYS).await?;
+            Ok((all.len() == KEYS).then_some(all))
+        })
+        .await?;
+    ensure!(tenth.is_subset(&all), "growing must not move anyone out");
+    let heard = stage
+        .until("the listening application heard of each step once", async |_: &Stage| {
+            let heard = listener.heard();
+            Ok((heard.len() >= 3).then_some(heard))
+        })
+        .await?;
+    ensure!(heard.windows(2).all(|w| w[0] < w[1]), "a step was heard twice: {heard:?}");
+    listener.leave();
+    stage.type_as("pia", &["release", "show", "express-launch"]).await?;
+    Ok(())
+}
+
+async fn rollback(stage: &mut Stage) -> Result<()> {
+    stage.chapter("Nothing is rolled back from under a release");
+    let refused = stage.expect("eva", &["rollback", "shop-web", "--env", "production"], 3).await?;
+    ensure!(refused.text.contains("express-launch") && refused.text.contains("everyone"), "a refused rollback names releases and share of users");
+    stage.type_as("rosa", &["release", "close", "express-launch"]).await?;
+    let refused = stage.expect("eva", &["rollback", "shop-web", "--env", "production"], 3).await?;
+    ensure!(refused.text.contains("express-launch"), "closed releases go on binding");
+    stage.say("   withdrawn first, then rolled back, as one operation; shown before it is done:");
+    stage.type_as("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first", "--dry-run"]).await?;
+    stage.type_as("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first", "--wait", "--yes", "--reason", "the button is too green"]).await?;
+    stage.until_live("production", "shop-web", "1.0.0").await?;
+    ensure!(shown(&stage.http, &stage.url, &stage.token("production")?, FEATURE, 200).await?.is_empty(), "withdrawn means off for everyone");
+    stage.type_as("eva", &["hold", "list"]).await?;
+    Ok(())
+}
+
+fn planned(stage: &Stage, name: &str, mode: &str) -> Result<String> {
+    let text = std::fs::read_to_string(stage.dir.join("shop/releases/express-launch.yaml"))?;
+    let text = text.replace("name: express-launch", &format!("name: {name}")).replace("mode: manual", mode);
+    let file = format!("shop/releases/{name}.yaml");
+    std::fs::write(stage.dir.join(&file), text)?;
+    Ok(file)
+}
+
+async fn state_of(stage: &Stage, release: &str) -> Result<String> {
+    Ok(stage.view(&["release", "show", release]).await?["state"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn by_itself(stage: &mut Stage) -> Result<()> {
+    stage.chapter("Released by itself: the moment its builds are there, or at a time");
+    let file = planned(stage, "express-again", "mode: on_deploy")?;
+    stage.type_as("rosa", &["release", "plan", "-f", &file]).await?;
+    go(stage, "express-again").await?;
+    ensure!(state_of(stage, "express-again").await? == "armed", "it waits for its builds");
+    let holds = stage.view(&["hold", "list"]).await?;
+    for hold in holds["items"].as_array().into_iter().flatten() {
+        stage.type_as("rosa", &["hold", "lift", &hold["number"].to_string()]).await?;
+    }
+    enter(stage, &["shop-web@1.1.0"]).await?;
+    stage.until("the release started by itself", async |stage: &Stage| Ok((state_of(stage, "express-again").await? == "exposing").then_some(()))).await?;
+    stage.say("   one feature is taken from everyone at once; that is never refused:");
+    stage.type_as("otto", &["feature", "kill", FEATURE, "--env", "production", "--reason", "support is flooded"]).await?;
+    stage.type_as("otto", &["release", "withdraw", "express-again", "--wait"]).await?;
+    stage.type_as("pia", &["feature", "restore", FEATURE, "--env", "production"]).await?;
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
+    let file = planned(stage, "express-evening", &format!("mode: {{ scheduled: \"{soon:.0}\" }}"))?;
+    stage.type_as("rosa", &["release", "plan", "-f", &file]).await?;
+    go(stage, "express-evening").await?;
+    stage.until("its time has come, and it started", async |stage: &Stage| Ok((state_of(stage, "express-evening").await? == "exposing").then_some(()))).await?;
+    Ok(())
+}
+
+async fn broken(stage: &mut Stage) -> Result<()> {
+    stage.chapter("A build that serves, and serves badly, takes itself back");
+    let version = "1.2.1-broken-in-production";
+    register(stage, "shop-web", version).await?;
+    stage.type_as("eva", &["deploy", &format!("shop-web@{version}"), "--to", "development", "--wait"]).await?;
+    for environment in ["integration", "test", "staging"] {
+        stage.until_live(environment, "shop-web", version).await?;
+    }
+    stage.type_as("eva", &["deploy", &format!("shop-web@{version}"), "--to", "production"]).await?;
+    let number = stage.view(&["deployment", "list"]).await?["items"][0]["number"].to_string();
+    stage.type_as("axel", &["decide", "deployment", &number, "go", "--as", "approver"]).await?;
+    stage
+        .until("its smoke check failed, and the build before it is back", async |stage: &Stage| {
+            let newest = stage.view(&["deployment", "list"]).await?["items"][0].clone();
+            Ok((newest["motive"] == "rollback" && newest["urgency"] == "automatic" && newest["state"] == "live").then_some(()))
+        })
+        .await?;
+    stage.until_live("production", "shop-web", "1.1.0").await?;
+    stage.say("   the build is quarantined, and a hold keeps automation from trying again:");
+    stage.type_as("eva", &["hold", "list"]).await?;
+    stage.type_as("eva", &["build", "show", &format!("shop-web@{version}")]).await?;
+    Ok(())
+}
+
+async fn crash(stage: &mut Stage) -> Result<()> {
+    stage.chapter("kill -9 of the server");
+    let before = stage.view(&["release", "show", "express-evening"]).await?["state"].clone();
+    stage.say("$ kill -9 SERVER; greenroom serve --data demo-data");
+    stage.kill_server().await?;
+    stage.serve(&[]).await?;
+    ensure!(stage.view(&["release", "show", "express-evening"]).await?["state"] == before, "nothing acknowledged may be lost");
+    stage.until_live("production", "shop-web", "1.1.0").await?;
+    stage.say("   running services were adopted, not restarted; what was exposed is exposed");
+    Ok(())
+}
+
+async fn record(stage: &mut Stage) -> Result<()> {
+    stage.chapter("Who, what, when, why");
+    stage.type_as("pia", &["explain", FEATURE, "--env", "production", "--for", "user-42"]).await?;
+    stage.type_as("rosa", &["log", "-n", "15"]).await?;
+    stage.type_as("ada", &["ledger", "verify"]).await?;
+    Ok(())
+}

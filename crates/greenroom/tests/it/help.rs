@@ -1,0 +1,37 @@
+//! The help of every command, locked: a change of the command line shows in review.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn help(path: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_greenroom")).args(path).arg("--help").env_remove("COLUMNS").stdin(Stdio::null()).output().expect("the binary runs");
+    assert!(output.status.success(), "{path:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("help is text")
+}
+
+fn all(path: &mut Vec<String>, into: &mut String) {
+    let text = help(&path.iter().map(String::as_str).collect::<Vec<_>>());
+    let _ = writeln!(into, "$ greenroom {}--help\n{}\n", path.iter().map(|p| format!("{p} ")).collect::<String>(), text.trim_end());
+    let commands = text.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.trim().is_empty());
+    let names: Vec<String> = commands.filter(|l| l.starts_with("  ") && !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect();
+    for name in names.into_iter().filter(|n| n != "help") {
+        path.push(name);
+        all(path, into);
+        path.pop();
+    }
+}
+
+/// Set UPDATE=1 to accept what changed.
+#[test]
+fn help_is_as_reviewed() {
+    let mut now = String::new();
+    all(&mut Vec::new(), &mut now);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/help.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, &now).expect("the snapshot can be written");
+    }
+    let reviewed = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = now.lines().zip(reviewed.lines()).find(|(a, b)| a != b);
+    assert!(now == reviewed, "the help changed, first here: {differs:?}; look at it, then run with UPDATE=1");
+}
