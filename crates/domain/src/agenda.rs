@@ -1,9 +1,10 @@
 //! What time makes due, and what a change of facts makes worth judging again.
 //!
-//! Both are ordered indexes that `apply` maintains, with at most one entry of each sort per thing. Whoever judges keeps
+//! Both are ordered indexes that `apply` maintains. Whoever judges keeps
 //! its own place (`Cursor`) in them: losing it means judging everything once more, which changes nothing twice.
 
 use imbl::{HashMap, OrdSet};
+use smallvec::SmallVec;
 
 use crate::id::{HoldId, Name, RolloutId};
 use crate::time::{At, Span};
@@ -33,20 +34,22 @@ const FIRST: Due = Due::Rollout(RolloutId::new(uuid::Uuid::nil()));
 #[derive(Debug, Clone, Default)]
 pub struct Agenda {
     by_time: OrdSet<(At, Due)>,
-    time_of: HashMap<Due, At>,
+    times_of: HashMap<Due, SmallVec<[At; 2]>>,
     by_touch: OrdSet<(u64, Due)>,
     touch_of: HashMap<Due, u64>,
 }
 
 impl Agenda {
-    /// Sets or clears the one deadline of `due`.
-    pub fn schedule(&mut self, due: &Due, at: Option<At>) {
-        if let Some(old) = self.time_of.remove(due) {
+    /// Sets the deadlines of `due`, in place of those it had. All of them: one that passes without an event must not
+    /// hide the next.
+    pub fn schedule(&mut self, due: &Due, times: impl IntoIterator<Item = At>) {
+        for old in self.times_of.remove(due).into_iter().flatten() {
             self.by_time.remove(&(old, due.clone()));
         }
-        if let Some(at) = at {
-            self.by_time.insert((at, due.clone()));
-            self.time_of.insert(due.clone(), at);
+        let times: SmallVec<[At; 2]> = times.into_iter().collect();
+        if !times.is_empty() {
+            self.by_time.extend(times.iter().map(|at| (*at, due.clone())));
+            self.times_of.insert(due.clone(), times);
         }
     }
 
@@ -75,7 +78,7 @@ impl Agenda {
         const DAY: i64 = 86_400_000_000;
         let day = at.0.div_euclid(DAY);
         let due = Due::Archive(day);
-        if self.time_of.contains_key(&due) {
+        if self.times_of.contains_key(&due) {
             return;
         }
         let past: Vec<Due> = self.by_time.iter().take_while(|(time, _)| *time <= at).map(|(_, due)| due).filter(|d| matches!(d, Due::Archive(_))).cloned().collect();

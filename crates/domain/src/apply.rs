@@ -183,7 +183,6 @@ impl State {
                         *partial = true;
                     }
                 });
-                self.touch_waiting(Some(&e.environment), seq);
             }
             Event::ReleaseWithdrawn(e) => {
                 self.course(&e.name, &e.environment, seq, |c| {
@@ -191,7 +190,6 @@ impl State {
                     c.course = Course::Withdrawn { since: at };
                 });
                 self.agenda.age(at, KEEP);
-                self.touch_waiting(Some(&e.environment), seq);
             }
             Event::ReleaseClosed(e) => {
                 self.fold_in(&e.name, &e.environment);
@@ -212,7 +210,10 @@ impl State {
                 self.baseline_entries(&e.release, &e.environment, |entry| entry.off = Some(e.need.clone()));
                 self.course(&e.release, &e.environment, seq, |c| c.contradicted.clear());
             }
-            Event::BaselineRestored(e) => self.baseline_entries(&e.release, &e.environment, |entry| entry.off = None),
+            Event::BaselineRestored(e) => {
+                self.baseline_entries(&e.release, &e.environment, |entry| entry.off = None);
+                self.course(&e.release, &e.environment, seq, |_| {});
+            }
             Event::BaselineSet(e) => {
                 edit_ord(&mut self.features, &e.feature, |f| {
                     f.baselines.insert(e.environment.clone(), e.baseline.clone());

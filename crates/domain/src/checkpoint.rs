@@ -16,9 +16,10 @@ use crate::deployment::service::Service;
 use crate::event::Token;
 use crate::hold::Hold;
 use crate::id::{Digest, Name};
+use crate::judge::archive::KEEP;
 use crate::release::cohort::Cohort;
 use crate::release::feature::Feature;
-use crate::release::release::Release;
+use crate::release::release::{Course, Release};
 use crate::state::{CheckKey, Numbers, Person, State};
 use crate::time::At;
 
@@ -125,6 +126,7 @@ impl State {
         state.revisions = stored.revisions.into_iter().collect();
         state.index_rollouts(stored.rollouts);
         state.index_releases(stored.releases);
+        state.index_ages();
         let holds: Vec<_> = state.holds.values().map(|h| (Due::Hold(h.id), h.expires)).collect();
         for (due, expires) in holds {
             state.agenda.schedule(&due, expires);
@@ -143,7 +145,7 @@ impl State {
                 self.active.insert(rollout.id);
             }
             if !kind.ended() {
-                self.agenda.schedule(&due, rollout.step.due());
+                self.agenda.schedule(&due, rollout.step.dues());
                 self.agenda.touch(&due, self.seq);
             }
             self.rollouts.insert(rollout.id, rollout);
@@ -152,13 +154,7 @@ impl State {
 
     fn index_releases(&mut self, releases: Vec<Arc<Release>>) {
         for release in releases {
-            for need in release.needs() {
-                self.needed_by.insert((need.service, release.name.clone()));
-            }
-            let due = Due::Release(release.name.clone());
-            self.agenda.schedule(&due, crate::judge::releases::deadline(&release));
-            self.agenda.touch(&due, self.seq);
-            self.releases.insert(release.name.clone(), release);
+            self.index_release(Release::clone(&release), self.seq);
         }
         let pairs: Vec<_> = self.placed.iter().map(|(e, s, _)| (e.clone(), s.clone())).collect();
         for (environment, service) in pairs {
@@ -166,6 +162,20 @@ impl State {
             for environment in below {
                 self.agenda.touch(&Due::Promotion { environment, service: service.clone() }, self.seq);
             }
+        }
+    }
+
+    /// Schedules the look at what is old enough to be archived.
+    fn index_ages(&mut self) {
+        let builds = self.builds.values().map(|b| b.at);
+        let deployments = self.deployments.values().filter_map(|d| d.ended);
+        let courses = self.releases.values().flat_map(|r| r.environments.values()).filter_map(|inside| match inside.course {
+            Course::Cancelled { since } | Course::Withdrawn { since } => Some(since),
+            _ => None,
+        });
+        let ages: Vec<At> = builds.chain(deployments).chain(courses).collect();
+        for at in ages {
+            self.agenda.age(at, KEEP);
         }
     }
 }

@@ -140,9 +140,25 @@ pub fn needs(state: &State, release: &Release, environment: &Name, now: At, seen
 /// What stands in the way of turning on or growing: every need that is not met and fresh.
 #[must_use]
 pub fn growth(state: &State, release: &Release, environment: &Name, now: At, seen: &Seen) -> Vec<Reason> {
+    open_needs(state, release, environment, now, seen, |_| true)
+}
+
+/// As [`growth`], before the release has brought its own unflagged builds: needs that those will meet are left out.
+#[must_use]
+pub fn start(state: &State, release: &Release, environment: &Name, now: At, seen: &Seen) -> Vec<Reason> {
+    let brought = |need: &Requirement| {
+        let versioning = state.services.get(&need.service).map(|s| s.spec.versioning).unwrap_or_default();
+        let own = release.spec.services.iter().filter(|label| label.service == need.service).filter_map(|label| state.build(label));
+        own.map(|b| b.as_ref()).any(|build| satisfies(state, build, need, &release.spec.not, versioning))
+    };
+    open_needs(state, release, environment, now, seen, |need| !brought(need))
+}
+
+fn open_needs(state: &State, release: &Release, environment: &Name, now: At, seen: &Seen, asked: impl Fn(&Requirement) -> bool) -> Vec<Reason> {
     let subject = |n: &Requirement| format!("service/{}", n.service);
     needs(state, release, environment, now, seen)
         .into_iter()
+        .filter(|(need, _)| asked(need))
         .filter_map(|(n, status)| match status {
             Need::Met { fresh: true } => None,
             Need::Met { fresh: false } => Some(

@@ -34,6 +34,7 @@ mod status;
 mod token;
 mod whoami;
 
+use greenroom_domain::id::DeploymentId;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -200,6 +201,12 @@ fn number(text: &str) -> Result<u64, String> {
     text.trim_start_matches('#').parse().map_err(|_| format!("`{text}` is not a number like 142 or #142"))
 }
 
+/// A deployment as people type it: `#142`, `142`, or its id.
+fn deployment_id(text: &str) -> Result<String, String> {
+    let bare = text.trim_start_matches('#');
+    if bare.parse::<u64>().is_ok() || bare.parse::<DeploymentId>().is_ok() { Ok(bare.to_owned()) } else { Err("write a number like 142 or #142, or an id like dep_…".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -207,5 +214,18 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    /// An argument with the id of a global one would be read as that, and panic.
+    #[test]
+    fn no_argument_takes_the_place_of_a_global_one() {
+        fn ids(command: &clap::Command, found: &mut Vec<String>) {
+            found.extend(command.get_arguments().filter(|a| !a.is_global_set()).map(|a| a.get_id().to_string()));
+            command.get_subcommands().for_each(|c| ids(c, found));
+        }
+        let mut found = Vec::new();
+        ids(&super::Cli::command(), &mut found);
+        assert!(found.len() > 50 && found.iter().all(|id| !id.starts_with("global-")), "{found:?}");
+        assert!(super::Cli::command().get_arguments().filter(|a| a.is_global_set()).all(|a| a.get_id().as_str().starts_with("global-")));
     }
 }

@@ -19,34 +19,34 @@ pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7800";
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Server to ask [default: the one last signed in to, else http://127.0.0.1:7800]
-    #[arg(long, global = true, value_name = "URL", env = "GREENROOM_SERVER", hide_env_values = true)]
+    #[arg(id = "global-server", long = "server", global = true, value_name = "URL", env = "GREENROOM_SERVER", hide_env_values = true)]
     pub server: Option<String>,
     /// Token to show instead of the one stored at sign-in
-    #[arg(long, global = true, value_name = "TOKEN", env = "GREENROOM_TOKEN", hide_env_values = true)]
+    #[arg(id = "global-token", long = "token", global = true, value_name = "TOKEN", env = "GREENROOM_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Print the API's view as JSON
-    #[arg(long, global = true)]
+    #[arg(id = "global-json", long = "json", global = true)]
     pub json: bool,
     /// Wait until what was asked for is done
-    #[arg(long, global = true)]
+    #[arg(id = "global-wait", long = "wait", global = true)]
     pub wait: bool,
     /// Longest time to wait: afterwards the exit code is 6
-    #[arg(long, global = true, value_name = "TIME", default_value = "10m")]
+    #[arg(id = "global-timeout", long = "timeout", global = true, value_name = "TIME", default_value = "10m")]
     pub timeout: Span,
     /// Do not ask for confirmation
-    #[arg(long, short, global = true)]
+    #[arg(id = "global-yes", long = "yes", short = 'y', global = true)]
     pub yes: bool,
     /// Why: kept in the ledger with what is done
-    #[arg(long, global = true, value_name = "TEXT")]
+    #[arg(id = "global-reason", long = "reason", global = true, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Show what would happen; change nothing
-    #[arg(long, global = true)]
+    #[arg(id = "global-dry_run", long = "dry-run", global = true)]
     pub dry_run: bool,
     /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(id = "global-color", long = "color", global = true, value_name = "WHEN", default_value = "auto")]
     pub color: When,
     /// Repeat a command whose outcome is unknown (exit code 7) with the key it named
-    #[arg(long, global = true, value_name = "KEY")]
+    #[arg(id = "global-key", long = "key", global = true, value_name = "KEY")]
     pub key: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 //! step by step, each with the command a person would have typed. Every step checks what it shows.
 
 mod eyes;
+mod kills;
 mod stage;
 mod story;
 
@@ -15,7 +16,7 @@ use stage::Stage;
 pub async fn run(options: &Demo) -> Result<()> {
     let mut stage = Stage::set(options).await?;
     let told = tokio::select! {
-        told = story::tell(&mut stage) => told,
+        told = play(&mut stage, options.kill_matrix) => told,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C")),
     };
     if told.is_ok() && !options.once {
@@ -26,4 +27,8 @@ pub async fn run(options: &Demo) -> Result<()> {
     let struck = stage.strike().await;
     told?;
     struck
+}
+
+async fn play(stage: &mut Stage, kill_matrix: bool) -> Result<()> {
+    if kill_matrix { kills::play(stage).await } else { story::tell(stage).await }
 }

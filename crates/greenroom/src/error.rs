@@ -30,6 +30,12 @@ pub enum Exit {
 pub struct Failure {
     pub exit: Exit,
     pub message: String,
+    /// Apart, so that results stay small.
+    pub more: Box<More>,
+}
+
+#[derive(Debug, Default)]
+pub struct More {
     /// Where it stands: a place in a file or a request.
     pub detail: String,
     pub excerpt: Option<String>,
@@ -41,7 +47,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), detail: String::new(), excerpt: None, reasons: Vec::new(), hints: Vec::new(), problem: None }
+        Self { exit, message: message.into(), more: Box::default() }
     }
 
     pub fn usage(message: impl Into<String>) -> Self {
@@ -49,12 +55,12 @@ impl Failure {
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.more.hints.push(hint.into());
         self
     }
 
     pub fn reasons(mut self, reasons: Vec<Reason>) -> Self {
-        self.reasons = reasons;
+        self.more.reasons = reasons;
         self
     }
 
@@ -91,20 +97,16 @@ impl From<Box<Problem>> for Failure {
             Code::RateLimited | Code::NotCaughtUp | Code::StorageUnavailable | Code::Starting => Some("try again in a moment"),
             _ => None,
         };
-        // a problem with one reason repeats it as its title
+        // the server's own advice is better than ours
+        let advised = !problem.detail.is_empty() || problem.reasons.iter().any(|r| !r.remedy.is_empty());
+        let hint = hint.filter(|_| !advised || problem.code == Code::IdempotencyKeyReused);
+        // the excerpt says them all
         let mut reasons = problem.reasons.clone();
         if problem.excerpt.is_some() {
             reasons.clear();
         }
-        Self {
-            exit,
-            message: problem.title.clone(),
-            detail: problem.detail.clone(),
-            excerpt: problem.excerpt.clone(),
-            reasons,
-            hints: hint.into_iter().map(str::to_owned).collect(),
-            problem: Some(problem),
-        }
+        let more = More { detail: problem.detail.clone(), excerpt: problem.excerpt.clone(), reasons, hints: hint.into_iter().map(str::to_owned).collect(), problem: None };
+        Self { exit, message: problem.title.clone(), more: Box::new(More { problem: Some(problem), ..more }) }
     }
 }
 

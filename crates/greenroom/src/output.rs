@@ -243,20 +243,20 @@ pub fn ask(text: &str) {
 pub fn failure(failure: &Failure, json: bool, color: When) {
     let mut err = std::io::stderr().lock();
     if json {
-        if let Some(problem) = &failure.problem {
-            let _ = writeln!(err, "{}", serde_json::to_string_pretty(problem).unwrap_or_default());
-            return;
-        }
+        let own = || serde_json::json!({ "title": failure.message, "detail": failure.more.detail, "reasons": failure.more.reasons, "hints": failure.more.hints, "exit": failure.exit as u8 });
+        let document = failure.more.problem.as_ref().and_then(|p| serde_json::to_value(p).ok()).unwrap_or_else(own);
+        let _ = writeln!(err, "{}", serde_json::to_string_pretty(&document).unwrap_or_default());
+        return;
     }
     let mut page = Page { text: String::new(), color: color.on(std::io::stderr().is_terminal()), width: None };
     let error = if failure.exit == crate::error::Exit::Waiting { (Paint::Warn, "waiting: ") } else { (Paint::Bad, "error: ") };
     page.pieces(&[error, (Paint::Strong, &failure.message)]);
-    if let Some(excerpt) = &failure.excerpt {
+    if let Some(excerpt) = &failure.more.excerpt {
         page.line(Paint::Plain, excerpt);
-    } else if !failure.detail.is_empty() {
-        page.line(Paint::Plain, format!("  {}", failure.detail));
+    } else if !failure.more.detail.is_empty() {
+        page.line(Paint::Plain, format!("  {}", failure.more.detail));
     }
-    match failure.reasons.as_slice() {
+    match failure.more.reasons.as_slice() {
         // said already
         [one] if one.message == failure.message => {
             if !one.remedy.is_empty() {
@@ -265,7 +265,7 @@ pub fn failure(failure: &Failure, json: bool, color: When) {
         }
         reasons => page.reasons(2, reasons),
     }
-    for hint in &failure.hints {
+    for hint in &failure.more.hints {
         page.pieces(&[(Paint::Accent, "hint: "), (Paint::Plain, hint)]);
     }
     let _ = err.write_all(page.text.as_bytes());

@@ -29,25 +29,37 @@ pub enum Standing {
     Failed(String, Vec<Reason>),
 }
 
-/// Reads `call` until `judge` is satisfied. A failure and the end of patience come with the last view.
+/// Reads `call` until `judge` is satisfied. A failure and the end of patience come with the last view. A server that
+/// is away for a while is waited for too: what was asked for is in its ledger.
 pub async fn until<T: DeserializeOwned>(context: &Context, call: &Call<T>, judge: impl Fn(&T) -> Standing) -> Result<T, (Failure, Option<T>)> {
     let progress = Progress::new();
     let deadline = Instant::now() + context.timeout();
     let mut changes = Changes::new(context, context.client.seen());
+    let mut last: Option<T> = None;
     loop {
-        let view = context.client.send(call).await.map_err(|e| (Failure::from(e), None))?;
-        let (line, reasons) = match judge(&view) {
-            Standing::Done => return Ok(view),
-            Standing::Failed(why, reasons) => return Err((Failure::new(Exit::Failed, why).reasons(reasons), Some(view))),
-            Standing::Going(line, reasons) => (line, reasons),
+        let late = match context.client.send(call).await {
+            Ok(view) => {
+                let (line, reasons) = match judge(&view) {
+                    Standing::Done => return Ok(view),
+                    Standing::Failed(why, reasons) => return Err((Failure::new(Exit::Failed, why).reasons(reasons), Some(view))),
+                    Standing::Going(line, reasons) => (line, reasons),
+                };
+                progress.say(&line);
+                last = Some(view);
+                Failure::new(Exit::Waiting, format!("after {}: {line}", context.global.timeout)).reasons(reasons).hint("it goes on without you; wait longer with --timeout")
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                if failure.exit != Exit::Unreachable {
+                    return Err((failure, last));
+                }
+                progress.say(&format!("{} is away", context.server));
+                failure
+            }
         };
-        progress.say(&line);
         tokio::select! {
             () = changes.next() => {}
-            () = sleep_until(deadline) => {
-                let failure = Failure::new(Exit::Waiting, format!("still {line} after {}", context.global.timeout)).reasons(reasons);
-                return Err((failure.hint("it goes on without you; wait longer with --timeout"), Some(view)));
-            }
+            () = sleep_until(deadline) => return Err((late, last)),
         }
     }
 }
@@ -89,7 +101,6 @@ impl Progress {
             if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg} ({elapsed})") {
                 bar.set_style(style);
             }
-            bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
         Self { bar, last: std::cell::RefCell::default() }
@@ -100,7 +111,10 @@ impl Progress {
             return;
         }
         match &self.bar {
-            Some(bar) => bar.set_message(output::clean(line)),
+            Some(bar) => {
+                bar.set_message(output::clean(line));
+                bar.enable_steady_tick(Duration::from_millis(100));
+            }
             None => output::note(line),
         }
         line.clone_into(&mut self.last.borrow_mut());

@@ -23,21 +23,7 @@ impl Signer {
     /// # Errors
     /// When the file cannot be read or written, or holds no key.
     pub fn open(keys: &Path) -> io::Result<Self> {
-        let path = keys.join("ed25519");
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let bytes: [u8; 32] = bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is not a key of 32 bytes", path.display())))?;
-                Ok(Self { key: SigningKey::from_bytes(&bytes) })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let bytes = secret::random::<32>();
-                let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-                file.write_all(&bytes)?;
-                file.sync_all()?;
-                Ok(Self { key: SigningKey::from_bytes(&bytes) })
-            }
-            Err(error) => Err(error),
-        }
+        Ok(Self { key: SigningKey::from_bytes(&kept(&keys.join("ed25519"))?) })
     }
 
     /// The public key, base64.
@@ -74,5 +60,23 @@ impl Signer {
         let body = parsed.snapshot.get().as_bytes();
         self.key.verify(body, &ed25519_dalek::Signature::from_bytes(&bytes)).ok()?;
         serde_json::from_slice(body).ok()
+    }
+}
+
+/// 32 secret bytes in a file that only we may read; made the first time.
+///
+/// # Errors
+/// When the file cannot be read or written, or has another length.
+pub fn kept(path: &Path) -> io::Result<[u8; 32]> {
+    match fs::read(path) {
+        Ok(bytes) => bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("`{}` does not hold 32 bytes", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let bytes = secret::random::<32>();
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            Ok(bytes)
+        }
+        Err(error) => Err(error),
     }
 }

@@ -27,7 +27,7 @@ use crate::engine::rollouts::Fleet;
 use crate::engine::writer::Writer;
 use crate::engine::{Counters, Engine, checkpoint, fleet, now, replay, rollouts};
 use crate::http::{Api, TokenGate, router};
-use crate::keys::Signer;
+use crate::keys::{Signer, kept};
 use crate::{failpoint, secret};
 
 /// The first-start token works this long.
@@ -94,6 +94,8 @@ pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Ru
     let dir = DataDir::open(data)?;
     let data = dir.path().canonicalize().unwrap_or_else(|_| dir.path().to_owned());
     let signer = Arc::new(Signer::open(&dir.keys()).map_err(|source| StartError::Key { keys: dir.keys(), source })?);
+    // kept across restarts, so that addresses of streams given out before stay good
+    let streams = kept(&dir.keys().join("streams")).map_err(|source| StartError::Key { keys: dir.keys(), source })?;
     let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
     let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
 
@@ -152,7 +154,7 @@ pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Ru
         first: Mutex::new(first_token.as_ref().map(|t| (secret::hash(t), now() + FIRST))),
         ready: AtomicBool::new(true),
     });
-    let plane = DataPlane::new(feeds, presence, Arc::new(TokenGate(Arc::clone(&engine))), secret::random());
+    let plane = DataPlane::new(feeds, presence, Arc::new(TokenGate(Arc::clone(&engine))), streams);
     let (stop, mut stopped) = watch::channel(false);
     let app = router(Arc::clone(&api), plane);
     let http = tokio::spawn(async move {
@@ -187,6 +189,8 @@ impl Running {
         let Self { stop, http, reactors, publisher, writer, api, .. } = self;
         api.ready.store(false, Ordering::Release);
         let _ = stop.send(true);
+        // clients of open streams are told to come back
+        api.feeds.close();
         for reactor in reactors {
             reactor.abort();
             let _ = reactor.await;

@@ -55,7 +55,7 @@ impl State {
             self.placement(&key, at);
             let step = Step::Waiting { reasons: planned.reasons.clone(), review: planned.review };
             let due = Due::Rollout(planned.id);
-            self.agenda.schedule(&due, step.due());
+            self.agenda.schedule(&due, step.dues());
             self.agenda.touch(&due, seq);
             self.waiting.insert((e.environment.clone(), planned.id));
             self.tried.insert((e.environment.clone(), planned.build.clone()));
@@ -103,7 +103,7 @@ impl State {
         let Some(old) = self.rollouts.get(&e.rollout).cloned() else { return };
         let to = e.to.kind();
         let due = Due::Rollout(e.rollout);
-        self.agenda.schedule(&due, e.to.due());
+        self.agenda.schedule(&due, e.to.dues());
         self.agenda.touch(&due, seq);
         if to == StepKind::Waiting {
             edit(&mut self.rollouts, &e.rollout, |r| r.step = e.to.clone());
@@ -157,8 +157,8 @@ impl State {
                 edit(&mut self.deployments, &e.deployment, |d| d.ended = Some(at));
                 self.agenda.age(at, KEEP);
             }
-            self.touch_around(&e.key.environment, &e.key.service, seq);
         }
+        self.touch_around(&e.key.environment, &e.key.service, seq);
     }
 
     pub(super) fn observed(&mut self, key: &PlacementKey, seen: &Observation, seq: u64, at: At) {

@@ -66,7 +66,7 @@ impl State {
         self.index_release(release, recorded.seq);
     }
 
-    fn index_release(&mut self, release: Release, seq: u64) {
+    pub(crate) fn index_release(&mut self, release: Release, seq: u64) {
         for need in release.needs() {
             self.needed_by.insert((need.service, release.name.clone()));
         }
@@ -77,7 +77,7 @@ impl State {
         }
         let due = Due::Release(release.name.clone());
         self.agenda.touch(&due, seq);
-        self.agenda.schedule(&due, crate::judge::releases::deadline(&release));
+        self.agenda.schedule(&due, crate::judge::releases::deadlines(&release));
         self.releases.insert(release.name.clone(), Arc::new(release));
     }
 
@@ -96,12 +96,10 @@ impl State {
         });
         if let Some(release) = self.releases.get(name) {
             let due = Due::Release(name.clone());
-            let deadline = crate::judge::releases::deadline(release);
-            self.agenda.schedule(&due, deadline);
+            self.agenda.schedule(&due, crate::judge::releases::deadlines(release));
             self.agenda.touch(&due, seq);
-            if !release.spec.services.is_empty() {
-                self.touch_waiting(Some(environment), seq);
-            }
+            // what binds builds, or lets them in, changed
+            self.touch_waiting(Some(environment), seq);
         }
     }
 

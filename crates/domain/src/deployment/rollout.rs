@@ -123,14 +123,20 @@ impl Step {
         }
     }
 
-    /// When time alone makes something due: the deadline, or the earlier of review date and a reason's own end.
+    /// When time alone makes something due: the deadline, or the review date and the ends of reasons.
+    pub fn dues(&self) -> impl Iterator<Item = At> + '_ {
+        let (deadline, reasons) = match self {
+            Self::Waiting { reasons, review } => (Some(*review), reasons.as_slice()),
+            Self::Applying { deadline } | Self::Observing { deadline } | Self::Verifying { deadline } => (Some(*deadline), &[][..]),
+            Self::Live { .. } | Self::Failed { .. } | Self::RolledBack { .. } | Self::Superseded { .. } | Self::Cancelled { .. } | Self::Unknown { .. } => (None, &[][..]),
+        };
+        deadline.into_iter().chain(reasons.iter().filter_map(|r| r.until))
+    }
+
+    /// The first of them.
     #[must_use]
     pub fn due(&self) -> Option<At> {
-        match self {
-            Self::Waiting { reasons, review } => Some(reasons.iter().filter_map(|r| r.until).min().map_or(*review, |u| u.min(*review))),
-            Self::Applying { deadline } | Self::Observing { deadline } | Self::Verifying { deadline } => Some(*deadline),
-            Self::Live { .. } | Self::Failed { .. } | Self::RolledBack { .. } | Self::Superseded { .. } | Self::Cancelled { .. } | Self::Unknown { .. } => None,
-        }
+        self.dues().min()
     }
 
     /// Why it stands where it stands, where that needs saying.

@@ -16,9 +16,8 @@ use crate::time::{At, Span};
 /// The publisher says at the deadline who has not acknowledged; if it does not, nobody is known to have.
 const UNHEARD: Span = Span::secs(2);
 
-/// The next moment at which time alone changes something about `release`, in any environment.
-#[must_use]
-pub(crate) fn deadline(release: &Release) -> Option<At> {
+/// The moments at which time alone changes something about `release`, in any environment.
+pub(crate) fn deadlines(release: &Release) -> impl Iterator<Item = At> + '_ {
     release
         .environments
         .values()
@@ -33,10 +32,8 @@ pub(crate) fn deadline(release: &Release) -> Option<At> {
                 Course::Withdrawing { deadline, partial: false, .. } => Some(*deadline + UNHEARD),
                 _ => None,
             };
-            let unmet = inside.contradicted.values().map(|since| *since + link::UNMET_AFTER).min();
-            course.into_iter().chain(unmet)
+            course.into_iter().chain(inside.contradicted.values().map(|since| *since + link::UNMET_AFTER))
         })
-        .min()
 }
 
 fn dwell_ends(release: &Release, stage: u32, since: At) -> Option<At> {
@@ -50,12 +47,12 @@ fn dwell_ends(release: &Release, stage: u32, since: At) -> Option<At> {
 pub fn growth(state: &State, release: &Release, environment: &Name, now: At, seen: &link::Seen, automatic: bool) -> Vec<Reason> {
     let mut reasons = decisions(state, release, now);
     reasons.extend(holds(state, release, environment, now, automatic));
-    // unflagged builds come with the start itself: until the first stage only the other needs must hold
+    // unflagged builds come with the start itself: until the first stage only what they do not bring must hold
     let before_stage_one = release.environments.get(environment).is_some_and(|i| {
         matches!(i.course, Course::Draft | Course::Planned | Course::Armed | Course::Exposing { stage: 0, .. } | Course::Paused { stage: 0, .. })
     });
-    let own = |r: &Reason| before_stage_one && release.spec.services.iter().any(|b| r.subject == format!("service/{}", b.service));
-    reasons.extend(link::growth(state, release, environment, now, seen).into_iter().filter(|r| !own(r)));
+    let needs = if before_stage_one { link::start } else { link::growth };
+    reasons.extend(needs(state, release, environment, now, seen));
     for item in &release.spec.features {
         let subject = format!("feature/{}", item.key);
         match state.features.get(&item.key) {

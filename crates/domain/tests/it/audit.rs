@@ -6,7 +6,6 @@ use greenroom_domain::event::Event;
 use greenroom_domain::exposure;
 use greenroom_domain::id::Name;
 use greenroom_domain::link::{self, Need, Seen};
-use greenroom_domain::release::release::CourseKind;
 use greenroom_domain::sealed::Sealed;
 use greenroom_domain::state::{Recorded, State};
 
@@ -72,8 +71,10 @@ fn needs(before: &State, after: &State, recorded: &Recorded, seen: &Seen) {
         Event::BaselineRestored(e) => met(&e.release, &e.environment),
         Event::FeatureRestored(e) => {
             for release in before.releases.values() {
-                let serves = release.spec.features.iter().any(|f| f.key == e.feature) && link::binds(before, release, &e.environment).is_some_and(|(t, _)| t != link::Through::Withdrawing);
-                if serves && release.environments[&e.environment].course.kind() != CourseKind::Withdrawing {
+                let contains = release.spec.features.iter().any(|f| f.key == e.feature);
+                let claims = release.serving_stage(&e.environment).is_some_and(|stage| stage > 0);
+                let stays = matches!(link::binds(before, release, &e.environment), Some((link::Through::Baseline, _)));
+                if contains && (claims || stays) {
                     met(&release.name, &e.environment);
                 }
             }
@@ -96,14 +97,19 @@ fn revisions(before: &State, after: &State, recorded: &Recorded, texts: &dyn Fn(
     }
 }
 
-/// Every map of entities, and what is to be judged, are the same.
+/// Every map of entities, every index, and what is to be judged, are the same.
 pub fn same(a: &State, b: &State) {
+    same_maps(a, b);
+    let work = |s: &State| s.agenda.work(greenroom_domain::agenda::Cursor::default(), greenroom_domain::time::At::LAST);
+    assert_eq!(work(a), work(b));
+}
+
+/// As [`same`], but for what is to be judged.
+pub fn same_maps(a: &State, b: &State) {
     assert_eq!((a.seq, a.at, a.separation, a.numbers), (b.seq, b.at, b.separation, b.numbers));
     macro_rules! equal {
         ($($field:ident),*) => { $(assert!(a.$field == b.$field, "{} differ:\n{:#?}\n{:#?}", stringify!($field), a.$field, b.$field);)* };
     }
     equal!(environments, services, policies, features, cohorts, builds, versions, configs, placements, deployments, rollouts, checks, releases, holds, persons, tokens, token_ids, revisions);
     equal!(placed, active, waiting, by_number, needed_by, unflagged, builds_of, tried, lived);
-    let work = |s: &State| s.agenda.work(greenroom_domain::agenda::Cursor::default(), greenroom_domain::time::At::LAST);
-    assert_eq!(work(a), work(b));
 }

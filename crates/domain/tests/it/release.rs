@@ -265,6 +265,18 @@ fn an_unflagged_service_comes_and_goes_with_its_release() {
 }
 
 #[test]
+fn a_start_never_takes_an_unflagged_service_back_and_does_not_meet_what_its_build_does_not_reach() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.ship("web@1.2.0");
+    w.plan("late", json!({"services": ["web@1.1.0"], "stages": [{"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("late"));
+    assert_eq!((w.kind("late"), w.running(PRODUCTION, "web").as_str()), (CourseKind::Exposed, "web@1.2.0"));
+    w.plan("torn", json!({"services": ["web@1.1.0"], "needs": ["web>=2.0.0"], "stages": [{"name": "all", "share": "100%"}]}));
+    assert_eq!(w.refused(&World::start_command("torn")), [ReasonCode::NeedUnmet]);
+}
+
+#[test]
 fn pausing_while_the_unflagged_build_is_on_its_way() {
     let mut w = World::shop();
     let mut unflagged = service();

@@ -436,12 +436,15 @@ impl World {
     /// The fleet is looked at: what can be reached is seen now.
     pub fn look(&mut self) {
         let keys: Vec<PlacementKey> = self.state.placements.keys().filter(|k| !self.silent.contains(&k.target)).cloned().collect();
-        // from unseen to seen is no event; whoever looks judges once more
+        self.saw(keys);
+    }
+
+    /// From unseen to seen is no event, but may be what something waited for: whoever looks judges once more.
+    pub fn saw(&mut self, keys: Vec<PlacementKey>) {
         let anew = keys.iter().any(|k| self.seen.get(k).is_none_or(|at| self.now.since(*at) > MINUTE));
         self.seen.extend(keys.into_iter().map(|k| (k, self.now)));
         if anew {
             self.cursor = Cursor::default();
-            self.tick();
         }
     }
 
@@ -547,7 +550,7 @@ impl World {
     pub fn drift(&mut self, place: &PlacementKey, build: &Digest) {
         let seen = Self::observation(build, None);
         self.runs.insert(place.clone(), seen.clone());
-        self.seen.insert(place.clone(), self.now);
+        self.saw(vec![place.clone()]);
         self.report(Report::Observed { key: place.clone(), seen });
         self.settle();
     }

@@ -41,7 +41,7 @@ impl Apply {
         let ask = std::io::stdin().is_terminal() && !context.global.yes && !context.global.json;
         if context.global.dry_run || ask {
             let planned = context.client.send(&call.clone().dry_run()).await?;
-            context.present(&planned, |page, p| plan(page, p, context.global.dry_run));
+            context.present(&planned, |page, p| plan(page, p, true, context.global.dry_run));
             if context.global.dry_run || planned.changes.iter().all(|c| c.action == ChangeAction::Unchanged) {
                 return Ok(());
             }
@@ -51,7 +51,7 @@ impl Apply {
             return Ok(());
         }
         let applied = context.client.send(&call).await?;
-        context.present(&applied, |page, p| plan(page, p, false));
+        context.present(&applied, |page, p| plan(page, p, false, false));
         Ok(())
     }
 }
@@ -59,6 +59,7 @@ impl Apply {
 /// Every manifest below `paths`, sorted; what stands in a directory but is none is left out.
 fn collect(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
     let mut documents = Vec::new();
+    let mut others: Vec<String> = Vec::new();
     for path in paths {
         if !path.is_dir() {
             documents.push(File { file: path.display().to_string(), text: read(path)? });
@@ -72,13 +73,18 @@ fn collect(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
             let starts = |word: &str| text.lines().any(|l| l.starts_with(word));
             let kinds: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("kind:")).map(str::trim).collect();
             if !starts("apiVersion:") {
-                output::note(&format!("left out {}: no manifest, it has no apiVersion", file.display()));
+                others.push(file.display().to_string());
             } else if !kinds.is_empty() && kinds.iter().all(|k| *k == "Release") {
                 output::note(&format!("left out {0}: a release is planned with `greenroom release plan -f {0}`", file.display()));
             } else {
                 documents.push(File { file: file.display().to_string(), text });
             }
         }
+    }
+    match others.as_slice() {
+        [] => {}
+        [one] => output::note(&format!("left out {one}: no manifest, it has no apiVersion")),
+        [first, rest @ ..] => output::note(&format!("left out {first} and {} more: no manifests, they have no apiVersion", rest.len())),
     }
     if documents.is_empty() {
         return Err(Failure::usage("there are no manifests").hint("they are files *.yaml that begin with `apiVersion: greenroom/v1`"));
@@ -138,7 +144,7 @@ fn counts(plan: &ManifestPlan) -> String {
 }
 
 /// What changes, as a diff of each document. `whole`: also what is new and what goes.
-fn plan(page: &mut Page, plan: &ManifestPlan, whole: bool) {
+fn plan(page: &mut Page, plan: &ManifestPlan, planned: bool, whole: bool) {
     for change in &plan.changes {
         let (sign, paint) = match change.action {
             ChangeAction::Create => ("+", Paint::Good),
@@ -151,7 +157,7 @@ fn plan(page: &mut Page, plan: &ManifestPlan, whole: bool) {
             diff(page, change);
         }
     }
-    let done = if plan.applied && !whole { "applied to set" } else { "plan for set" };
+    let done = if planned { "plan for set" } else { "applied to set" };
     page.line(Paint::Plain, format!("{done} {}: {}", plan.set, counts(plan)));
 }
 
@@ -192,8 +198,8 @@ mod tests {
         put("build.yaml", "service: x\n");
         put(".hidden.yaml", "apiVersion: greenroom/v1\n");
         put("c.txt", "apiVersion: greenroom/v1\n");
-        let found: Vec<String> = collect(&[dir.clone()]).unwrap().into_iter().map(|f| f.file.rsplit('/').next().unwrap().to_owned()).collect();
-        let set = name_of(&[dir.clone()]).map(|n| n.to_string()).unwrap();
+        let found: Vec<String> = collect(std::slice::from_ref(&dir)).unwrap().into_iter().map(|f| f.file.rsplit('/').next().unwrap().to_owned()).collect();
+        let set = name_of(std::slice::from_ref(&dir)).map(|n| n.to_string()).unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(found, ["z.yml", "b.yaml"]);
         assert!(set.starts_with("greenroom-apply-"));

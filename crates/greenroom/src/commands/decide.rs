@@ -7,6 +7,7 @@ use greenroom_domain::id::Name;
 use greenroom_domain::role::Role;
 use greenroom_domain::time::Span;
 
+use super::deployment_id;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Paint, instant};
@@ -23,6 +24,7 @@ pub enum Decide {
     /// Decide on a deployment
     Deployment {
         /// Number or id of the deployment
+        #[arg(value_parser = deployment_id)]
         deployment: String,
         #[command(flatten)]
         decision: Decision,
@@ -58,7 +60,7 @@ impl Decide {
         let (about, what, decision) = match self {
             Self::Release { name, decision } => (About::Release(name.clone()), format!("release {name}"), decision),
             Self::Deployment { deployment, decision } => {
-                let found = context.client.send(&call::deployment(deployment.trim_start_matches('#'))).await?;
+                let found = context.client.send(&call::deployment(&deployment)).await?;
                 (About::Deployment(found.id), format!("deployment #{}", found.number), decision)
             }
         };

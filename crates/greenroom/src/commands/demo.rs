@@ -23,6 +23,9 @@ pub struct Demo {
     /// Use the shop's programs beside this one instead of building them
     #[arg(long)]
     pub prebuilt: bool,
+    /// Play the kill matrix instead: the server dies at every point, again and again
+    #[arg(long, hide = true)]
+    pub kill_matrix: bool,
 }
 
 impl Demo {

@@ -5,6 +5,7 @@ use greenroom_api::requests::Nothing;
 use greenroom_api::views;
 use greenroom_domain::id::Name;
 
+use super::deployment_id;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{ago, cell};
@@ -31,11 +32,13 @@ pub enum Deployment {
     /// Show one deployment
     Show {
         /// Number or id
+        #[arg(value_parser = deployment_id)]
         deployment: String,
     },
     /// Stop a deployment; it is over when the targets have been seen
     Cancel {
         /// Number or id
+        #[arg(value_parser = deployment_id)]
         deployment: String,
     },
 }
@@ -52,9 +55,9 @@ impl Deployment {
                     })
                     .await
             }
-            Self::Show { deployment } => context.show(call::deployment(id(&deployment)), show::deployment).await,
+            Self::Show { deployment } => context.show(call::deployment(&deployment), show::deployment).await,
             Self::Cancel { deployment } => {
-                let Some(asked) = context.order(call::cancel_deployment(id(&deployment), &Nothing {})).await? else { return Ok(()) };
+                let Some(asked) = context.order(call::cancel_deployment(&deployment, &Nothing {})).await? else { return Ok(()) };
                 if !context.global.wait {
                     context.present(&asked, show::deployment);
                     return Ok(());
@@ -69,8 +72,4 @@ impl Deployment {
             }
         }
     }
-}
-
-fn id(text: &str) -> &str {
-    text.trim_start_matches('#')
 }

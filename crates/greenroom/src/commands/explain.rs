@@ -53,12 +53,16 @@ fn show(page: &mut Page, answer: &Explained, user: &str) {
         ("blocked by", answer.blocked_by.clone().unwrap_or_default()),
         ("as of", format!("{} (revision {})", instant(answer.at), answer.revision)),
     ]);
-    if !answer.trace.is_null() {
-        page.blank();
-        let steps = serde_saphyr::to_string(&answer.trace).unwrap_or_default();
-        for line in steps.lines() {
-            page.line(Paint::Dim, format!("  {line}"));
-        }
+    let steps = answer.trace.get("steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if !steps.is_empty() {
+        page.heading("Step by step");
+    }
+    for step in steps {
+        let text = |key: &str| step.get(key).and_then(Value::as_str).map(str::to_owned);
+        let (mark, paint) = if step.get("matched") == Some(&Value::Bool(true)) { ("✔ ", Paint::Good) } else { ("✖ ", Paint::Dim) };
+        let asked: Vec<String> = [text("feature"), text("rule"), text("clause")].into_iter().flatten().collect();
+        let asked = if asked.is_empty() { String::new() } else { format!("{}: ", asked.join(", ")) };
+        page.pieces(&[(Paint::Plain, "  "), (paint, mark), (Paint::Plain, &asked), (Paint::Dim, &text("why").unwrap_or_default())]);
     }
 }
 

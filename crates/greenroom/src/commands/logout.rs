@@ -21,9 +21,6 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     if revoked.await.is_none() {
         output::note("the token is forgotten here, but the server did not revoke it");
     }
-    if credentials.server.as_ref() == Some(&context.server) {
-        credentials.server = None;
-    }
     credentials.save()?;
     let mut page = context.page();
     page.line(Paint::Plain, format!("signed out of {} ({})", context.server, login.name));

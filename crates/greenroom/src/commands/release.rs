@@ -85,13 +85,13 @@ impl Release {
                 Ok(release) => release,
                 Err((failure, view)) => {
                     if let Some(release) = view {
-                        context.present(&release, show::release);
+                        context.present(&release, show::brief);
                     }
                     return Err(failure);
                 }
             };
         }
-        context.present(&release, show::release);
+        context.present(&release, show::brief);
         Ok(())
     }
 }

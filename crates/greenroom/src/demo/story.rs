@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::eyes::{Customers, Listener, ask, shown};
 use super::stage::{ENVIRONMENTS, PEOPLE, Stage};
 
-const FEATURE: &str = "express-checkout";
+pub(super) const FEATURE: &str = "express-checkout";
 /// Keys that are asked for by name, so that who is in and who is out can be compared.
 const KEYS: usize = 10_000;
 
@@ -28,7 +28,7 @@ pub async fn tell(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-async fn people(stage: &mut Stage) -> Result<()> {
+pub(super) async fn people(stage: &mut Stage) -> Result<()> {
     stage.chapter("People and their duties");
     stage.type_as("ada", &["preset", "team"]).await?;
     for (name, roles) in PEOPLE.iter().skip(1) {
@@ -44,7 +44,7 @@ async fn people(stage: &mut Stage) -> Result<()> {
     stage.expect("ada", &["deploy", "shop-web@1.0.0", "--to", "development"], 8).await.map(|_| ()).or_else(|e| if e.to_string().contains("ended with 4") { Ok(()) } else { Err(e) })
 }
 
-async fn manifests(stage: &mut Stage) -> Result<()> {
+pub(super) async fn manifests(stage: &mut Stage) -> Result<()> {
     stage.chapter("Environments, services, checks, policies, features: applied as a plan");
     stage.type_as("ada", &["apply", "-f", "shop", "--dry-run"]).await?;
     stage.type_as("ada", &["apply", "-f", "shop", "--yes"]).await?;
@@ -65,7 +65,7 @@ async fn manifests(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-async fn register(stage: &Stage, service: &str, version: &str) -> Result<()> {
+pub(super) async fn register(stage: &Stage, service: &str, version: &str) -> Result<()> {
     stage.type_as("eva", &["build", "register", "-f", &format!("shop/builds/{service}/{version}/build.yaml")]).await?;
     Ok(())
 }
@@ -82,7 +82,7 @@ async fn travel(stage: &Stage, version: &str) -> Result<()> {
 }
 
 /// Into production: asked for by one person, approved by another.
-async fn enter(stage: &Stage, builds: &[&str]) -> Result<()> {
+pub(super) async fn enter(stage: &Stage, builds: &[&str]) -> Result<()> {
     let mut args = vec!["deploy"];
     args.extend(builds);
     args.extend(["--to", "production"]);
@@ -98,7 +98,7 @@ async fn enter(stage: &Stage, builds: &[&str]) -> Result<()> {
     Ok(())
 }
 
-async fn first_builds(stage: &mut Stage) -> Result<()> {
+pub(super) async fn first_builds(stage: &mut Stage) -> Result<()> {
     stage.chapter("The first builds travel to production");
     for service in ["catalog", "shop-web"] {
         register(stage, service, "1.0.0").await?;
@@ -141,7 +141,7 @@ async fn dark(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-async fn go(stage: &Stage, release: &str) -> Result<()> {
+pub(super) async fn go(stage: &Stage, release: &str) -> Result<()> {
     stage.type_as("pia", &["decide", "release", release, "go", "--as", "product-owner"]).await?;
     stage.type_as("rick", &["decide", "release", release, "go", "--as", "release-manager"]).await?;
     Ok(())
@@ -213,7 +213,7 @@ async fn rollback(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-fn planned(stage: &Stage, name: &str, mode: &str) -> Result<String> {
+pub(super) fn planned(stage: &Stage, name: &str, mode: &str) -> Result<String> {
     let text = std::fs::read_to_string(stage.dir.join("shop/releases/express-launch.yaml"))?;
     let text = text.replace("name: express-launch", &format!("name: {name}")).replace("mode: manual", mode);
     let file = format!("shop/releases/{name}.yaml");
@@ -221,7 +221,7 @@ fn planned(stage: &Stage, name: &str, mode: &str) -> Result<String> {
     Ok(file)
 }
 
-async fn state_of(stage: &Stage, release: &str) -> Result<String> {
+pub(super) async fn state_of(stage: &Stage, release: &str) -> Result<String> {
     Ok(stage.view(&["release", "show", release]).await?["state"].as_str().unwrap_or_default().to_owned())
 }
 

@@ -1,4 +1,6 @@
 //! The binary from outside.
 
+mod client;
 mod exits;
 mod help;
+mod story;

@@ -8,7 +8,23 @@ use greenroom_domain::time::Share;
 use crate::output::{Page, Paint, cell, instant};
 use crate::show::{self, list, state, state_cell, word};
 
+/// All of it.
 pub fn release(page: &mut Page, release: &Release) {
+    brief(page, release);
+    contents(page, release);
+    page.heading("Decisions");
+    show::decisions(page, &release.decisions);
+    for DecisionRule { role, quorum } in &release.spec.decisions {
+        let have = release.decisions.iter().filter(|d| d.valid && d.role == *role && d.verdict == "go").count();
+        if have < *quorum as usize {
+            page.pieces(&[(Paint::Warn, "· "), (Paint::Plain, &format!("{role}: {have} of {quorum}"))]);
+            page.pieces(&[(Paint::Accent, "  → "), (Paint::Plain, &format!("greenroom decide release {} go --as {role}", release.name))]);
+        }
+    }
+}
+
+/// Where it stands: what one wants to see after doing something to it.
+pub fn brief(page: &mut Page, release: &Release) {
     let spec = &release.spec;
     let (mark, paint) = state(&release.state);
     page.pieces(&[(Paint::Strong, &format!("{} #{}", release.name, release.number)), (Paint::Plain, &spec.title.as_ref().map(|t| format!("  {t}")).unwrap_or_default()), (paint, &format!("  {mark} {}", release.state))]);
@@ -21,16 +37,6 @@ pub fn release(page: &mut Page, release: &Release) {
     ]);
     for environment in &release.environments {
         inside(page, release, environment);
-    }
-    contents(page, release);
-    page.heading("Decisions");
-    show::decisions(page, &release.decisions);
-    for DecisionRule { role, quorum } in &spec.decisions {
-        let have = release.decisions.iter().filter(|d| d.valid && d.role == *role && d.verdict == "go").count();
-        if have < *quorum as usize {
-            page.pieces(&[(Paint::Warn, "· "), (Paint::Plain, &format!("{role}: {have} of {quorum}"))]);
-            page.pieces(&[(Paint::Accent, "  → "), (Paint::Plain, &format!("greenroom decide release {} go --as {role}", release.name))]);
-        }
     }
 }
 
