@@ -12,8 +12,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use cedar_policy::{
-    Authorizer, CedarSchemaError, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId,
-    PolicySet, PolicySetError, Request, RestrictedExpression, Schema,
+    Authorizer, CedarSchemaError, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId, PolicySet, PolicySetError, Request,
+    RestrictedExpression, Schema,
 };
 use greenroom_domain::deployment::environment::Purpose;
 use greenroom_domain::role::Role;
@@ -83,7 +83,9 @@ enum Asker {
     Person(RoleSet),
     Ci,
     /// `own`: the resource is the environment that the token was made for.
-    Sdk { own: bool },
+    Sdk {
+        own: bool,
+    },
     Agent,
     Relay,
 }
@@ -135,7 +137,10 @@ impl Asker {
 
 /// What Cedar said.
 enum Answer {
-    Decided { allowed: bool, policies: Vec<String> },
+    Decided {
+        allowed: bool,
+        policies: Vec<String>,
+    },
     /// The schema does not know this action on this kind of resource.
     Meaningless,
 }
@@ -179,9 +184,7 @@ impl Access {
         match self.ask(asker, action, resource) {
             Answer::Decided { allowed: true, policies } => Verdict { allowed: true, policies, remedy: String::new() },
             Answer::Decided { allowed: false, policies } => Verdict { allowed: false, policies, remedy: self.remedy(asker, action, resource) },
-            Answer::Meaningless => {
-                Verdict { allowed: false, policies: Vec::new(), remedy: format!("`{action}` is not done to {resource}: name what it is done to") }
-            }
+            Answer::Meaningless => Verdict { allowed: false, policies: Vec::new(), remedy: format!("`{action}` is not done to {resource}: name what it is done to") },
         }
     }
 

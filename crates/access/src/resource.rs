@@ -10,7 +10,10 @@ use greenroom_domain::id::Name;
 pub enum Resource {
     /// Greenroom as a whole, or something that does not exist yet.
     Any,
-    Environment { name: Name, purpose: Purpose },
+    Environment {
+        name: Name,
+        purpose: Purpose,
+    },
     Release,
     Feature,
     Person,

@@ -209,12 +209,12 @@ fn read(source: &Source<'_>) -> Result<Option<Manifest>, Box<Fault>> {
         "Policy" => source.typed::<PolicySpec, Name>(&root, &kind).map(|d| Manifest::Policy { name: d.metadata.name, title: d.metadata.title, spec: d.spec }),
         "Feature" => source.typed::<FeatureSpec, FeatureKey>(&root, &kind).map(|d| Manifest::Feature { key: d.metadata.name, title: d.metadata.title, spec: d.spec }),
         "Cohort" => source.typed::<CohortSpec, Name>(&root, &kind).map(|d| Manifest::Cohort { name: d.metadata.name, title: d.metadata.title, spec: d.spec }),
-        "Release" => Err(source.wrong_kind(&root, "a release is planned, not applied".to_owned(), "use `greenroom release plan -f FILE`".to_owned())),
-        "Calendar" => Err(source.wrong_kind(&root, "manifests of kind `Calendar` are not supported yet".to_owned(), "remove it from this set".to_owned())),
-        "Hold" => Err(source.wrong_kind(&root, "manifests of kind `Hold` are not supported yet".to_owned(), "use `greenroom hold set`".to_owned())),
+        "Release" => Err(source.wrong_kind(&root, "a release is planned, not applied", "use `greenroom release plan -f FILE`")),
+        "Calendar" => Err(source.wrong_kind(&root, "manifests of kind `Calendar` are not supported yet", "remove it from this set")),
+        "Hold" => Err(source.wrong_kind(&root, "manifests of kind `Hold` are not supported yet", "use `greenroom hold set`")),
         other => {
             let remedy = meant(other, KINDS).map_or_else(|| format!("known kinds: {}", KINDS.join(", ")), |k| format!("did you mean `{k}`?"));
-            Err(source.wrong_kind(&root, format!("unknown kind `{other}`"), remedy))
+            Err(source.wrong_kind(&root, &format!("unknown kind `{other}`"), &remedy))
         }
     };
     manifest.map(Some)
@@ -223,7 +223,7 @@ fn read(source: &Source<'_>) -> Result<Option<Manifest>, Box<Fault>> {
 fn read_release(source: &Source<'_>) -> Result<Option<(Name, ReleaseSpec)>, Box<Fault>> {
     let Some((root, kind)) = source.open()? else { return Ok(None) };
     if kind != "Release" {
-        return Err(source.wrong_kind(&root, format!("`{kind}` is not a release"), "apply it with `greenroom apply -f FILE`".to_owned()));
+        return Err(source.wrong_kind(&root, &format!("`{kind}` is not a release"), "apply it with `greenroom apply -f FILE`"));
     }
     let document = source.typed::<ReleaseSpec, Name>(&root, &kind)?;
     let mut spec = document.spec;
@@ -238,13 +238,18 @@ impl Source<'_> {
     /// The tree and the kind, once the document says that it is ours.
     fn open(&self) -> Result<Option<(Node, String)>, Box<Fault>> {
         let broken = |b: tree::Broken| {
-            let tab = b.message.contains('\t') || self.text.lines().nth(b.mark.line.saturating_sub(1)).is_some_and(|l| l.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t'));
+            let tab =
+                b.message.contains('\t') || self.text.lines().nth(b.mark.line.saturating_sub(1)).is_some_and(|l| l.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t'));
             Box::new(self.fault(b.mark, ReasonCode::Invalid, self.file, &lower(&b.message), if tab { "indent with spaces; YAML allows no tabs there" } else { "" }, None))
         };
         let Some(root) = tree::read(self.text).map_err(broken)? else { return Ok(None) };
         let say = |mark, path: &str, message: &str, remedy: &str| Box::new(self.fault(mark, ReasonCode::Invalid, self.file, message, remedy, Some(path.to_owned())));
         let Some((_, version)) = root.get("apiVersion") else {
-            let near = if let tree::Kind::Map(entries) = &root.kind { entries.iter().find_map(|(k, _)| k.text().filter(|t| meant(t, ["apiVersion"]).is_some()).map(|_| k.mark)) } else { None };
+            let near = if let tree::Kind::Map(entries) = &root.kind {
+                entries.iter().find_map(|(k, _)| k.text().filter(|t| meant(t, ["apiVersion"]).is_some()).map(|_| k.mark))
+            } else {
+                None
+            };
             return Err(say(near.unwrap_or(root.mark), "apiVersion", "field `apiVersion` is missing", "begin every document with `apiVersion: greenroom/v1`"));
         };
         if version.text() != Some(API_VERSION) {
@@ -295,10 +300,13 @@ impl Source<'_> {
                 (format!("field `{field}` is missing"), String::new())
             }
             YamlError::DuplicateMappingKey { key, .. } => (format!("key `{}` stands here twice", key.as_deref().unwrap_or("?")), "keep one".to_owned()),
-            YamlError::SerdeInvalidType { unexpected, expected, .. } | YamlError::SerdeInvalidValue { unexpected, expected, .. } => (format!("expected {expected}, found {unexpected}"), String::new()),
-            YamlError::AliasReplayLimitExceeded { .. } | YamlError::AliasExpansionLimitExceeded { .. } | YamlError::AliasReplayStackDepthExceeded { .. } | YamlError::Budget { .. } => {
-                (lower(&UserMessageFormatter.format_message(inner)), "manifests are small: write out what the aliases stand for".to_owned())
+            YamlError::SerdeInvalidType { unexpected, expected, .. } | YamlError::SerdeInvalidValue { unexpected, expected, .. } => {
+                (format!("expected {expected}, found {unexpected}"), String::new())
             }
+            YamlError::AliasReplayLimitExceeded { .. }
+            | YamlError::AliasExpansionLimitExceeded { .. }
+            | YamlError::AliasReplayStackDepthExceeded { .. }
+            | YamlError::Budget { .. } => (lower(&UserMessageFormatter.format_message(inner)), "manifests are small: write out what the aliases stand for".to_owned()),
             other => {
                 let text = lower(&UserMessageFormatter.format_message(other));
                 match text.split_once(": use ") {
@@ -310,8 +318,8 @@ impl Source<'_> {
         self.fault(mark, ReasonCode::Invalid, subject, &message, &remedy, (!path.is_empty()).then_some(path))
     }
 
-    fn wrong_kind(&self, root: &Node, message: String, remedy: String) -> Box<Fault> {
-        Box::new(self.fault(root.find("kind"), ReasonCode::Invalid, self.file, &message, &remedy, Some("kind".to_owned())))
+    fn wrong_kind(&self, root: &Node, message: &str, remedy: &str) -> Box<Fault> {
+        Box::new(self.fault(root.find("kind"), ReasonCode::Invalid, self.file, message, remedy, Some("kind".to_owned())))
     }
 
     fn fault(&self, mark: Mark, code: ReasonCode, subject: &str, message: &str, remedy: &str, path: Option<String>) -> Fault {

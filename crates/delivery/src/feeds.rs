@@ -151,9 +151,7 @@ impl Feeds {
         }
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut feeds = HashMap::clone(&self.by_environment.load());
-        let feed = feeds.entry(environment.into()).or_insert_with(|| {
-            Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()) })
-        });
+        let feed = feeds.entry(environment.into()).or_insert_with(|| Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()) }));
         let feed = Arc::clone(feed);
         self.by_environment.store(Arc::new(feeds));
         feed
@@ -205,9 +203,7 @@ mod tests {
         let model: greenroom_exposure::Model = serde_json::from_slice(&published.json()).unwrap();
         assert_eq!((model.environment.as_str(), model.revision), ("production", 7));
         let event = String::from_utf8(published.announcement().to_vec()).unwrap();
-        assert!(event.starts_with(
-            "id: 7\nevent: message\ndata: {\"type\":\"refetchEvaluation\",\"etag\":\"7\",\"lastModified\":"
-        ));
+        assert!(event.starts_with("id: 7\nevent: message\ndata: {\"type\":\"refetchEvaluation\",\"etag\":\"7\",\"lastModified\":"));
         assert!(event.ends_with("}\n\n"));
     }
 }

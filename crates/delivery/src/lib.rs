@@ -4,10 +4,7 @@
 //! waiting for anyone. This crate knows nothing of what a revision means to the control plane, holds no history, and
 //! never sends a value on an event stream.
 
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
 mod feeds;
 mod gate;
@@ -48,12 +45,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body: 256 * 1024,
-            catch_up: Duration::from_secs(2),
-            keep_alive: Duration::from_secs(15),
-            stream_token: Duration::from_secs(3_600),
-        }
+        Self { body: 256 * 1024, catch_up: Duration::from_secs(2), keep_alive: Duration::from_secs(15), stream_token: Duration::from_secs(3_600) }
     }
 }
 

@@ -36,15 +36,12 @@ impl DataPlane {
     }
 
     fn published(&self, scope: &Scope) -> Result<Arc<Published>, Refusal> {
-        self.feeds
-            .published(&scope.environment)
-            .ok_or_else(|| Refusal::NotYet(format!("environment `{}` is not served here yet", scope.environment)))
+        self.feeds.published(&scope.environment).ok_or_else(|| Refusal::NotYet(format!("environment `{}` is not served here yet", scope.environment)))
     }
 
     async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
         let limit = self.limits.body;
-        let declared =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > limit) {
             return Err(Refusal::TooLarge { limit });
         }

@@ -143,14 +143,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 impl Shard {
     fn evaluator(&mut self, environment: &Arc<str>, id: u64, name: &str, now: Instant) -> &mut Evaluator {
-        self.evaluators.entry((Arc::clone(environment), id)).or_insert_with(|| Evaluator {
-            name: name.into(),
-            streams: 0,
-            revision: 0,
-            fetches: 0,
-            last: now,
-            opening: None,
-        })
+        self.evaluators.entry((Arc::clone(environment), id)).or_insert_with(|| Evaluator { name: name.into(), streams: 0, revision: 0, fetches: 0, last: now, opening: None })
     }
 
     /// Amortised: each time the listing has doubled.

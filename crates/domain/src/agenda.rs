@@ -15,7 +15,10 @@ pub enum Due {
     Rollout(RolloutId),
     Release(Name),
     /// Whether a newer build of the service should come to the environment by itself.
-    Promotion { environment: Name, service: Name },
+    Promotion {
+        environment: Name,
+        service: Name,
+    },
     Hold(HoldId),
     /// Whether what ended on this day (since 1970) may be forgotten.
     Archive(i64),

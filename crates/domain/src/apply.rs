@@ -81,7 +81,7 @@ impl State {
                 self.features.remove(&e.key);
             }
             Event::CohortDefined(e) => {
-                let version = self.cohorts.get(&e.name).map_or(1, |c| c.version + 1);
+                let version = self.next_cohort_version(&e.name);
                 let cohort = Cohort { name: e.name.clone(), title: e.title.clone(), set: e.set.clone(), version, spec: e.spec.clone(), users: e.users.clone() };
                 self.cohorts.insert(e.name.clone(), Arc::new(cohort));
             }

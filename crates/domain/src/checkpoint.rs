@@ -32,6 +32,7 @@ struct Stored {
     policies: Vec<Arc<Policy>>,
     features: Vec<Arc<Feature>>,
     cohorts: Vec<Arc<Cohort>>,
+    earlier_cohorts: Vec<Arc<Cohort>>,
     builds: Vec<Arc<Build>>,
     configs: Vec<(Digest, Arc<Config>)>,
     placements: Vec<Arc<Placement>>,
@@ -51,7 +52,7 @@ struct Stored {
 
 impl State {
     /// Number of the form below; another form takes another number.
-    pub const CHECKPOINT_FORMAT: u32 = 1;
+    pub const CHECKPOINT_FORMAT: u32 = 2;
 
     /// Everything but the indexes, as JSON.
     #[must_use]
@@ -64,6 +65,7 @@ impl State {
             policies: self.policies.values().cloned().collect(),
             features: self.features.values().cloned().collect(),
             cohorts: self.cohorts.values().cloned().collect(),
+            earlier_cohorts: self.earlier_cohorts.values().cloned().collect(),
             builds: self.builds.values().cloned().collect(),
             configs: self.configs.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             placements: self.placements.values().cloned().collect(),
@@ -95,6 +97,7 @@ impl State {
         state.services = stored.services.into_iter().map(|x| (x.name.clone(), x)).collect();
         state.policies = stored.policies.into_iter().map(|x| (x.name.clone(), x)).collect();
         state.features = stored.features.into_iter().map(|x| (x.key.clone(), x)).collect();
+        state.earlier_cohorts = stored.earlier_cohorts.into_iter().map(|x| ((x.name.clone(), x.version), x)).collect();
         state.cohorts = stored.cohorts.into_iter().map(|x| (x.name.clone(), x)).collect();
         for build in stored.builds {
             state.versions.insert(build.spec.label(), build.digest.clone());

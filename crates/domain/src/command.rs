@@ -51,65 +51,198 @@ impl Manifest {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
     /// The target took the operation; from now on it is watched.
-    Applied { op: OperationId },
+    Applied {
+        op: OperationId,
+    },
     /// The wanted build serves everywhere, nothing old does, ready without restarts for long enough.
-    Settled { op: OperationId, seen: Observation },
+    Settled {
+        op: OperationId,
+        seen: Observation,
+    },
     /// The target is as it was before: the new build never served.
-    TakenBack { op: OperationId, why: String, seen: Observation },
+    TakenBack {
+        op: OperationId,
+        why: String,
+        seen: Observation,
+    },
     /// The target says no, or runs something that is not what this operation brings.
-    Failed { op: OperationId, why: String },
+    Failed {
+        op: OperationId,
+        why: String,
+    },
     /// Someone else changed the target.
-    Overtaken { op: OperationId, why: String },
+    Overtaken {
+        op: OperationId,
+        why: String,
+    },
     /// The operation was asked to stop and nothing of it runs any more.
-    Stopped { op: OperationId },
+    Stopped {
+        op: OperationId,
+    },
     /// What is seen cannot be tied to the operation, or the deadline passed without contact.
-    Lost { op: OperationId, why: String },
-    Observed { key: PlacementKey, seen: Observation },
-    NoContact { key: PlacementKey, since: At },
-    Contact { key: PlacementKey },
+    Lost {
+        op: OperationId,
+        why: String,
+    },
+    Observed {
+        key: PlacementKey,
+        seen: Observation,
+    },
+    NoContact {
+        key: PlacementKey,
+        since: At,
+    },
+    Contact {
+        key: PlacementKey,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     // manifests and builds
-    Apply { set: Name, manifests: Vec<Manifest>, prune: bool },
-    RegisterBuild { build: BuildSpec },
+    Apply {
+        set: Name,
+        manifests: Vec<Manifest>,
+        prune: bool,
+    },
+    RegisterBuild {
+        build: BuildSpec,
+    },
     // deployment
-    Deploy { environment: Name, builds: Vec<BuildLabel>, motive: Motive, note: Option<String> },
-    Rollback { environment: Name, service: Name, to: Option<Version>, withdraw_first: bool, emergency: bool, note: Option<String> },
-    CancelDeployment { id: DeploymentId },
+    Deploy {
+        environment: Name,
+        builds: Vec<BuildLabel>,
+        motive: Motive,
+        note: Option<String>,
+    },
+    Rollback {
+        environment: Name,
+        service: Name,
+        to: Option<Version>,
+        withdraw_first: bool,
+        emergency: bool,
+        note: Option<String>,
+    },
+    CancelDeployment {
+        id: DeploymentId,
+    },
     /// A person gives up on a rollout whose outcome nobody knows.
-    AbandonRollout { id: RolloutId },
-    Adopt { key: PlacementKey, version: Version, digest: Option<Digest> },
+    AbandonRollout {
+        id: RolloutId,
+    },
+    Adopt {
+        key: PlacementKey,
+        version: Version,
+        digest: Option<Digest>,
+    },
     Report(Report),
     RecordCheck(RecordCheck),
     // release
-    PlanRelease { name: Name, spec: ReleaseSpec },
-    StartRelease { name: Name, environment: Option<Name> },
-    PauseRelease { name: Name, environment: Option<Name>, note: String },
-    ResumeRelease { name: Name, environment: Option<Name> },
-    WithdrawRelease { name: Name, environment: Option<Name>, confirm: bool, note: Option<String> },
-    CloseRelease { name: Name, environment: Option<Name> },
-    CancelRelease { name: Name },
+    PlanRelease {
+        name: Name,
+        spec: ReleaseSpec,
+    },
+    StartRelease {
+        name: Name,
+        environment: Option<Name>,
+    },
+    PauseRelease {
+        name: Name,
+        environment: Option<Name>,
+        note: String,
+    },
+    ResumeRelease {
+        name: Name,
+        environment: Option<Name>,
+    },
+    WithdrawRelease {
+        name: Name,
+        environment: Option<Name>,
+        confirm: bool,
+        note: Option<String>,
+    },
+    CloseRelease {
+        name: Name,
+        environment: Option<Name>,
+    },
+    CancelRelease {
+        name: Name,
+    },
     /// What the publisher hears back from evaluators.
-    ReportWithdrawal { name: Name, environment: Name, in_contact: u64, acknowledged: u64, laggards: Vec<String>, effective: bool },
-    KillFeature { feature: FeatureKey, environment: Name, reason: String },
-    RestoreFeature { feature: FeatureKey, environment: Name },
-    SetBaseline { feature: FeatureKey, environment: Name, variant: Name },
+    ReportWithdrawal {
+        name: Name,
+        environment: Name,
+        in_contact: u64,
+        acknowledged: u64,
+        laggards: Vec<String>,
+        effective: bool,
+    },
+    KillFeature {
+        feature: FeatureKey,
+        environment: Name,
+        reason: String,
+    },
+    RestoreFeature {
+        feature: FeatureKey,
+        environment: Name,
+    },
+    SetBaseline {
+        feature: FeatureKey,
+        environment: Name,
+        variant: Name,
+    },
     // both
-    Decide { about: About, role: Role, verdict: Verdict, by: PersonId, note: Option<String>, valid_for: Option<Span> },
-    SetHold { scope: Scope, plane: Plane, stops: Stops, reason: String, expires: Option<At> },
-    LiftHold { id: HoldId },
+    Decide {
+        about: About,
+        role: Role,
+        verdict: Verdict,
+        by: PersonId,
+        note: Option<String>,
+        valid_for: Option<Span>,
+    },
+    SetHold {
+        scope: Scope,
+        plane: Plane,
+        stops: Stops,
+        reason: String,
+        expires: Option<At>,
+    },
+    LiftHold {
+        id: HoldId,
+    },
     // people
-    AddPerson { name: String, roles: Vec<Role> },
-    SetRoles { id: PersonId, roles: Vec<Role> },
-    RemovePerson { id: PersonId },
-    CreateToken { kind: TokenKind, hash: Digest, person: Option<PersonId>, environment: Option<Name>, title: String, expires: At },
-    RevokeToken { id: TokenId },
-    SetSeparation { on: bool },
-    Erase { sealed: Vec<Sealed> },
+    AddPerson {
+        name: String,
+        roles: Vec<Role>,
+    },
+    SetRoles {
+        id: PersonId,
+        roles: Vec<Role>,
+    },
+    RemovePerson {
+        id: PersonId,
+    },
+    CreateToken {
+        kind: TokenKind,
+        hash: Digest,
+        person: Option<PersonId>,
+        environment: Option<Name>,
+        title: String,
+        expires: At,
+    },
+    RevokeToken {
+        id: TokenId,
+    },
+    SetSeparation {
+        on: bool,
+    },
+    Erase {
+        sealed: Vec<Sealed>,
+    },
     /// Judge what became due or was touched since the cursor.
-    Tick { cursor: Cursor },
+    Tick {
+        cursor: Cursor,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -33,7 +33,9 @@ pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
         let keys: Vec<FeatureKey> = state.releases.get(name).map(|r| r.spec.features.iter().map(|f| f.key.clone()).collect()).unwrap_or_default();
         if keys.is_empty() { Vec::new() } else { vec![(environment.clone(), Affected::Features(keys))] }
     };
-    let at_stage_zero = |name: &Name, environment: &Name| state.releases.get(name).and_then(|r| r.environments.get(environment)).is_some_and(|i| matches!(i.course, Course::Paused { stage: 0, .. }));
+    let at_stage_zero = |name: &Name, environment: &Name| {
+        state.releases.get(name).and_then(|r| r.environments.get(environment)).is_some_and(|i| matches!(i.course, Course::Paused { stage: 0, .. }))
+    };
     match event {
         Event::EnvironmentDefined(e) => vec![(e.name.clone(), Affected::All)],
         Event::FeatureDefined(e) => everywhere(Affected::Features(vec![e.key.clone()])),
@@ -68,9 +70,17 @@ pub fn compile(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> Opt
         environment: environment.to_string(),
         revision: state.revision(environment),
         attributes: BTreeMap::new(),
-        cohorts: state.cohorts.values().map(|c| (c.name.to_string(), Arc::new(cohort(c, users)))).collect(),
+        cohorts: {
+            let earlier = state.earlier_cohorts.values().map(|c| (earlier(&c.name, c.version), Arc::new(cohort(c, users))));
+            state.cohorts.values().map(|c| (c.name.to_string(), Arc::new(cohort(c, users)))).chain(earlier).collect()
+        },
         features: state.features.values().map(|f| (f.key.to_string(), Arc::new(feature(state, environment, f)))).collect(),
     }
+}
+
+/// What an earlier version of a cohort is called; no name holds an `@`.
+fn earlier(name: &Name, version: u64) -> String {
+    format!("{name}@{version}")
 }
 
 fn cohort(cohort: &Cohort, users: &dyn Fn(&Sealed) -> Option<String>) -> model::Cohort {
@@ -92,7 +102,7 @@ pub fn feature(state: &State, environment: &Name, feature: &Feature) -> model::F
         let Some(item) = release.spec.features.iter().find(|f| f.key == feature.key) else { continue };
         let Some(inside) = release.environments.get(environment) else { continue };
         if let Some(stage) = release.serving_stage(environment).filter(|s| *s > 0) {
-            claims.push((inside.started.unwrap_or(u64::MAX), slices(&release.name, &release.salt, &release.slices(stage), &item.variant)));
+            claims.push((inside.started.unwrap_or(u64::MAX), slices(state, &release.name, &release.salt, &release.slices(stage), &item.variant)));
         } else if let Some(why) = why_dark(&inside.course) {
             let blocked = Blocked { release: Some(release.name.to_string()), blocked_by: why.to_owned() };
             if pending.as_ref().is_none_or(|(number, _)| *number < release.number) {
@@ -108,10 +118,12 @@ pub fn feature(state: &State, environment: &Name, feature: &Feature) -> model::F
         off: feature.spec.off.to_string(),
         killed: feature.kills.contains_key(environment).then(|| Blocked { release: None, blocked_by: "killed".to_owned() }),
         claims: claims.into_iter().flat_map(|(_, rules)| rules).collect(),
-        baseline: baseline.map(|b| entries(b)).unwrap_or_default(),
+        baseline: baseline.map(|b| entries(state, b)).unwrap_or_default(),
         default: feature.default_in(environment, production).to_string(),
         prerequisites: Vec::new(),
-        dark: pending.map(|(_, blocked)| blocked).or_else(|| (production && baseline.is_none_or(|b| b.entries.is_empty())).then(|| Blocked { release: None, blocked_by: "not-released".to_owned() })),
+        dark: pending
+            .map(|(_, blocked)| blocked)
+            .or_else(|| (production && baseline.is_none_or(|b| b.entries.is_empty())).then(|| Blocked { release: None, blocked_by: "not-released".to_owned() })),
     }
 }
 
@@ -126,24 +138,34 @@ fn why_dark(course: &Course) -> Option<&'static str> {
     }
 }
 
-fn slices(release: &Name, salt: &str, slices: &[Slice], variant: &Name) -> Vec<model::Rule> {
+fn slices(state: &State, release: &Name, salt: &str, slices: &[Slice], variant: &Name) -> Vec<model::Rule> {
     slices
         .iter()
         .map(|slice| {
             let mut when = Vec::new();
             if let Some(cohort) = &slice.cohort {
                 when.push(Clause::cohort(cohort.as_str()));
+                // as planned, and still: joining later is growth that nobody decided, leaving is at once
+                if let Some(version) = slice.version.filter(|v| state.cohorts.get(cohort).is_some_and(|c| c.version != *v)) {
+                    when.push(Clause::cohort(earlier(cohort, version)));
+                }
             }
             if slice.share != crate::time::Share::ALL {
                 when.push(Clause::share(salt, slice.share.get()));
             }
             let whom = slice.cohort.as_ref().map_or("everyone", Name::as_str);
-            model::Rule { name: format!("{release}: {} of {whom}", slice.share), when, then: Outcome::Variant(variant.to_string()), release: Some(release.to_string()), blocked: None }
+            model::Rule {
+                name: format!("{release}: {} of {whom}", slice.share),
+                when,
+                then: Outcome::Variant(variant.to_string()),
+                release: Some(release.to_string()),
+                blocked: None,
+            }
         })
         .collect()
 }
 
-fn entries(baseline: &Baseline) -> Vec<model::Rule> {
+fn entries(state: &State, baseline: &Baseline) -> Vec<model::Rule> {
     baseline
         .entries
         .iter()
@@ -152,7 +174,7 @@ fn entries(baseline: &Baseline) -> Vec<model::Rule> {
             let rules = match &entry.audience {
                 Audience::Slices { salt, slices: parts } => {
                     let name = entry.release.clone();
-                    let mut rules = name.map(|n| slices(&n, salt, parts, &entry.variant)).unwrap_or_default();
+                    let mut rules = name.map(|n| slices(state, &n, salt, parts, &entry.variant)).unwrap_or_default();
                     for rule in &mut rules {
                         rule.name = format!("baseline, from {}", rule.name);
                     }

@@ -59,10 +59,7 @@ pub struct Scope {
 impl Scope {
     #[must_use]
     pub fn covers_deployment(&self, environment: &Name, service: &Name) -> bool {
-        self.release.is_none()
-            && self.feature.is_none()
-            && self.environment.as_ref().is_none_or(|e| e == environment)
-            && self.service.as_ref().is_none_or(|s| s == service)
+        self.release.is_none() && self.feature.is_none() && self.environment.as_ref().is_none_or(|e| e == environment) && self.service.as_ref().is_none_or(|s| s == service)
     }
 
     #[must_use]

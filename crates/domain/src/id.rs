@@ -177,7 +177,6 @@ macro_rules! as_text {
     };
 }
 
-
 as_text!(BuildLabel);
 
 /// `catalog>=1.1.0`: the service must run at least that build in the same environment.
@@ -201,7 +200,6 @@ impl FromStr for Requirement {
     }
 }
 as_text!(Requirement);
-
 
 #[allow(clippy::expect_used, reason = "64 hex digits by construction")]
 pub(crate) fn digest_of(hash: sha2::Sha256) -> Digest {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::deployment::build::Build;
+use crate::deployment::check::checks_pass;
 use crate::deployment::placement::{Basis, Health, Placement};
 use crate::deployment::service::ReleaseGate;
 use crate::id::{BuildLabel, Digest, Name, PlacementKey, Requirement};
@@ -34,10 +35,17 @@ impl Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
     /// On every placement all serving instances run a build that reaches the floor, observed and checked.
-    Met { fresh: bool },
+    Met {
+        fresh: bool,
+    },
     /// Positively seen to run something else.
-    Unmet { placement: PlacementKey, runs: String },
-    Unknown { why: String },
+    Unmet {
+        placement: PlacementKey,
+        runs: String,
+    },
+    Unknown {
+        why: String,
+    },
 }
 
 /// Judges `need` in `environment`.
@@ -118,17 +126,6 @@ fn satisfies(state: &State, build: &Build, need: &Requirement, not: &[BuildLabel
     }
     let floor = state.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() });
     floor.map_or_else(|| build.reaches_version(&need.floor, versioning), |floor| build.reaches(floor, versioning))
-}
-
-/// Whether every check that the service has for the purpose of `environment` has passed on `build`.
-#[must_use]
-pub fn checks_pass(state: &State, environment: &Name, service: &Name, build: &Digest) -> bool {
-    let (Some(env), Some(spec)) = (state.environments.get(environment), state.services.get(service)) else { return false };
-    spec.spec
-        .checks
-        .iter()
-        .filter(|c| c.purposes.contains(&env.spec.purpose))
-        .all(|c| state.check(environment, service, build, &c.name).is_some_and(|r| r.outcome == crate::deployment::check::Outcome::Pass))
 }
 
 /// All needs of `release` in `environment`, in order.
@@ -274,9 +271,10 @@ pub fn released(state: &State, environment: &Name, build: &Build) -> Option<Reas
         return None;
     }
     let label = build.spec.label();
-    let started = state.releases.values().any(|r| {
-        r.spec.services.contains(&label) && r.environments.get(environment).is_some_and(|i| i.course.kind().started() && !matches!(i.course, Course::Withdrawing { .. }))
-    });
+    let started = state
+        .releases
+        .values()
+        .any(|r| r.spec.services.contains(&label) && r.environments.get(environment).is_some_and(|i| i.course.kind().started() && !matches!(i.course, Course::Withdrawing { .. })));
     (!started).then(|| {
         Reason::new(ReasonCode::NotReleased, format!("service/{}", label.service), format!("`{label}` is unflagged and no started release in `{environment}` contains it"))
             .remedy(format!("plan a release with `services: [\"{label}\"]` and start it"))

@@ -34,7 +34,9 @@ impl State {
         for subject in subjects {
             recalled.subjects.insert(subject.clone());
             match subject.split_once('/') {
-                Some(("version", label)) => recalled.versions.extend(overlay.versions.iter().filter(|(l, _)| format!("{}/{}", l.service, l.version) == label).map(|(l, d)| (l.clone(), d.clone()))),
+                Some(("version", label)) => {
+                    recalled.versions.extend(overlay.versions.iter().filter(|(l, _)| format!("{}/{}", l.service, l.version) == label).map(|(l, d)| (l.clone(), d.clone())))
+                }
                 Some(("build", digest)) => recalled.builds.extend(overlay.builds.get(digest).map(|b| (b.digest.clone(), Arc::new(overlay.everything_about(b))))),
                 Some(("deployment", id)) => recalled.deployments.extend(id.parse().ok().and_then(|id| Some((id, overlay.deployments.get(&id)?.clone())))),
                 Some(("release", name)) => recalled.releases.extend(overlay.releases.get(name).map(|r| (r.name.clone(), Arc::clone(r)))),

@@ -125,10 +125,7 @@ impl Refusal {
     }
     #[must_use]
     pub fn not_found(kind: &str, name: impl fmt::Display) -> Self {
-        Self::one(
-            RefusalKind::NotFound,
-            Reason::new(ReasonCode::NotFound, format_args!("{kind}/{name}"), format!("there is no {kind} `{name}`")),
-        )
+        Self::one(RefusalKind::NotFound, Reason::new(ReasonCode::NotFound, format_args!("{kind}/{name}"), format!("there is no {kind} `{name}`")))
     }
     #[must_use]
     pub fn invalid(subject: impl fmt::Display, message: impl Into<String>, remedy: impl Into<String>) -> Self {

@@ -21,17 +21,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Role; 9] = [
-        Role::Viewer,
-        Role::Engineer,
-        Role::Deployer,
-        Role::ReleaseManager,
-        Role::ProductOwner,
-        Role::Approver,
-        Role::OnCall,
-        Role::Auditor,
-        Role::Admin,
-    ];
+    pub const ALL: [Role; 9] = [Role::Viewer, Role::Engineer, Role::Deployer, Role::ReleaseManager, Role::ProductOwner, Role::Approver, Role::OnCall, Role::Auditor, Role::Admin];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {

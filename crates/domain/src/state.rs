@@ -73,6 +73,8 @@ pub struct State {
     pub policies: OrdMap<Name, Arc<Policy>>,
     pub features: OrdMap<FeatureKey, Arc<Feature>>,
     pub cohorts: OrdMap<Name, Arc<Cohort>>,
+    /// Earlier versions of cohorts that releases and baselines still name.
+    pub earlier_cohorts: OrdMap<(Name, u64), Arc<Cohort>>,
     pub builds: HashMap<Digest, Arc<Build>>,
     pub versions: HashMap<BuildLabel, Digest>,
     pub configs: HashMap<Digest, Arc<Config>>,
@@ -119,6 +121,7 @@ impl Default for State {
             policies: OrdMap::new(),
             features: OrdMap::new(),
             cohorts: OrdMap::new(),
+            earlier_cohorts: OrdMap::new(),
             builds: HashMap::new(),
             versions: HashMap::new(),
             configs: HashMap::new(),
@@ -192,9 +195,21 @@ impl State {
         for placement in self.placements_in(environment) {
             let Some(seen) = placement.observed.as_ref().filter(|o| !o.serving.is_empty()) else { continue };
             let build = seen.build().cloned();
-            set.entry(placement.key.service.clone()).and_modify(|known| if *known != build { *known = None }).or_insert(build);
+            set.entry(placement.key.service.clone())
+                .and_modify(|known| {
+                    if *known != build {
+                        *known = None
+                    }
+                })
+                .or_insert(build);
         }
         set.into_iter().filter_map(|(service, build)| Some((service, build?))).collect()
+    }
+
+    /// The versions of the cohorts in `spec` as they are now.
+    #[must_use]
+    pub fn cohort_versions(&self, spec: &crate::release::plan::ReleaseSpec) -> BTreeMap<Name, u64> {
+        spec.stages.iter().filter_map(|stage| self.cohorts.get(stage.cohort.as_ref()?)).map(|c| (c.name.clone(), c.version)).collect()
     }
 
     /// Environments that come right after `environment`.

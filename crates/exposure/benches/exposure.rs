@@ -62,10 +62,12 @@ fn model(features: usize) -> Model {
         },
     }))
     .unwrap();
-    let five: Vec<Value> = (0..5).map(|n| {
-        let country = json!({"attribute": "country", "op": "in", "values": [format!("c{n}"), if n == 4 { "de" } else { "xx" }]});
-        rule(&json!([{"cohort": "gold"}, {"cohort": "staff"}, country]))
-    }).collect();
+    let five: Vec<Value> = (0..5)
+        .map(|n| {
+            let country = json!({"attribute": "country", "op": "in", "values": [format!("c{n}"), if n == 4 { "de" } else { "xx" }]});
+            rule(&json!([{"cohort": "gold"}, {"cohort": "staff"}, country]))
+        })
+        .collect();
     for n in 0..features {
         let rules = match n % 3 {
             0 => json!([]),
@@ -75,10 +77,7 @@ fn model(features: usize) -> Model {
         model.features.insert(format!("feature-{n}"), feature(&rules));
     }
     model.features.insert("plain".to_owned(), feature(&json!([rule(&json!([]))])));
-    model.features.insert(
-        "rollout".to_owned(),
-        feature(&json!([rule(&json!([{"share": {"salt": "autumn", "share": 50_000}}]))])),
-    );
+    model.features.insert("rollout".to_owned(), feature(&json!([rule(&json!([{"share": {"salt": "autumn", "share": 50_000}}]))])));
     model.features.insert("in-50".to_owned(), feature(&json!([rule(&list(50))])));
     model.features.insert("in-10000".to_owned(), feature(&json!([rule(&list(10_000))])));
     model.features.insert("five-by-two".to_owned(), feature(&json!(five)));
@@ -106,40 +105,26 @@ fn nanos_each(n: usize, mut work: impl FnMut(usize)) -> f64 {
 fn main() {
     let (snapshot, warnings) = Snapshot::compile(&model(1_000));
     assert!(warnings.is_empty(), "{warnings:?}");
-    let users: Vec<String> =
-        (0..1_024).map(|n| format!("user-{}", if n % 2 == 0 { n % 50 } else { n + 20_000 })).collect();
-    let attributes = [
-        ("email", Attribute::Text("ann@example.org")),
-        ("country", Attribute::Text("de")),
-        ("plan", Attribute::Text("gold")),
-        ("age", Attribute::Number(42.0)),
-    ];
+    let users: Vec<String> = (0..1_024).map(|n| format!("user-{}", if n % 2 == 0 { n % 50 } else { n + 20_000 })).collect();
+    let attributes = [("email", Attribute::Text("ann@example.org")), ("country", Attribute::Text("de")), ("plan", Attribute::Text("gold")), ("age", Attribute::Number(42.0))];
     println!("{:<28} {:>10} {:>10}", "ns per answer", "by key", "by handle");
     for key in ["plain", "rollout", "in-50", "in-10000", "five-by-two"] {
         let handle = snapshot.resolve(key).unwrap();
-        let caller =
-            |n: usize| Pairs { targeting_key: users.get(n % 1_024).map(String::as_str), attributes: &attributes };
+        let caller = |n: usize| Pairs { targeting_key: users.get(n % 1_024).map(String::as_str), attributes: &attributes };
         let by_key = best(15, || {
             nanos_each(100_000, |n| {
-                black_box(
-                    snapshot.evaluate(black_box(key), &caller(n)).map(|answer| (answer.variant(), answer.reason())),
-                );
+                black_box(snapshot.evaluate(black_box(key), &caller(n)).map(|answer| (answer.variant(), answer.reason())));
             })
         });
         let by_handle = best(15, || {
             nanos_each(100_000, |n| {
-                black_box(
-                    snapshot
-                        .evaluate_handle(black_box(handle), &caller(n))
-                        .map(|answer| (answer.variant(), answer.reason())),
-                );
+                black_box(snapshot.evaluate_handle(black_box(handle), &caller(n)).map(|answer| (answer.variant(), answer.reason())));
             })
         });
         println!("{key:<28} {by_key:>10.1} {by_handle:>10.1}");
     }
 
-    let body =
-        br#"{"context":{"targetingKey":"user-7","email":"ann@example.org","country":"de","plan":"gold","age":42}}"#;
+    let body = br#"{"context":{"targetingKey":"user-7","email":"ann@example.org","country":"de","plan":"gold","age":42}}"#;
     let mut out = Vec::with_capacity(1 << 20);
     let one = best(15, || {
         nanos_each(20_000, |_| {
@@ -169,11 +154,7 @@ fn main() {
 
     let changed = feature(&json!([rule(&json!([{"share": {"salt": "salt", "share": 60_000}}]))]));
     let change = best(200, || {
-        let change = Change {
-            revision: snapshot.revision() + 1,
-            put: [("feature-700".to_owned(), Arc::clone(&changed))].into(),
-            ..Change::default()
-        };
+        let change = Change { revision: snapshot.revision() + 1, put: [("feature-700".to_owned(), Arc::clone(&changed))].into(), ..Change::default() };
         let start = running();
         let (next, _) = snapshot.with(&change);
         let taken = (running() - start) as f64 / 1e3;

@@ -163,14 +163,7 @@ pub(crate) trait Tracer<'s> {
     fn clause(&mut self, _of: &'s Program, _rule: usize, _clause: &'s Clause, _verdict: Verdict<'s>) {}
     fn matched(&mut self, _of: &'s Program, _rule: usize) {}
     fn split(&mut self, _of: &'s Program, _rule: usize, _split: &'s Split, _bucket: Result<u32, Verdict<'s>>) {}
-    fn prerequisite(
-        &mut self,
-        _of: &'s Program,
-        _needed: &'s Prerequisite,
-        _answer: Option<&Answer<'s>>,
-        _holds: bool,
-    ) {
-    }
+    fn prerequisite(&mut self, _of: &'s Program, _needed: &'s Prerequisite, _answer: Option<&Answer<'s>>, _holds: bool) {}
 }
 
 pub(crate) struct Silent;

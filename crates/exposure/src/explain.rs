@@ -78,13 +78,7 @@ pub(crate) fn explain<C: Context + ?Sized>(snapshot: &Snapshot, program: &Progra
     let answer = Evaluation::new(snapshot, context, &mut recorder).ask(program)?;
     let mut steps = recorder.steps;
     steps.extend(last_word(program, &answer));
-    Some(Explanation {
-        feature: program.key.to_string(),
-        environment: snapshot.environment().to_owned(),
-        revision: snapshot.revision(),
-        steps,
-        answer: Explained::from(&answer),
-    })
+    Some(Explanation { feature: program.key.to_string(), environment: snapshot.environment().to_owned(), revision: snapshot.revision(), steps, answer: Explained::from(&answer) })
 }
 
 /// What no clause says: a switch thrown, a definition at fault, or that nothing matched.
@@ -98,8 +92,7 @@ fn last_word(program: &Program, answer: &Answer<'_>) -> Option<Step> {
         Cause::Killed => format!("the feature is killed, so the answer is `{variant}`{because}"),
         Cause::Fault => {
             let fault = program.gate.faults().first();
-            let at =
-                fault.and_then(|fault| fault.rule.as_ref()).map_or_else(String::new, |rule| format!("rule `{rule}`: "));
+            let at = fault.and_then(|fault| fault.rule.as_ref()).map_or_else(String::new, |rule| format!("rule `{rule}`: "));
             let message = fault.map_or("", |fault| &fault.message);
             format!("the feature's definition is not valid, so the answer is `{variant}`: {at}{message}")
         }
@@ -190,10 +183,7 @@ impl<'s, C: Context + ?Sized> Tracer<'s> for Recorder<'s, '_, C> {
         let (matched, why) = match bucket {
             Ok(bucket) => {
                 let variant = split.pick(bucket).and_then(|at| of.variants.get(usize::from(at)));
-                (
-                    variant.is_some(),
-                    format!("bucket {bucket} falls to `{}`", variant.map_or("", |variant| &variant.name)),
-                )
+                (variant.is_some(), format!("bucket {bucket} falls to `{}`", variant.map_or("", |variant| &variant.name)))
             }
             Err(verdict) => match verdict.mismatch() {
                 Some(what) => (false, format!("{}, which {what}", self.shown(&split.subject))),

@@ -114,10 +114,7 @@ mod tests {
     fn agrees_with_the_unicode_table() {
         let known = Regex::new(r"^\w$").unwrap();
         let cased = |c: &char| fold(*c) != *c || c.to_lowercase().ne([*c]) || c.to_uppercase().ne([*c]);
-        let cased: Vec<char> = (0..=0x1_ffff)
-            .filter_map(char::from_u32)
-            .filter(|c| cased(c) && known.is_match(c.encode_utf8(&mut [0; 4])))
-            .collect();
+        let cased: Vec<char> = (0..=0x1_ffff).filter_map(char::from_u32).filter(|c| cased(c) && known.is_match(c.encode_utf8(&mut [0; 4]))).collect();
         assert!(cased.len() > 2_700, "{}", cased.len());
         for some in cased.chunks(64) {
             let pattern: String = some.iter().map(|c| format!(r"\x{{{:x}}}", u32::from(*c))).collect();

@@ -18,9 +18,7 @@ pub(crate) fn hash(text: &str) -> u64 {
     let tail = match (bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         // The end is read as a whole, again in part where it overlaps what comes before.
         (Some(last), ..) => u64::from_le_bytes(*last),
-        (None, Some(first), Some(last)) => {
-            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
-        }
+        (None, Some(first), Some(last)) => u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)),
         _ => bytes.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
     };
     let (words, _) = bytes.as_chunks::<8>();

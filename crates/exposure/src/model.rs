@@ -45,14 +45,7 @@ impl Model {
     /// An environment in which nothing is exposed yet.
     #[must_use]
     pub fn new(environment: impl Into<String>, revision: u64) -> Self {
-        Self {
-            format: Format,
-            environment: environment.into(),
-            revision,
-            attributes: BTreeMap::new(),
-            cohorts: BTreeMap::new(),
-            features: BTreeMap::new(),
-        }
+        Self { format: Format, environment: environment.into(), revision, attributes: BTreeMap::new(), cohorts: BTreeMap::new(), features: BTreeMap::new() }
     }
 
     /// Makes the change that [`crate::Snapshot::with`] makes on the compiled side.
@@ -104,13 +97,7 @@ impl Serialize for Format {
 impl<'de> Deserialize<'de> for Format {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let given = String::deserialize(deserializer)?;
-        if given == FORMAT {
-            Ok(Self)
-        } else {
-            Err(de::Error::custom(format_args!(
-                "snapshot format `{given}` is not `{FORMAT}`: use a reader of its version"
-            )))
-        }
+        if given == FORMAT { Ok(Self) } else { Err(de::Error::custom(format_args!("snapshot format `{given}` is not `{FORMAT}`: use a reader of its version"))) }
     }
 }
 

@@ -33,11 +33,7 @@ pub struct Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot")
-            .field("environment", &self.environment)
-            .field("revision", &self.revision)
-            .field("features", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("environment", &self.environment).field("revision", &self.revision).field("features", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -96,9 +92,7 @@ impl Snapshot {
         let mut again: BTreeMap<&str, &Arc<Feature>> = BTreeMap::new();
         if redeclared || !unsettled.is_empty() || !Arc::ptr_eq(&disorder, &self.disorder) {
             let turned = |program: &&Program| {
-                redeclared
-                    || disorder.get(&program.key) != self.disorder.get(&program.key)
-                    || cohorts_of(&program.source).any(|name| unsettled.contains(name))
+                redeclared || disorder.get(&program.key) != self.disorder.get(&program.key) || cohorts_of(&program.source).any(|name| unsettled.contains(name))
             };
             again.extend(self.store.iter().filter(turned).map(|program| (&*program.key, &program.source)));
         }
@@ -109,9 +103,7 @@ impl Snapshot {
 
         let scope = Scope { attributes: &attributes, cohorts: Some(&cohorts) };
         let mut edit = self.store.edit(change.put.len());
-        for program in
-            change.drop.iter().filter(|key| !change.put.contains_key(*key)).filter_map(|key| self.store.by_key(key))
-        {
+        for program in change.drop.iter().filter(|key| !change.put.contains_key(*key)).filter_map(|key| self.store.by_key(key)) {
             edit.drop(program);
         }
         let mut compiled = Vec::with_capacity(again.len());
@@ -135,12 +127,7 @@ impl Snapshot {
     }
 
     /// The cohorts after `change`, and those which became valid, invalid, known or unknown.
-    fn cohorts_with<'c>(
-        &self,
-        change: &Parts<'c>,
-        attributes: &BTreeMap<String, AttributeType>,
-        redeclared: bool,
-    ) -> (Arc<Cohorts>, Vec<Warning>, BTreeSet<&'c str>) {
+    fn cohorts_with<'c>(&self, change: &Parts<'c>, attributes: &BTreeMap<String, AttributeType>, redeclared: bool) -> (Arc<Cohorts>, Vec<Warning>, BTreeSet<&'c str>) {
         let (mut warnings, mut unsettled) = (Vec::new(), BTreeSet::new());
         if change.put_cohorts.is_empty() && change.drop_cohorts.is_empty() && !redeclared {
             return (Arc::clone(&self.cohorts), warnings, unsettled);
@@ -187,15 +174,13 @@ impl Snapshot {
 
     /// The same as before unless some feature needs others than it did.
     fn disorder_with(&self, change: &Parts<'_>) -> Arc<BTreeMap<Box<str>, &'static str>> {
-        let before =
-            |key: &str| self.store.by_key(key).map_or(&[][..], |program| program.source.prerequisites.as_slice());
+        let before = |key: &str| self.store.by_key(key).map_or(&[][..], |program| program.source.prerequisites.as_slice());
         let put = change.put.iter().any(|(key, feature)| before(key) != feature.prerequisites.as_slice());
         let dropped = change.drop.iter().any(|key| !change.put.contains_key(key) && !before(key).is_empty());
         if !put && !dropped {
             return Arc::clone(&self.disorder);
         }
-        let mut edges: compile::Edges<'_> =
-            self.store.iter().map(|program| (&*program.key, program.source.prerequisites.as_slice())).collect();
+        let mut edges: compile::Edges<'_> = self.store.iter().map(|program| (&*program.key, program.source.prerequisites.as_slice())).collect();
         for key in change.drop {
             edges.remove(key.as_str());
         }
@@ -207,12 +192,7 @@ impl Snapshot {
 
     fn warn(&self, program: &Program, warnings: &mut Vec<Warning>) {
         let feature = || Some(program.key.to_string());
-        let at_fault = program.gate.faults().iter().map(|fault| Warning {
-            feature: feature(),
-            cohort: None,
-            rule: fault.rule.clone(),
-            message: fault.message.clone(),
-        });
+        let at_fault = program.gate.faults().iter().map(|fault| Warning { feature: feature(), cohort: None, rule: fault.rule.clone(), message: fault.message.clone() });
         warnings.extend(at_fault);
         for needed in &program.source.prerequisites {
             let message = match self.store.by_key(&needed.feature) {
@@ -234,12 +214,7 @@ impl Snapshot {
             .cohorts
             .iter()
             .filter_map(|cohort| Some((cohort, cohort.fault.clone()?)))
-            .map(|(cohort, message)| Warning {
-                feature: None,
-                cohort: Some(cohort.name.to_string()),
-                rule: None,
-                message,
-            })
+            .map(|(cohort, message)| Warning { feature: None, cohort: Some(cohort.name.to_string()), rule: None, message })
             .collect();
         self.store.iter().for_each(|program| self.warn(program, &mut warnings));
         warnings
@@ -250,12 +225,7 @@ impl Snapshot {
     pub fn model(&self) -> Model {
         let cohorts = self.cohorts.iter().map(|cohort| (cohort.name.to_string(), Arc::clone(&cohort.source)));
         let features = self.store.iter().map(|program| (program.key.to_string(), Arc::clone(&program.source)));
-        Model {
-            attributes: BTreeMap::clone(&self.attributes),
-            cohorts: cohorts.collect(),
-            features: features.collect(),
-            ..Model::new(&*self.environment, self.revision)
-        }
+        Model { attributes: BTreeMap::clone(&self.attributes), cohorts: cohorts.collect(), features: features.collect(), ..Model::new(&*self.environment, self.revision) }
     }
 
     #[must_use]
@@ -354,19 +324,14 @@ impl Snapshot {
             program.rules.iter().any(|rule| {
                 let split = matches!(&rule.then, Then::Split(split) if matches!(split.subject, Subject::TargetingKey));
                 split || rule.when.iter().any(|clause| self.keyed(&clause.kind))
-            }) || program.prerequisites.iter().any(|needed| {
-                matches!(program.gate, crate::program::Gate::Open) && self.needs_targeting_key(&needed.feature)
-            })
+            }) || program.prerequisites.iter().any(|needed| matches!(program.gate, crate::program::Gate::Open) && self.needs_targeting_key(&needed.feature))
         })
     }
 
     fn keyed(&self, kind: &Kind) -> bool {
         match kind {
             Kind::Share(share) => matches!(share.subject, Subject::TargetingKey),
-            Kind::Cohort(id) => self
-                .cohorts
-                .get(*id)
-                .is_some_and(|cohort| cohort.groups.iter().flatten().any(|clause| self.keyed(&clause.kind))),
+            Kind::Cohort(id) => self.cohorts.get(*id).is_some_and(|cohort| cohort.groups.iter().flatten().any(|clause| self.keyed(&clause.kind))),
             Kind::Test(..) => false,
         }
     }

@@ -15,9 +15,7 @@ impl<'a> Version<'a> {
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (text, build) = split(text, '+');
         let (core, pre) = split(text, '-');
-        if build.is_some_and(|build| !build.split('.').all(identifier))
-            || !pre.is_none_or(|pre| pre.split('.').all(pre_identifier))
-        {
+        if build.is_some_and(|build| !build.split('.').all(identifier)) || !pre.is_none_or(|pre| pre.split('.').all(pre_identifier)) {
             return None;
         }
         let mut parts = core.split('.');
@@ -93,20 +91,7 @@ mod tests {
 
     #[test]
     fn the_order_of_the_specification() {
-        let order = [
-            "1.0.0-alpha",
-            "1.0.0-alpha.1",
-            "1.0.0-alpha.beta",
-            "1.0.0-beta",
-            "1.0.0-beta.2",
-            "1.0.0-beta.11",
-            "1.0.0-rc.1",
-            "1.0.0",
-            "1.0.1",
-            "1.2.0",
-            "2.0.0",
-            "10.0.0",
-        ];
+        let order = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.1", "1.2.0", "2.0.0", "10.0.0"];
         for pair in order.windows(2) {
             assert!(Version::parse(pair[0]) < Version::parse(pair[1]), "{pair:?}");
         }

@@ -126,11 +126,7 @@ pub struct Announcement {
 impl Announcement {
     #[must_use]
     pub fn refetch(revision: u64, last_modified: Option<u64>) -> Self {
-        Self {
-            r#type: "refetchEvaluation".to_owned(),
-            etag: Some(revision.to_string()),
-            last_modified: last_modified.map(Value::from),
-        }
+        Self { r#type: "refetchEvaluation".to_owned(), etag: Some(revision.to_string()), last_modified: last_modified.map(Value::from) }
     }
 }
 
@@ -205,13 +201,7 @@ mod tests {
             off: "off".to_owned(),
             killed: None,
             claims: vec![],
-            baseline: vec![Rule {
-                name: "say \"hi\"".to_owned(),
-                when: vec![],
-                then: Outcome::Variant("on".to_owned()),
-                release: Some("autumn".to_owned()),
-                blocked: None,
-            }],
+            baseline: vec![Rule { name: "say \"hi\"".to_owned(), when: vec![], then: Outcome::Variant("on".to_owned()), release: Some("autumn".to_owned()), blocked: None }],
             default: "off".to_owned(),
             prerequisites: vec![],
             dark: None,
@@ -246,10 +236,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_type() {
-        let out = written(vec![
-            ("float", feature(ValueType::Float, json!(10), json!(0))),
-            ("integer", feature(ValueType::Integer, json!(10), json!(0))),
-        ]);
+        let out = written(vec![("float", feature(ValueType::Float, json!(10), json!(0))), ("integer", feature(ValueType::Integer, json!(10), json!(0)))]);
         assert!(out[0].contains("\"value\":10.0,"), "{}", out[0]);
         assert!(out[1].contains("\"value\":10,"), "{}", out[1]);
     }

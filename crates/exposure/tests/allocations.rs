@@ -64,11 +64,14 @@ fn snapshot() -> Snapshot {
             }),
         );
     }
-    features.insert("split".to_owned(), json!({
-        "type": "string", "variants": {"a": "A", "b": "B", "off": ""}, "off": "off", "default": "off",
-        "prerequisites": [{"feature": "share", "variants": ["on", "off"]}, {"feature": "plain", "variants": ["on"]}],
-        "baseline": [{"name": "half", "then": {"split": {"salt": "colours", "weights": [["a", 1], ["b", 1]]}}}],
-    }));
+    features.insert(
+        "split".to_owned(),
+        json!({
+            "type": "string", "variants": {"a": "A", "b": "B", "off": ""}, "off": "off", "default": "off",
+            "prerequisites": [{"feature": "share", "variants": ["on", "off"]}, {"feature": "plain", "variants": ["on"]}],
+            "baseline": [{"name": "half", "then": {"split": {"salt": "colours", "weights": [["a", 1], ["b", 1]]}}}],
+        }),
+    );
     let model: Model = serde_json::from_value(json!({
         "format": "greenroom/snapshot/1", "environment": "production", "revision": 1, "features": features,
         "cohorts": {"staff": {"version": 1, "any_of": [[{"attribute": "age", "op": "lt", "values": [10]}],
@@ -82,22 +85,7 @@ fn snapshot() -> Snapshot {
 
 fn ask<C: Context>(snapshot: &Snapshot, context: &C) -> usize {
     let mut asked = 0;
-    for key in [
-        "plain",
-        "in",
-        "folded",
-        "affixes",
-        "number",
-        "date",
-        "version",
-        "address",
-        "regex",
-        "presence",
-        "missing",
-        "share",
-        "split",
-        "no-such-feature",
-    ] {
+    for key in ["plain", "in", "folded", "affixes", "number", "date", "version", "address", "regex", "presence", "missing", "share", "split", "no-such-feature"] {
         let Some(answer) = snapshot.evaluate(key, context) else { continue };
         let told = (answer.value(), answer.reason(), answer.rule(), answer.release(), answer.blocked_by());
         asked += usize::from(std::hint::black_box(told).0 != &Value::Null);

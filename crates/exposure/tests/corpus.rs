@@ -50,17 +50,12 @@ fn sorted(warnings: &[Warning]) -> Value {
 
 #[test]
 fn stories() {
-    let stories: Vec<String> = names()
-        .into_iter()
-        .filter(|name| name.ends_with(".json") && !["buckets.json", "clauses.json"].contains(&name.as_str()))
-        .collect();
+    let stories: Vec<String> = names().into_iter().filter(|name| name.ends_with(".json") && !["buckets.json", "clauses.json"].contains(&name.as_str())).collect();
     assert_eq!(stories.len(), 5, "{stories:?}");
     for name in stories {
         let story: Story = read(&name);
         let (snapshot, warnings) = Snapshot::compile(&story.snapshot);
-        let as_set = |warnings: &Value| -> BTreeSet<String> {
-            warnings.as_array().unwrap().iter().map(ToString::to_string).collect()
-        };
+        let as_set = |warnings: &Value| -> BTreeSet<String> { warnings.as_array().unwrap().iter().map(ToString::to_string).collect() };
         assert_eq!(as_set(&sorted(&warnings)), as_set(&json!(story.warnings)), "{}", story.title);
         assert_eq!(sorted(&snapshot.warnings()), sorted(&warnings), "{}", story.title);
         assert_eq!(snapshot.model(), story.snapshot, "{}", story.title);
@@ -98,13 +93,7 @@ fn clauses() {
             variants: [("on".to_owned(), json!(true)), ("off".to_owned(), json!(false))].into(),
             off: "off".to_owned(),
             killed: None,
-            claims: vec![Rule {
-                name: "r".to_owned(),
-                when: vec![examples.clause],
-                then: Outcome::Variant("on".to_owned()),
-                release: None,
-                blocked: None,
-            }],
+            claims: vec![Rule { name: "r".to_owned(), when: vec![examples.clause], then: Outcome::Variant("on".to_owned()), release: None, blocked: None }],
             baseline: vec![],
             default: "off".to_owned(),
             prerequisites: vec![],
@@ -159,11 +148,7 @@ fn buckets() {
         let buckets: Vec<u32> = (0..10_000).map(|n| bucket(algorithm, &salt, &format!("user-{n}"))).collect();
         for (limit, expected) in below {
             let limit: u32 = limit.parse().unwrap();
-            assert_eq!(
-                buckets.iter().filter(|bucket| **bucket < limit).count(),
-                expected,
-                "{algorithm} {salt} {limit}"
-            );
+            assert_eq!(buckets.iter().filter(|bucket| **bucket < limit).count(), expected, "{algorithm} {salt} {limit}");
         }
     }
 }

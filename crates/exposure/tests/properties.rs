@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use greenroom_exposure::model::{
-    Algorithm, AttributeType, Blocked, Clause, Cohort, Feature, Op, Outcome, Prerequisite, Rule, Share, Split,
-    TARGETING_KEY, Test, ValueType,
-};
+use greenroom_exposure::model::{Algorithm, AttributeType, Blocked, Clause, Cohort, Feature, Op, Outcome, Prerequisite, Rule, Share, Split, TARGETING_KEY, Test, ValueType};
 use greenroom_exposure::wire::{Success, read_request, write_answer};
 use greenroom_exposure::{Attribute, Change, Explained, Json, Model, Pairs, Reason, Snapshot, Warning};
 use proptest::collection::{btree_map, vec};
@@ -25,45 +22,24 @@ fn salt() -> impl Strategy<Value = String> {
 
 fn share() -> impl Strategy<Value = Share> {
     let attribute = select(vec![TARGETING_KEY, TARGETING_KEY, "tenant"]).prop_map(str::to_owned);
-    (salt(), 0_u32..=101, algorithm(), attribute).prop_map(|(salt, percent, algorithm, attribute)| Share {
-        salt,
-        share: percent * 1_000,
-        algorithm,
-        attribute,
-    })
+    (salt(), 0_u32..=101, algorithm(), attribute).prop_map(|(salt, percent, algorithm, attribute)| Share { salt, share: percent * 1_000, algorithm, attribute })
 }
 
 fn test() -> impl Strategy<Value = Test> {
     let words = || vec(select(vec!["gold", "GOLD", "silver", "1.2.0", "("]), 0..3);
-    let texts = (select(vec!["plan", "version", TARGETING_KEY]), text_op(), words(), any::<bool>()).prop_map(
-        |(attribute, op, values, ignore_case)| Test {
-            attribute: attribute.to_owned(),
-            op,
-            values: values.into_iter().map(Into::into).collect(),
-            ignore_case,
-        },
-    );
-    let numbers = (select(vec![Op::Eq, Op::Lt, Op::Ge, Op::In]), 0..5_i64).prop_map(|(op, value)| Test {
-        attribute: "age".to_owned(),
+    let texts = (select(vec!["plan", "version", TARGETING_KEY]), text_op(), words(), any::<bool>()).prop_map(|(attribute, op, values, ignore_case)| Test {
+        attribute: attribute.to_owned(),
         op,
-        values: vec![value.into()],
-        ignore_case: false,
+        values: values.into_iter().map(Into::into).collect(),
+        ignore_case,
     });
+    let numbers =
+        (select(vec![Op::Eq, Op::Lt, Op::Ge, Op::In]), 0..5_i64).prop_map(|(op, value)| Test { attribute: "age".to_owned(), op, values: vec![value.into()], ignore_case: false });
     prop_oneof![3 => texts, 1 => numbers]
 }
 
 fn text_op() -> impl Strategy<Value = Op> {
-    select(vec![
-        Op::In,
-        Op::In,
-        Op::NotIn,
-        Op::StartsWith,
-        Op::Contains,
-        Op::Regex,
-        Op::SemverGe,
-        Op::Present,
-        Op::Absent,
-    ])
+    select(vec![Op::In, Op::In, Op::NotIn, Op::StartsWith, Op::Contains, Op::Regex, Op::SemverGe, Op::Present, Op::Absent])
 }
 
 fn plain_clause() -> impl Strategy<Value = Clause> {
@@ -79,8 +55,7 @@ fn clause() -> impl Strategy<Value = Clause> {
 }
 
 fn cohort() -> impl Strategy<Value = Arc<Cohort>> {
-    (1_u64..3, vec(vec(prop_oneof![9 => plain_clause(), 1 => clause()], 0..3), 0..3))
-        .prop_map(|(version, any_of)| Arc::new(Cohort { version, any_of, internal: false }))
+    (1_u64..3, vec(vec(prop_oneof![9 => plain_clause(), 1 => clause()], 0..3), 0..3)).prop_map(|(version, any_of)| Arc::new(Cohort { version, any_of, internal: false }))
 }
 
 fn variant() -> impl Strategy<Value = String> {
@@ -88,21 +63,14 @@ fn variant() -> impl Strategy<Value = String> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    let split = (salt(), algorithm(), vec((variant(), 0_u32..51), 1..4)).prop_map(|(salt, algorithm, weights)| {
-        Outcome::Split(Split { salt, algorithm, attribute: TARGETING_KEY.to_owned(), weights })
-    });
+    let split = (salt(), algorithm(), vec((variant(), 0_u32..51), 1..4))
+        .prop_map(|(salt, algorithm, weights)| Outcome::Split(Split { salt, algorithm, attribute: TARGETING_KEY.to_owned(), weights }));
     prop_oneof![3 => variant().prop_map(Outcome::Variant), 1 => split]
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
     let (release, blocked) = (option::of(Just("autumn".to_owned())), option::weighted(0.2, Just("hold".to_owned())));
-    ("[a-c]", vec(clause(), 0..3), outcome(), release, blocked).prop_map(|(name, when, then, release, blocked)| Rule {
-        name,
-        when,
-        then,
-        release,
-        blocked,
-    })
+    ("[a-c]", vec(clause(), 0..3), outcome(), release, blocked).prop_map(|(name, when, then, release, blocked)| Rule { name, when, then, release, blocked })
 }
 
 fn blocked() -> impl Strategy<Value = Option<Blocked>> {
@@ -120,9 +88,7 @@ fn feature() -> impl Strategy<Value = Arc<Feature>> {
         |(off, killed, claims, baseline, default, prerequisites, dark)| {
             Arc::new(Feature {
                 r#type: ValueType::String,
-                variants: [("on", json!("shown")), ("off", off), ("other", json!("\"else\""))]
-                    .map(|(name, value)| (name.to_owned(), value))
-                    .into(),
+                variants: [("on", json!("shown")), ("off", off), ("other", json!("\"else\""))].map(|(name, value)| (name.to_owned(), value)).into(),
                 off: "off".to_owned(),
                 killed,
                 claims,
@@ -136,41 +102,22 @@ fn feature() -> impl Strategy<Value = Arc<Feature>> {
 }
 
 fn attributes() -> impl Strategy<Value = std::collections::BTreeMap<String, AttributeType>> {
-    btree_map(
-        select(vec!["plan", "age", "version"]).prop_map(str::to_owned),
-        select(vec![AttributeType::String, AttributeType::Number, AttributeType::Semver]),
-        0..2,
-    )
+    btree_map(select(vec!["plan", "age", "version"]).prop_map(str::to_owned), select(vec![AttributeType::String, AttributeType::Number, AttributeType::Semver]), 0..2)
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    (
-        option::weighted(0.2, attributes()),
-        btree_map(cohort_name(), cohort(), 0..2),
-        vec(cohort_name(), 0..2),
-        btree_map(key(), feature(), 0..4),
-        vec(key(), 0..3),
-    )
-        .prop_map(|(attributes, put_cohorts, drop_cohorts, put, drop)| Change {
-            revision: 0,
-            attributes,
-            put_cohorts,
-            drop_cohorts,
-            put,
-            drop,
-        })
+    (option::weighted(0.2, attributes()), btree_map(cohort_name(), cohort(), 0..2), vec(cohort_name(), 0..2), btree_map(key(), feature(), 0..4), vec(key(), 0..3))
+        .prop_map(|(attributes, put_cohorts, drop_cohorts, put, drop)| Change { revision: 0, attributes, put_cohorts, drop_cohorts, put, drop })
 }
 
 fn context() -> impl Strategy<Value = Map<String, Value>> {
     let user = option::weighted(0.8, (0..20_u32).prop_map(|n| json!(format!("user-{n}"))));
     let plan = option::of(select(vec![json!("gold"), json!("Gold"), json!("silver"), json!(7), json!(["gold"])]));
     let version = option::of(select(vec![json!("1.2.0"), json!("2.0.0-rc.1"), json!("new")]));
-    (user, plan, version, option::of((0..5_i64).prop_map(|n| json!(n))), option::of(Just(json!("user-1")))).prop_map(
-        |(user, plan, version, age, tenant)| {
-            let given = [(TARGETING_KEY, user), ("plan", plan), ("version", version), ("age", age), ("tenant", tenant)];
-            given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
-        },
-    )
+    (user, plan, version, option::of((0..5_i64).prop_map(|n| json!(n))), option::of(Just(json!("user-1")))).prop_map(|(user, plan, version, age, tenant)| {
+        let given = [(TARGETING_KEY, user), ("plan", plan), ("version", version), ("age", age), ("tenant", tenant)];
+        given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    })
 }
 
 fn as_set(warnings: Vec<Warning>) -> BTreeSet<Warning> {
@@ -266,13 +213,7 @@ fn rollout(salt: &str, share: u32, algorithm: Algorithm) -> Arc<Feature> {
         variants: [("on".to_owned(), json!(true)), ("off".to_owned(), json!(false))].into(),
         off: "off".to_owned(),
         killed: None,
-        claims: vec![Rule {
-            name: "stage".to_owned(),
-            when: vec![Clause::Share(clause)],
-            then: Outcome::Variant("on".to_owned()),
-            release: None,
-            blocked: None,
-        }],
+        claims: vec![Rule { name: "stage".to_owned(), when: vec![Clause::Share(clause)], then: Outcome::Variant("on".to_owned()), release: None, blocked: None }],
         baseline: vec![],
         default: "off".to_owned(),
         prerequisites: vec![],
@@ -300,11 +241,8 @@ fn on(snapshot: &Snapshot, key: &str, user: &str) -> bool {
 /// A release's salt gives its users all of it or none; another salt draws anew.
 #[test]
 fn equal_salts_take_the_same_users() {
-    let snapshot = snapshot_of([
-        ("one", rollout("autumn", 10_000, Algorithm::M3)),
-        ("two", rollout("autumn", 10_000, Algorithm::M3)),
-        ("three", rollout("spring", 10_000, Algorithm::M3)),
-    ]);
+    let snapshot =
+        snapshot_of([("one", rollout("autumn", 10_000, Algorithm::M3)), ("two", rollout("autumn", 10_000, Algorithm::M3)), ("three", rollout("spring", 10_000, Algorithm::M3))]);
     let users: Vec<String> = (0..10_000).map(|n| format!("user-{n}")).collect();
     let served = |key: &str| -> BTreeSet<&String> { users.iter().filter(|user| on(&snapshot, key, user)).collect() };
     let (one, three) = (served("one"), served("three"));
@@ -324,8 +262,7 @@ fn a_handle_outlives_changes_but_not_its_feature() {
     assert_eq!(first.evaluate_handle(a, &caller).unwrap().variant(), "off");
 
     // The slot of `a` goes to `c`, for which the handle of `a` must not answer.
-    let (third, _) =
-        second.with(&Change { revision: 3, drop: vec!["a".to_owned()], put: put("c"), ..Change::default() });
+    let (third, _) = second.with(&Change { revision: 3, drop: vec!["a".to_owned()], put: put("c"), ..Change::default() });
     assert_eq!(third.resolve("c").unwrap().index(), a.index());
     assert!(third.evaluate_handle(a, &caller).is_none());
     assert_eq!(third.evaluate_handle(b, &caller).unwrap().key(), "b");

@@ -55,8 +55,9 @@ pub struct Cli {
 }
 
 const EXITS: &str = "Exit codes:
-  0 done · 1 failed · 2 usage · 3 refused, with reasons · 4 not found · 5 conflict · 6 still waiting
-  7 outcome unknown, repeat with --key · 8 not signed in or not allowed · 9 unreachable · 10 internal";
+  0 done · 1 failed · 2 usage · 3 refused, with reasons · 4 not found · 5 conflict
+  6 still waiting · 7 outcome unknown, repeat with --key · 8 not signed in or not allowed
+  9 unreachable · 10 internal";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -70,7 +71,7 @@ pub enum Command {
     Logout,
     /// Say who you are to the server
     Whoami,
-    /// Make the server as the manifests say: environments, services, policies, features, cohorts
+    /// Apply manifests: environments, services, policies, features, cohorts
     Apply(apply::Apply),
     /// Print the JSON Schema of manifests, for editors
     Schema,

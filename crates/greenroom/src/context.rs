@@ -99,7 +99,8 @@ impl Context {
     }
 
     fn read<T: DeserializeOwned>(&self, raw: Value) -> Result<T, Failure> {
-        serde_json::from_value(raw).map_err(|error| Failure::new(Exit::Internal, format!("{} gave an answer that cannot be read: {error}", self.server)).hint("is the server of this version?"))
+        serde_json::from_value(raw)
+            .map_err(|error| Failure::new(Exit::Internal, format!("{} gave an answer that cannot be read: {error}", self.server)).hint("is the server of this version?"))
     }
 
     /// Asks for a whole list, or its first `limit`, and shows it.

@@ -49,7 +49,8 @@ impl Credentials {
         }
         let text = toml::to_string(self).map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         let draft = path.with_extension(format!("toml.{}", std::process::id()));
-        let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        let written =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
         let placed = written.and_then(|()| fs::rename(&draft, &path));
         if placed.is_err() {
             let _ = fs::remove_file(&draft);

@@ -100,10 +100,10 @@ impl From<Box<Problem>> for Failure {
         // the server's own advice is better than ours
         let advised = !problem.detail.is_empty() || problem.reasons.iter().any(|r| !r.remedy.is_empty());
         let hint = hint.filter(|_| !advised || problem.code == Code::IdempotencyKeyReused);
-        // the excerpt says them all
+        // the excerpt says those that have a place in a file
         let mut reasons = problem.reasons.clone();
-        if problem.excerpt.is_some() {
-            reasons.clear();
+        if let Some(excerpt) = &problem.excerpt {
+            reasons.retain(|r| !excerpt.contains(&r.message));
         }
         let more = More { detail: problem.detail.clone(), excerpt: problem.excerpt.clone(), reasons, hints: hint.into_iter().map(str::to_owned).collect(), problem: None };
         Self { exit, message: problem.title.clone(), more: Box::new(More { problem: Some(problem), ..more }) }
@@ -122,9 +122,8 @@ impl From<client::Error> for Failure {
                 let failure = Self::new(Exit::Unreachable, format!("cannot reach {base}: {cause}"));
                 failure.hint("is it running? `greenroom serve` starts it; --server or GREENROOM_SERVER names another")
             }
-            client::Error::OutcomeUnknown { ref key, ref why } => {
-                Self::new(Exit::Unknown, format!("the command was sent, but its outcome is unknown: {why}")).hint(format!("repeat it with --key {key}: it happens once, and you learn its outcome"))
-            }
+            client::Error::OutcomeUnknown { ref key, ref why } => Self::new(Exit::Unknown, format!("the command was sent, but its outcome is unknown: {why}"))
+                .hint(format!("repeat it with --key {key}: it happens once, and you learn its outcome")),
             client::Error::Unreadable { .. } => Self::new(Exit::Internal, error.to_string()).hint("is that a Greenroom server, and of this version?"),
         }
     }
@@ -137,6 +136,13 @@ mod tests {
     #[test]
     fn every_code_has_its_exit() {
         let exit = |code| Failure::from(Box::new(Problem::new(code, "x"))).exit as u8;
-        assert_eq!([Code::Invalid, Code::Refused, Code::NotFound, Code::Conflict, Code::AlreadyExists, Code::OutcomeUnknown, Code::Forbidden, Code::Starting, Code::Internal].map(exit), [2, 3, 4, 5, 5, 7, 8, 9, 10]);
+        let mut problem = Problem::new(Code::Invalid, "two reasons");
+        problem.excerpt = Some("here: one".to_owned());
+        problem.reasons = ["one", "two"].map(|m| Reason::new(greenroom_domain::refusal::ReasonCode::Invalid, "x", m)).to_vec();
+        assert_eq!(Failure::from(Box::new(problem)).more.reasons.iter().map(|r| r.message.as_str()).collect::<Vec<_>>(), ["two"]);
+        assert_eq!(
+            [Code::Invalid, Code::Refused, Code::NotFound, Code::Conflict, Code::AlreadyExists, Code::OutcomeUnknown, Code::Forbidden, Code::Starting, Code::Internal].map(exit),
+            [2, 3, 4, 5, 5, 7, 8, 9, 10]
+        );
     }
 }

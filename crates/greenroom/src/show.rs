@@ -102,7 +102,17 @@ pub fn deployment(page: &mut Page, deployment: &Deployment) {
 
 pub fn checks(page: &mut Page, checks: &[&Check]) {
     let rows = checks.iter().map(|c| {
-        vec![cell(&c.service), cell(&c.name), cell(word(&c.kind)), cell(&c.environment), outcome(c.outcome), cell(&c.summary), cell(list(&c.requirements)), cell(ago(c.at)), cell(c.evidence.len().to_string())]
+        vec![
+            cell(&c.service),
+            cell(&c.name),
+            cell(word(&c.kind)),
+            cell(&c.environment),
+            outcome(c.outcome),
+            cell(&c.summary),
+            cell(list(&c.requirements)),
+            cell(ago(c.at)),
+            cell(c.evidence.len().to_string()),
+        ]
     });
     page.table(&["SERVICE", "CHECK", "KIND", "ENVIRONMENT", "OUTCOME", "SUMMARY", "CONFIRMS", "WHEN", "EVIDENCE"], rows.collect(), "no checks");
 }
@@ -112,7 +122,14 @@ pub fn decisions(page: &mut Page, decisions: &[Decision]) {
         let (mark, paint) = if d.verdict == "go" { ("✔ go", Paint::Good) } else { ("✖ no-go", Paint::Bad) };
         let counts = if d.valid { format!("until {}", instant(d.expires)) } else { "void: the scope changed since, or it expired".to_owned() };
         let alone = if d.separation { "" } else { " (separation of duties off)" };
-        vec![cell(mark).paint(if d.valid { paint } else { Paint::Dim }), cell(d.role), cell(&d.by), cell(instant(d.at)), cell(format!("{counts}{alone}")), cell(d.note.as_deref().unwrap_or_default())]
+        vec![
+            cell(mark).paint(if d.valid { paint } else { Paint::Dim }),
+            cell(d.role),
+            cell(&d.by),
+            cell(instant(d.at)),
+            cell(format!("{counts}{alone}")),
+            cell(d.note.as_deref().unwrap_or_default()),
+        ]
     });
     page.table(&["DECISION", "AS", "BY", "AT", "COUNTS", "NOTE"], rows.collect(), "nobody has decided");
 }

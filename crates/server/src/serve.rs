@@ -139,14 +139,12 @@ pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Ru
     let writer = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&runtime)).map_err(|source| StartError::Listen { address, source })?;
 
     let process = ProcessDriver::new(proxy).map_err(|error| StartError::Processes(error.to_string()))?;
-    let drivers: HashMap<DriverKind, Arc<dyn Driver>> =
-        HashMap::from([(DriverKind::Process, Arc::new(process) as Arc<dyn Driver>), (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>)]);
+    let drivers: HashMap<DriverKind, Arc<dyn Driver>> = HashMap::from([
+        (DriverKind::Process, Arc::new(process) as Arc<dyn Driver>),
+        (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>),
+    ]);
     let driven = Arc::new(Fleet { engine: Arc::clone(&engine), drivers, control: format!("http://{address}") });
-    let reactors = vec![
-        tokio::spawn(rollouts::run(Arc::clone(&driven))),
-        tokio::spawn(fleet::run(driven)),
-        tokio::spawn(checkpoints(dir.checkpoints(), Arc::clone(&engine))),
-    ];
+    let reactors = vec![tokio::spawn(rollouts::run(Arc::clone(&driven))), tokio::spawn(fleet::run(driven)), tokio::spawn(checkpoints(dir.checkpoints(), Arc::clone(&engine)))];
     let api = Arc::new(Api {
         engine: Arc::clone(&engine),
         feeds: Arc::clone(&feeds),

@@ -82,9 +82,7 @@ impl Pages {
     /// The page for `user`. `build` is the version that runs, which need not be the one these pages were made for.
     #[must_use]
     pub fn render(&self, user: &str, build: &str, products: &[Product], express: Express) -> String {
-        let whole = |part: &str| {
-            part.replace("{{build}}", &escape(build)).replace("{{express}}", express.as_str()).replace("{{user}}", &escape(user))
-        };
+        let whole = |part: &str| part.replace("{{build}}", &escape(build)).replace("{{express}}", express.as_str()).replace("{{user}}", &escape(user));
         let mut page = whole(&self.before);
         for product in products {
             let line = self.product.replace("{{price}}", &money(product.price_cents)).replace("{{sku}}", &escape(&product.sku));

@@ -33,7 +33,7 @@ impl Process {
         let began = Instant::now();
         while get(&process.url, "/ready").await.is_err() {
             assert!(began.elapsed() < Duration::from_secs(20), "{program} does not become ready");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await; // sleep: polls another task or process until a deadline
         }
         process
     }
@@ -144,7 +144,7 @@ async fn leaving_finishes_what_has_begun() {
             let service = hyper::service::service_fn(move |_| {
                 count.fetch_add(1, Ordering::Relaxed);
                 async {
-                    tokio::time::sleep(Duration::from_millis(600)).await;
+                    tokio::time::sleep(Duration::from_millis(600)).await; // sleep: polls another task or process until a deadline
                     let body = std::fs::read(build("catalog/1.0.0/products.json"))?;
                     Ok::<_, std::io::Error>(http::Response::new(Full::new(bytes::Bytes::from(body))))
                 }

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("greenroom-sdk", &["greenroom-exposure"]),
     ("greenroom-api", &["greenroom-domain", "greenroom-exposure"]),
     ("greenroom-server", &["greenroom-exposure", "greenroom-domain", "greenroom-access", "greenroom-ledger", "greenroom-drivers", "greenroom-delivery", "greenroom-api"]),
-    ("greenroom", &["greenroom-api", "greenroom-exposure", "greenroom-server", "greenroom-delivery", "greenroom-drivers"]),
+    ("greenroom", &["greenroom-api", "greenroom-domain", "greenroom-exposure", "greenroom-server", "greenroom-delivery", "greenroom-drivers"]),
     // programs of others: they meet Greenroom at its interfaces only
     ("shop", &[]),
     ("xtask", &[]),

@@ -58,7 +58,7 @@ pub fn waiting_in_tests(repo: &Repo) -> Vec<Finding> {
             // the line itself and the one above it
             let explained = comments.iter().take(line).skip(line.saturating_sub(2)).any(|comment| comment.contains("sleep: "));
             if !explained {
-                let remedy = "wait on state or drive the clock; if the program is another process, `// sleep: why` beside it";
+                let remedy = "wait on state or drive the clock; where the clock is paused or another process polled, `// sleep: why` beside it";
                 found.push(Finding::new(&file.path, line, "a sleep in a test", remedy));
             }
         }

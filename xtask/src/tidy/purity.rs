@@ -107,24 +107,25 @@ fn absolute<'a>(module: &[&'a str], segments: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Which commands of the one binary may name which of our crates.
-const PARTS: &[(&str, &[&str])] = &[("greenroom_server", &["serve", "demo"]), ("greenroom_delivery", &["relay"]), ("greenroom_drivers", &["agent", "proxy"])];
+const PARTS: &[(&str, &[&str])] = &[("greenroom_server", &["serve", "demo"]), ("greenroom_delivery", &["relay"]), ("greenroom_drivers", &["agent", "proxy", "demo"])];
+/// What the binary leaves to the server: it speaks the words of the domain, and asks the API for its judgement.
+const RULES: &[&str] = &["agenda", "apply", "decide", "judge", "link", "state"];
 const BINARY: &str = "crates/greenroom/src/";
 
 pub fn parts_of_the_binary(repo: &Repo) -> Vec<Finding> {
     let mut found = Vec::new();
     for (file, source) in within(repo, &[BINARY]) {
-        let place = &file.path[BINARY.len()..];
+        let place = file.path[BINARY.len()..].trim_start_matches("commands/");
+        let mut add = |at: usize, what: String, remedy: String| found.push(Finding::new(&file.path, source.line(at), what, remedy));
         for path in paths(source) {
+            if let ["greenroom_domain", module, ..] = path.segments[..]
+                && RULES.contains(&module)
+            {
+                add(path.at, format!("`greenroom_domain::{module}` in the binary"), "the words of the domain are for all, its rules for the server: ask the API".to_owned());
+            }
             let Some((krate, commands)) = PARTS.iter().find(|(krate, _)| path.segments.first() == Some(krate)) else { continue };
-            let at_home = commands.iter().any(|command| place == format!("commands/{command}.rs") || place.starts_with(&format!("commands/{command}/")));
-            if !at_home {
-                let homes: Vec<String> = commands.iter().map(|command| format!("commands/{command}.rs")).collect();
-                found.push(Finding::new(
-                    &file.path,
-                    source.line(path.at),
-                    format!("`{krate}` outside its commands"),
-                    format!("only {} may name it: the rest speaks to the API", homes.join(" and ")),
-                ));
+            if !commands.iter().any(|command| place == format!("{command}.rs") || place.starts_with(&format!("{command}/"))) {
+                add(path.at, format!("`{krate}` outside its commands"), format!("only {} may name it: the rest speaks to the API", commands.join(" and ")));
             }
         }
     }
@@ -166,8 +167,9 @@ mod tests {
         let repo = repo(&[
             ("crates/greenroom/src/commands/serve.rs", "use greenroom_server::run;\n"),
             ("crates/greenroom/src/commands/demo/mod.rs", "greenroom_server::run();\n"),
-            ("crates/greenroom/src/commands/status.rs", "use greenroom_api::Board;\nuse greenroom_server::run;\n"),
+            ("crates/greenroom/src/demo/stage.rs", "use greenroom_drivers::proxy;\n"),
+            ("crates/greenroom/src/commands/status.rs", "use greenroom_api::Board;\nuse greenroom_server::run;\nuse greenroom_domain::{id::Name, state::State};\n"),
         ]);
-        assert_eq!(places(&parts_of_the_binary(&repo)), ["crates/greenroom/src/commands/status.rs:2"]);
+        assert_eq!(places(&parts_of_the_binary(&repo)), ["crates/greenroom/src/commands/status.rs:2", "crates/greenroom/src/commands/status.rs:3"]);
     }
 }

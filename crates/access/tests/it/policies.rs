@@ -57,7 +57,10 @@ fn a_permission_names_its_policy_and_a_refusal_what_would_help() {
     );
     assert_eq!(says(&engineer, Action::FeatureBaseline, &production), "in production a feature reaches users by a release: plan one");
     assert_eq!(says(&engineer, Action::DeploymentRequest, &Resource::Any), "`deployment.request` is not done to the whole: name what it is done to");
-    assert_eq!(says(&Principal::token(TokenScope::Agent), Action::ReleasePlan, &Resource::Any), "an agent token is not for this: sign in as someone with one of the roles `release-manager` or `product-owner`");
+    assert_eq!(
+        says(&Principal::token(TokenScope::Agent), Action::ReleasePlan, &Resource::Any),
+        "an agent token is not for this: sign in as someone with one of the roles `release-manager` or `product-owner`"
+    );
     assert_eq!(says(&Principal::person([Role::Admin]), Action::Decide(Role::Admin), &Resource::Any), "no role may do `decide.admin`");
 }
 

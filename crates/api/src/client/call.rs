@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::requests::{
-    AddPerson, Adopt, ApplyManifests, CreateToken, Decide, Deploy, Erase, KillFeature, Login, Nothing, OnRelease, PlanRelease, RecordCheck, RestoreFeature, Rollback, SetBaseline, SetHold,
-    SetPassword, SetPreset, SetRoles, Setup,
+    AddPerson, Adopt, ApplyManifests, CreateToken, Decide, Deploy, Erase, KillFeature, Login, Nothing, OnRelease, PlanRelease, RecordCheck, RestoreFeature, Rollback, SetBaseline,
+    SetHold, SetPassword, SetPreset, SetRoles, Setup,
 };
 use crate::views::{
-    Board, Build, Check, Dark, Decision, Deployment, Done, Environment, Erased, Event, Explained, Feature, Hold, Keys, ManifestPlan, Page, Person, Release, Service, SignedIn, Token, TokenCreated,
-    Verified, WhoAmI,
+    Board, Build, Check, Dark, Decision, Deployment, Done, Environment, Erased, Event, Explained, Feature, Hold, Keys, ManifestPlan, Page, Person, Release, Service, SignedIn,
+    Token, TokenCreated, Verified, WhoAmI,
 };
 
 /// A request whose answer is a `T`.
@@ -32,7 +32,15 @@ pub struct Call<T> {
 
 impl<T> Clone for Call<T> {
     fn clone(&self) -> Self {
-        Self { method: self.method.clone(), path: self.path.clone(), query: self.query.clone(), body: self.body.clone(), dry: self.dry, patience: self.patience, answer: PhantomData }
+        Self {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+            body: self.body.clone(),
+            dry: self.dry,
+            patience: self.patience,
+            answer: PhantomData,
+        }
     }
 }
 
@@ -45,6 +53,7 @@ impl<T> Call<T> {
 
     /// Adds to the query.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and names alike read better without a borrow")]
     pub fn query(mut self, key: &str, value: impl ToString) -> Self {
         self.query.push((key.to_owned(), value.to_string()));
         self

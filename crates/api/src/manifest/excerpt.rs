@@ -32,7 +32,19 @@ pub(super) fn render(file: &str, text: &str, first: usize, mark: Mark, message: 
 
 /// One column per character; nothing a terminal would obey.
 fn visible(line: &str, cut: usize) -> String {
-    line.chars().skip(cut).take(WIDTH).map(|c| if c == '\t' { ' ' } else if c.is_control() { '\u{fffd}' } else { c }).collect()
+    line.chars()
+        .skip(cut)
+        .take(WIDTH)
+        .map(|c| {
+            if c == '\t' {
+                ' '
+            } else if c.is_control() {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// The known word that was probably meant.

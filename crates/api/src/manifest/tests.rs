@@ -59,7 +59,13 @@ fn a_wrong_type_is_shown_where_it_stands() {
 
 #[test]
 fn an_unknown_value_lists_the_known() {
-    expect(&environment("  purpose: prod\n  targets: []\n"), "a.yaml:6:12", Some("spec.purpose"), "unknown value `prod`", "known values: `development`, `integration`, `test`, `staging`, `production`, `preview`");
+    expect(
+        &environment("  purpose: prod\n  targets: []\n"),
+        "a.yaml:6:12",
+        Some("spec.purpose"),
+        "unknown value `prod`",
+        "known values: `development`, `integration`, `test`, `staging`, `production`, `preview`",
+    );
 }
 
 #[test]
@@ -83,7 +89,8 @@ fn a_duplicate_key_is_an_error() {
 
 #[test]
 fn every_bad_document_is_reported() {
-    let text = format!("{}---\n{}---\nkind: [\n---\n{}", environment("  purpose: x\n  targets: []\n"), environment("  purpose: test\n  targets: []\n"), environment("  targets: []\n"));
+    let text =
+        format!("{}---\n{}---\nkind: [\n---\n{}", environment("  purpose: x\n  targets: []\n"), environment("  purpose: test\n  targets: []\n"), environment("  targets: []\n"));
     let problem = refused(&text);
     assert_eq!(problem.reasons.len(), 3);
     assert_eq!(problem.title, "3 documents cannot be read");
@@ -100,9 +107,13 @@ fn tabs_are_explained() {
 
 #[test]
 fn aliases_work_but_bombs_do_not() {
-    let shared = environment("  purpose: production\n  targets:\n    - name: one\n      driver: process\n      address: &a somewhere\n    - name: two\n      driver: process\n      address: *a\n");
+    let shared = environment(
+        "  purpose: production\n  targets:\n    - name: one\n      driver: process\n      address: &a somewhere\n    - name: two\n      driver: process\n      address: *a\n",
+    );
     assert!(parse(&file(&shared)).is_ok());
-    let mut bomb = String::from("apiVersion: greenroom/v1\nkind: Feature\nmetadata: { name: f }\nspec:\n  type: object\n  off: a\n  variants:\n    a0: &a0 { x: [1, 2, 3, 4, 5, 6, 7, 8, 9] }\n");
+    let mut bomb = String::from(
+        "apiVersion: greenroom/v1\nkind: Feature\nmetadata: { name: f }\nspec:\n  type: object\n  off: a\n  variants:\n    a0: &a0 { x: [1, 2, 3, 4, 5, 6, 7, 8, 9] }\n",
+    );
     for i in 1..12 {
         bomb.push_str(&format!("    a{i}: &a{i} {{ x: [{}] }}\n", vec![format!("*a{}", i - 1); 9].join(", ")));
     }
@@ -145,7 +156,12 @@ fn a_release_plan_is_one_document() {
 
 #[test]
 fn what_the_domain_says_is_found_in_the_text() {
-    let text = format!("# first\n---\n{}", environment("  purpose: production\n  targets:\n    - name: one\n      driver: process\n      address: x\n    - name: two\n      driver: process\n      address: x\n      endpoints: { shop.web: \"127.0.0.1:1\" }\n"));
+    let text = format!(
+        "# first\n---\n{}",
+        environment(
+            "  purpose: production\n  targets:\n    - name: one\n      driver: process\n      address: x\n    - name: two\n      driver: process\n      address: x\n      endpoints: { shop.web: \"127.0.0.1:1\" }\n"
+        )
+    );
     let parsed = parse(&file(&text)).unwrap();
     let at = |path: &str| locate(&parsed, &Reason::new(ReasonCode::AddressTaken, "environment/production", "taken").remedy("take another").path(path)).unwrap();
     let place = at("spec.targets[1].address");

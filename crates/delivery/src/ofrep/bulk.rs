@@ -22,12 +22,7 @@ const INACTIVITY: u32 = 120;
 /// A generous guess at the bytes of one feature's answer.
 const PER_FEATURE: usize = 256;
 
-pub(super) async fn evaluate(
-    State(plane): State<Arc<DataPlane>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
+pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     let scope = plane.admit(&headers)?;
     let body = plane.body(&headers, body).await?;
     let caller = read_request(&body).map_err(|request| Refusal::Bad { key: None, request })?;

@@ -13,8 +13,7 @@ use crate::gate::Denied;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");
 const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, Retry-After");
-const ALLOWED: HeaderValue =
-    HeaderValue::from_static("Authorization, X-API-Key, Content-Type, If-None-Match, Last-Event-ID, Cache-Control");
+const ALLOWED: HeaderValue = HeaderValue::from_static("Authorization, X-API-Key, Content-Type, If-None-Match, Last-Event-ID, Cache-Control");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
 
@@ -71,9 +70,7 @@ impl IntoResponse for Refusal {
                 let response = open(StatusCode::UNAUTHORIZED, Body::empty());
                 with(response, header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
-            Self::TooLarge { limit } => {
-                general(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes"))
-            }
+            Self::TooLarge { limit } => general(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes")),
             Self::Bad { key, request } => {
                 let (error_code, details) = match request {
                     BadRequest::Unreadable(details) => (ErrorCode::ParseError, details),

@@ -16,12 +16,7 @@ const PREFIX: &str = "/ofrep/v1/evaluate/flags/";
 
 pub(super) const NO_KEY: &str = "the answer depends on `targetingKey`, and the context has none";
 
-pub(super) async fn evaluate(
-    State(plane): State<Arc<DataPlane>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
+pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     let scope = plane.admit(&headers)?;
     let key = key(uri.path());
     let body = plane.body(&headers, body).await?;
@@ -29,9 +24,7 @@ pub(super) async fn evaluate(
     let published = plane.published(&scope)?;
     let snapshot = published.snapshot();
     let response = match snapshot.evaluate(&key, &caller) {
-        Some(answer) if answer.needs_targeting_key() => {
-            reply::failed(StatusCode::BAD_REQUEST, &key, ErrorCode::TargetingKeyMissing, NO_KEY)
-        }
+        Some(answer) if answer.needs_targeting_key() => reply::failed(StatusCode::BAD_REQUEST, &key, ErrorCode::TargetingKeyMissing, NO_KEY),
         Some(answer) => {
             let mut body = Vec::with_capacity(384);
             write_answer(&mut body, snapshot, &answer);

@@ -27,11 +27,7 @@ const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 /// Reconnects are spread over this range of milliseconds: every one brings a bulk request with it.
 const RETRY: std::ops::Range<u64> = 1_000..6_000;
 
-pub(super) async fn open(
-    State(plane): State<Arc<DataPlane>>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+pub(super) async fn open(State(plane): State<Arc<DataPlane>>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let token = uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
     let ticket = token.and_then(|token| Ticket::verify(token, &plane.secret));
     let ticket = ticket.ok_or(Refusal::Denied(Denied::Unauthenticated))?;
@@ -43,14 +39,7 @@ pub(super) async fn open(
     let connection = plane.presence.connected(&ticket.environment, ticket.asker, &ticket.id);
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse::<u64>().ok());
     let seen = last.or(connection.seen());
-    let listener = Listener {
-        head: feed.follow(),
-        feed,
-        told: seen.unwrap_or(0),
-        greeted: false,
-        keep_alive: plane.limits.keep_alive,
-        connection,
-    };
+    let listener = Listener { head: feed.follow(), feed, told: seen.unwrap_or(0), greeted: false, keep_alive: plane.limits.keep_alive, connection };
     Ok(events(Body::from_stream(stream::unfold(listener, Listener::next))))
 }
 

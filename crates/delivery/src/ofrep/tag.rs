@@ -75,9 +75,7 @@ mod tests {
 
     #[test]
     fn an_announced_revision_is_read_in_any_dress() {
-        for query in
-            ["flagConfigEtag=42", "flagConfigEtag=%2242%22", "a=b&flagConfigEtag=W%2F%2242%22&flagConfigLastModified=1"]
-        {
+        for query in ["flagConfigEtag=42", "flagConfigEtag=%2242%22", "a=b&flagConfigEtag=W%2F%2242%22&flagConfigLastModified=1"] {
             assert_eq!(announced(Some(query)), Some(42), "{query}");
         }
         assert_eq!(announced(Some("flagConfigEtag=abc")), None);

@@ -63,10 +63,7 @@ async fn an_unchanged_answer_is_304_however_the_tag_is_written() {
     let bare = tag.trim_matches('"').to_owned();
     for sent in [tag.clone(), bare.clone(), format!("W/{tag}"), format!("\"other\", {tag}")] {
         let reply = plane.all(ANN, &[("if-none-match", &sent)]).await;
-        assert_eq!(
-            (reply.status, reply.text.as_str(), reply.header("etag")),
-            (StatusCode::NOT_MODIFIED, "", tag.as_str())
-        );
+        assert_eq!((reply.status, reply.text.as_str(), reply.header("etag")), (StatusCode::NOT_MODIFIED, "", tag.as_str()));
     }
     let same = r#"{ "context": {"plan":"gold", "targetingKey":"ann"}, "ignored": 1 }"#;
     assert_eq!(plane.all(same, &[("if-none-match", &tag)]).await.status, StatusCode::NOT_MODIFIED);
@@ -110,7 +107,7 @@ async fn a_revision_not_yet_here_is_waited_for_and_then_refused() {
     assert!(reply.json()["errorDetails"].as_str().unwrap().contains("42"));
 
     let (reply, ()) = tokio::join!(plane.post(&ahead, ANN, &[]), async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // sleep: polls another task or process until a deadline
         plane.feeds.publish("production", snapshot("production", 42, false));
     });
     assert_eq!(reply.status, StatusCode::OK);
@@ -128,10 +125,7 @@ async fn fetching_acknowledges_even_when_nothing_changed() {
     let said = |revision| plane.presence.acknowledged("production", revision);
     assert_eq!((said(41).in_contact, said(41).acknowledged), (2, 2));
     plane.feeds.publish("production", snapshot("production", 42, true));
-    assert_eq!(
-        said(42),
-        Acknowledged { in_contact: 2, acknowledged: 0, laggards: vec!["sdk-one".to_owned(), "sdk-two".to_owned()] }
-    );
+    assert_eq!(said(42), Acknowledged { in_contact: 2, acknowledged: 0, laggards: vec!["sdk-one".to_owned(), "sdk-two".to_owned()] });
     plane.post(&format!("{FLAGS}?flagConfigEtag=42"), ANN, &[("if-none-match", ann.header("etag"))]).await;
     assert_eq!(said(42), Acknowledged { in_contact: 2, acknowledged: 1, laggards: vec!["sdk-two".to_owned()] });
     assert_eq!(plane.presence.acknowledged("test", 1), Acknowledged::default());

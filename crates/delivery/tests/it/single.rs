@@ -46,10 +46,7 @@ async fn numbers_are_written_by_their_type() {
 #[tokio::test]
 async fn what_may_not_be_shown_is_off_with_its_value_and_why() {
     let reply = ask("held", r#"{"context":{"targetingKey":"u"}}"#).await.json();
-    assert_eq!(
-        (&reply["value"], &reply["variant"], &reply["reason"]),
-        (&json!(false), &json!("off"), &json!("DISABLED"))
-    );
+    assert_eq!((&reply["value"], &reply["variant"], &reply["reason"]), (&json!(false), &json!("off"), &json!("DISABLED")));
     assert_eq!(reply["metadata"]["release"], "autumn");
     assert_eq!(reply["metadata"]["blocked_by"], "need:tax>=1.4");
 }
@@ -92,9 +89,7 @@ async fn errors_have_code_key_and_details() {
 async fn a_token_comes_either_way_and_opens_its_environment() {
     let plane = plane();
     let path = format!("{FLAGS}/plain");
-    for header in
-        [("authorization", "Bearer sdk-test"), ("authorization", "bearer  sdk-test"), ("x-api-key", "sdk-test")]
-    {
+    for header in [("authorization", "Bearer sdk-test"), ("authorization", "bearer  sdk-test"), ("x-api-key", "sdk-test")] {
         let reply = plane.post(&path, "{}", &[header]).await;
         assert_eq!(reply.json()["metadata"]["flagSetId"], "test", "{header:?}");
     }

@@ -88,11 +88,7 @@ impl Client {
             .filter_map(|block| {
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
                 let data = field("data:")?;
-                Some(Event {
-                    id: field("id:").map(str::to_owned),
-                    event: field("event:").unwrap_or("message").to_owned(),
-                    data: serde_json::from_str(data).unwrap(),
-                })
+                Some(Event { id: field("id:").map(str::to_owned), event: field("event:").unwrap_or("message").to_owned(), data: serde_json::from_str(data).unwrap() })
             })
             .collect()
     }
@@ -187,7 +183,7 @@ async fn listeners_are_present_until_they_leave() {
     drop(client);
     // Only writing shows that the other side is gone, and comments are written every 100 ms.
     while plane.presence.streams("production") > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await; // sleep: polls another task or process until a deadline
     }
 }
 

@@ -1,6 +1,6 @@
 //! Releases and the baselines they leave behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::edit_ord;
@@ -27,6 +27,7 @@ impl State {
             authors: vec![recorded.actor],
             decisions: Vec::new(),
             at: recorded.at,
+            cohorts: self.cohort_versions(&e.spec),
             environments: e.environments.iter().map(|env| (env.clone(), fresh(env))).collect(),
         };
         self.index_release(release, recorded.seq);
@@ -61,6 +62,7 @@ impl State {
             })
             .collect();
         release.spec = e.spec.clone();
+        release.cohorts = self.cohort_versions(&e.spec);
         release.scope = e.scope.clone();
         self.unindex_needs(&e.name);
         self.index_release(release, recorded.seq);
@@ -79,6 +81,35 @@ impl State {
         self.agenda.touch(&due, seq);
         self.agenda.schedule(&due, crate::judge::releases::deadlines(&release));
         self.releases.insert(release.name.clone(), Arc::new(release));
+    }
+
+    /// Puts the present version of a cohort aside where someone named it, and drops earlier ones that nobody names now.
+    pub(super) fn next_cohort_version(&mut self, name: &Name) -> u64 {
+        let Some(old) = self.cohorts.get(name).cloned() else { return 1 };
+        let version = old.version;
+        self.earlier_cohorts.insert((name.clone(), version), old);
+        let named: BTreeSet<u64> = self
+            .releases
+            .values()
+            .filter_map(|r| r.cohorts.get(name).copied())
+            .chain(
+                self.features
+                    .values()
+                    .flat_map(|f| f.baselines.values())
+                    .flat_map(|b| &b.entries)
+                    .flat_map(|entry| match &entry.audience {
+                        Audience::Slices { slices, .. } => slices.as_slice(),
+                        Audience::When(_) => &[],
+                    })
+                    .filter(|slice| slice.cohort.as_ref() == Some(name))
+                    .filter_map(|slice| slice.version),
+            )
+            .collect();
+        let unnamed: Vec<_> = self.earlier_cohorts.keys().filter(|(other, v)| other == name && !named.contains(v)).cloned().collect();
+        for key in unnamed {
+            self.earlier_cohorts.remove(&key);
+        }
+        version + 1
     }
 
     pub(super) fn unindex_needs(&mut self, name: &Name) {

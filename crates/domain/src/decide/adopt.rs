@@ -27,16 +27,17 @@ pub(super) fn adopt(work: &mut Work<'_>, key: &PlacementKey, version: &Version, 
     let label = BuildLabel { service: key.service.clone(), version: version.clone() };
     let build = match (work.build(&label)?, digest) {
         (Some(build), Some(digest)) if *digest != build.digest && !build.spec.artifacts.values().any(|a| a.digests.contains(digest)) => {
-            return Err(Refusal::conflict(ReasonCode::DigestDiffers, format!("build/{label}"), format!("`{label}` is registered with other content"), "name the version that really runs").into());
+            return Err(Refusal::conflict(
+                ReasonCode::DigestDiffers,
+                format!("build/{label}"),
+                format!("`{label}` is registered with other content"),
+                "name the version that really runs",
+            )
+            .into());
         }
         (Some(build), _) => build.digest.clone(),
         (None, Some(digest)) => {
-            let artifacts = service
-                .spec
-                .components
-                .iter()
-                .map(|c| (c.clone(), Artifact { uri: "adopted".to_owned(), digests: [digest.clone()].into() }))
-                .collect();
+            let artifacts = service.spec.components.iter().map(|c| (c.clone(), Artifact { uri: "adopted".to_owned(), digests: [digest.clone()].into() })).collect();
             let spec = BuildSpec {
                 service: key.service.clone(),
                 version: version.clone(),
@@ -51,7 +52,13 @@ pub(super) fn adopt(work: &mut Work<'_>, key: &PlacementKey, version: &Version, 
             };
             let stub = spec.digest();
             if let Some(same) = work.build_of(&stub)? {
-                return Err(Refusal::conflict(ReasonCode::AlreadyExists, format!("build/{label}"), format!("the very same content is registered as `{}`", same.spec.label()), "adopt that version").into());
+                return Err(Refusal::conflict(
+                    ReasonCode::AlreadyExists,
+                    format!("build/{label}"),
+                    format!("the very same content is registered as `{}`", same.spec.label()),
+                    "adopt that version",
+                )
+                .into());
             }
             work.push(BuildRegistered { build: spec, digest: stub.clone(), sequence: service.registered + 1 });
             stub

@@ -8,7 +8,9 @@ use super::Work;
 use crate::command::Manifest;
 use crate::deployment::environment::EnvironmentSpec;
 use crate::deployment::service::ServiceSpec;
-use crate::event::{CohortDefined, CohortRemoved, EnvironmentDefined, EnvironmentRemoved, FeatureDefined, FeatureRemoved, PolicyDefined, PolicyRemoved, ServiceDefined, ServiceRemoved};
+use crate::event::{
+    CohortDefined, CohortRemoved, EnvironmentDefined, EnvironmentRemoved, FeatureDefined, FeatureRemoved, PolicyDefined, PolicyRemoved, ServiceDefined, ServiceRemoved,
+};
 use crate::id::{FeatureKey, Name};
 use crate::refusal::{ReasonCode, Refusal, RefusalKind};
 use crate::release::cohort::CohortSpec;

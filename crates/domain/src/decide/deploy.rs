@@ -77,7 +77,9 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
     for (key, reads) in &build.reads {
         match work.state.features.get(key) {
             None => bad(ReasonCode::UnknownReference, format!("reads `{key}`, but there is no such feature"), "define the feature first", format!("reads.{key}")),
-            Some(f) if f.spec.r#type != *reads => bad(ReasonCode::Invalid, format!("reads `{key}` as {reads}, but it is {}", f.spec.r#type), "read it by its type", format!("reads.{key}")),
+            Some(f) if f.spec.r#type != *reads => {
+                bad(ReasonCode::Invalid, format!("reads `{key}` as {reads}, but it is {}", f.spec.r#type), "read it by its type", format!("reads.{key}"))
+            }
             Some(_) => {}
         }
     }
@@ -87,7 +89,12 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
         }
     }
     if service.spec.versioning == crate::deployment::service::Versioning::Semver && semver::Version::parse(build.version.as_str()).is_err() {
-        bad(ReasonCode::Invalid, format!("`{}` is not a semantic version, and the service orders its builds by them", build.version), "use MAJOR.MINOR.PATCH, or `versioning: sequence`", "version".to_owned());
+        bad(
+            ReasonCode::Invalid,
+            format!("`{}` is not a semantic version, and the service orders its builds by them", build.version),
+            "use MAJOR.MINOR.PATCH, or `versioning: sequence`",
+            "version".to_owned(),
+        );
     }
     Refusal::unless_empty(RefusalKind::Invalid, reasons)?;
     let sequence = service.registered + 1;

@@ -33,17 +33,17 @@ pub(super) fn plan(work: &mut Work<'_>, name: &Name, spec: &ReleaseSpec) -> Resu
         work.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() })?;
     }
     let draft = spec.stages.is_empty() || (spec.features.is_empty() && spec.services.is_empty());
-    let scope = scope(spec, &environments);
+    let scope = scope(spec, &environments, &work.state.cohort_versions(spec));
     let old = work.release(name)?;
     let (number, salt) = match &old {
         Some(old) if work.state.releases.contains_key(name) => {
             let over = old.environments.values().any(|i| matches!(i.course.kind(), CourseKind::Withdrawn | CourseKind::Cancelled));
-            if old.spec == *spec && old.environments.keys().eq(&environments) && !over {
+            if old.spec == *spec && old.scope == scope && !over {
                 work.back_to(before);
                 return Ok(());
             }
             editable(old)?;
-            let changed = changes(&old.spec, spec);
+            let changed = changes(&old.spec, spec, old.cohorts != work.state.cohort_versions(spec));
             work.push(ReleaseScopeChanged { name: name.clone(), spec: spec.clone(), scope, environments, draft, changed });
             return Ok(());
         }
@@ -75,7 +75,7 @@ fn editable(old: &Release) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn changes(old: &ReleaseSpec, new: &ReleaseSpec) -> Vec<String> {
+fn changes(old: &ReleaseSpec, new: &ReleaseSpec, cohorts: bool) -> Vec<String> {
     let mut changed = Vec::new();
     let mut note = |what: &str, differs: bool| {
         if differs {
@@ -88,14 +88,15 @@ fn changes(old: &ReleaseSpec, new: &ReleaseSpec) -> Vec<String> {
     note("stages", old.stages != new.stages);
     note("mode", old.mode != new.mode);
     note("environments", old.environments != new.environments);
+    note("cohorts", cohorts);
     note("decisions", old.decisions != new.decisions);
     changed
 }
 
-fn scope(spec: &ReleaseSpec, environments: &[Name]) -> Digest {
+fn scope(spec: &ReleaseSpec, environments: &[Name], cohorts: &BTreeMap<Name, u64>) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"greenroom/release-scope/1\n");
-    let parts = (&spec.features, &spec.services, &spec.needs, &spec.not, &spec.stages, &spec.mode, &spec.decisions, environments);
+    let parts = (&spec.features, &spec.services, &spec.needs, &spec.not, &spec.stages, &spec.mode, &spec.decisions, environments, cohorts);
     hash.update(serde_json::to_vec(&parts).unwrap_or_default());
     digest_of(hash)
 }
@@ -128,7 +129,10 @@ fn wrong(state: &State, name: &Name, spec: &ReleaseSpec, environments: &[Name], 
             Some(_) => {}
         }
         for other in state.releases.values().filter(|o| o.name != *name) {
-            let open = other.environments.iter().any(|(e, inside)| environments.contains(e) && matches!(inside.course.kind(), CourseKind::Exposing | CourseKind::Exposed | CourseKind::Paused));
+            let open = other
+                .environments
+                .iter()
+                .any(|(e, inside)| environments.contains(e) && matches!(inside.course.kind(), CourseKind::Exposing | CourseKind::Exposed | CourseKind::Paused));
             if let Some(theirs) = other.spec.features.iter().find(|f| open && f.key == item.key && f.variant != item.variant) {
                 bad(
                     ReasonCode::VariantConflict,

@@ -35,7 +35,12 @@ fn chosen(release: &Release, environment: Option<&Name>) -> Result<Vec<Name>, Re
 
 fn wrong_state(release: &Release, environment: &Name, wanted: &str, remedy: &str) -> Refusal {
     let kind = release.environments.get(environment).map_or(CourseKind::Draft, |i| i.course.kind());
-    Refusal::conflict(ReasonCode::WrongState, format!("release/{}", release.name), format!("release `{}` is {kind} in `{environment}`: it cannot be {wanted}", release.name), remedy)
+    Refusal::conflict(
+        ReasonCode::WrongState,
+        format!("release/{}", release.name),
+        format!("release `{}` is {kind} in `{environment}`: it cannot be {wanted}", release.name),
+        remedy,
+    )
 }
 
 /// Does `one` in every environment that the command means. Named, an environment in a state that does not fit is a
@@ -126,7 +131,8 @@ pub(super) fn withdraw(work: &mut Work<'_>, name: &Name, environment: Option<&Na
     if !delicate.is_empty() && !confirm {
         return Err(Refusal::one(
             RefusalKind::Refused,
-            Reason::new(ReasonCode::ConfirmRequired, format!("release/{name}"), format!("{} cannot simply be taken back", delicate.join(", "))).remedy("look at the preview (--dry-run), then repeat with --confirm"),
+            Reason::new(ReasonCode::ConfirmRequired, format!("release/{name}"), format!("{} cannot simply be taken back", delicate.join(", ")))
+                .remedy("look at the preview (--dry-run), then repeat with --confirm"),
         )
         .into());
     }
@@ -146,7 +152,13 @@ pub(super) fn withdraw(work: &mut Work<'_>, name: &Name, environment: Option<&Na
     if any {
         return Ok(());
     }
-    Err(Refusal::conflict(ReasonCode::WrongState, format!("release/{name}"), format!("release `{name}` has not started: nobody is served through it"), "greenroom release cancel takes it off the list").into())
+    Err(Refusal::conflict(
+        ReasonCode::WrongState,
+        format!("release/{name}"),
+        format!("release `{name}` has not started: nobody is served through it"),
+        "greenroom release cancel takes it off the list",
+    )
+    .into())
 }
 
 pub(super) fn report_withdrawal(work: &mut Work<'_>, name: &Name, environment: &Name, in_contact: u64, acknowledged: u64, laggards: &[String], effective: bool) {
@@ -176,7 +188,9 @@ pub(super) fn cancel(work: &mut Work<'_>, name: &Name) -> Result<(), Stop> {
     let release = find(work, name)?;
     for (environment, inside) in &release.environments {
         match inside.course.kind() {
-            CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Withdrawn => work.push(ReleaseCancelled { name: name.clone(), environment: environment.clone() }),
+            CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Withdrawn => {
+                work.push(ReleaseCancelled { name: name.clone(), environment: environment.clone() })
+            }
             CourseKind::Cancelled => {}
             CourseKind::Exposing | CourseKind::Exposed | CourseKind::Paused | CourseKind::Withdrawing | CourseKind::Closed => {
                 return Err(wrong_state(&release, environment, "cancelled", &format!("greenroom release withdraw {name}")).into());
@@ -242,7 +256,8 @@ pub(super) fn set_baseline(work: &mut Work<'_>, feature: &FeatureKey, environmen
     if work.state.is_production(environment) {
         return Err(Refusal::one(
             RefusalKind::Refused,
-            Reason::new(ReasonCode::NotReleased, format!("environment/{environment}"), format!("`{environment}` is production: exposure there is a release")).remedy("greenroom release plan"),
+            Reason::new(ReasonCode::NotReleased, format!("environment/{environment}"), format!("`{environment}` is production: exposure there is a release"))
+                .remedy("greenroom release plan"),
         ));
     }
     let entries = found.baselines.get(environment).map(|b| b.entries.clone()).unwrap_or_default();
@@ -266,7 +281,9 @@ pub(super) fn record_decision(work: &mut Work<'_>, about: &About, role: Role, ve
             let release = find(work, name)?;
             // a closed one does: lifting a kill asks for them
             if release.environments.values().all(|i| matches!(i.course.kind(), CourseKind::Cancelled | CourseKind::Withdrawn | CourseKind::Draft)) {
-                return Err(Refusal::conflict(ReasonCode::WrongState, format!("release/{name}"), "a draft, withdrawn or cancelled release takes no decision", "plan it first").into());
+                return Err(
+                    Refusal::conflict(ReasonCode::WrongState, format!("release/{name}"), "a draft, withdrawn or cancelled release takes no decision", "plan it first").into()
+                );
             }
             release.scope
         }
@@ -296,7 +313,9 @@ pub(super) fn set_hold(work: &mut Work<'_>, scope: &Scope, plane: Plane, stops: 
         return Err(Refusal::not_found(kind, name).into());
     }
     if expires.is_some_and(|e| e <= work.now) {
-        return Err(Refusal::one(RefusalKind::Invalid, Reason::new(ReasonCode::InThePast, "hold", "the hold would have expired already").remedy("give a time in the future")).into());
+        return Err(
+            Refusal::one(RefusalKind::Invalid, Reason::new(ReasonCode::InThePast, "hold", "the hold would have expired already").remedy("give a time in the future")).into()
+        );
     }
     let hold = Hold {
         id: HoldId::new(work.id()),

@@ -40,7 +40,8 @@ pub(super) fn report(work: &mut Work<'_>, report: &Report) -> Result<(), Stop> {
                 moved(work, &r, Step::Cancelled { why: vec![cancelled(&r)] });
                 return Ok(());
             }
-            let why = vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone()).remedy("the build before keeps serving; fix the build and register a new one")];
+            let why =
+                vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone()).remedy("the build before keeps serving; fix the build and register a new one")];
             if moved(work, &r, Step::RolledBack { why: why.clone() }) {
                 after_failure(work, &r, &why);
             }
@@ -170,7 +171,13 @@ pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop
     let runs = here.or_else(|| set.get(&service.name)).cloned();
     let mut bound = if check.set.is_empty() { set } else { check.set.clone() };
     let Some(build) = bound.get(&service.name).or(rollout.as_ref().map(|r| &r.build)).or(runs.as_ref()).cloned() else {
-        return Err(Refusal::conflict(ReasonCode::WrongState, format!("service/{}", check.service), format!("no single build of `{}` is observed in `{}`", check.service, env.name), "deploy it first").into());
+        return Err(Refusal::conflict(
+            ReasonCode::WrongState,
+            format!("service/{}", check.service),
+            format!("no single build of `{}` is observed in `{}`", check.service, env.name),
+            "deploy it first",
+        )
+        .into());
     };
     bound.insert(service.name.clone(), build.clone());
     let mut outcome = check.outcome;

@@ -26,14 +26,14 @@ pub(super) fn rollback(
     if !work.state.services.contains_key(service) {
         return Err(Refusal::not_found("service", service).into());
     }
-    let mut restore: BTreeMap<PlacementKey, Pair> =
-        work.state.placements_of(environment_name, service).filter_map(|p| Some((p.key.clone(), p.good_before()?.clone()))).collect();
+    let mut restore: BTreeMap<PlacementKey, Pair> = work.state.placements_of(environment_name, service).filter_map(|p| Some((p.key.clone(), p.good_before()?.clone()))).collect();
     let build = match to {
         Some(version) => {
             let build = find(work, &BuildLabel { service: service.clone(), version: version.clone() })?;
             // what never ran here has proved nothing here: no way around policy leads through a rollback
             if !work.state.lived.contains(&(environment_name.clone(), build.digest.clone())) {
-                let reason = Reason::new(ReasonCode::NotEligible, format!("build/{}", build.spec.label()), format!("`{}` was never live in `{environment_name}`", build.spec.label()));
+                let reason =
+                    Reason::new(ReasonCode::NotEligible, format!("build/{}", build.spec.label()), format!("`{}` was never live in `{environment_name}`", build.spec.label()));
                 return Err(Refusal::one(RefusalKind::Refused, reason.remedy(format!("greenroom deploy {} --to {environment_name}", build.spec.label()))).into());
             }
             build

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::deployment::service::Versioning;
 use crate::id::{BuildLabel, Digest, FeatureKey, Name, Requirement, Version};
-use crate::value::ValueType;
 use crate::time::At;
+use crate::value::ValueType;
 
 /// One component's artifact, under every digest it may be seen by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::environment::Purpose;
 use crate::id::{CheckId, Digest, Name, RolloutId};
+use crate::state::State;
 use crate::time::{At, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -144,4 +145,15 @@ impl CheckResult {
     pub fn build(&self) -> Option<&Digest> {
         self.set.get(&self.service)
     }
+}
+
+/// Whether every check that the service has for the purpose of `environment` has passed on `build`.
+#[must_use]
+pub fn checks_pass(state: &State, environment: &Name, service: &Name, build: &Digest) -> bool {
+    let (Some(env), Some(spec)) = (state.environments.get(environment), state.services.get(service)) else { return false };
+    spec.spec
+        .checks
+        .iter()
+        .filter(|c| c.purposes.contains(&env.spec.purpose))
+        .all(|c| state.check(environment, service, build, &c.name).is_some_and(|r| r.outcome == Outcome::Pass))
 }

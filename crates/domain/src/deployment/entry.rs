@@ -3,7 +3,7 @@
 use crate::actor::Actor;
 use crate::decision::{self, Decision};
 use crate::deployment::build::{Build, SchemaRange};
-use crate::deployment::check::{CheckKind, Outcome};
+use crate::deployment::check::{CheckKind, Outcome, checks_pass};
 use crate::deployment::deployment::Urgency;
 use crate::deployment::environment::Environment;
 use crate::deployment::policy::{Eligibility, Promotion, RollbackRule, Rule};
@@ -119,19 +119,15 @@ fn busy(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
     }
     let number = state.rollouts.get(&active).and_then(|r| state.deployments.get(&r.deployment)).map_or(0, |d| d.number);
     entry.wait.push(
-        Reason::new(ReasonCode::Busy, format!("placement/{key}"), format!("deployment #{number} is under way on `{}`", ask.target))
-            .remedy("it goes on when that one is over"),
+        Reason::new(ReasonCode::Busy, format!("placement/{key}"), format!("deployment #{number} is under way on `{}`", ask.target)).remedy("it goes on when that one is over"),
     );
 }
 
 fn holds(state: &State, ask: &Ask<'_>, now: At, entry: &mut Entry) {
     for hold in state.holds.values() {
-        if hold.stands(now)
-            && hold.plane.covers(Plane::Deploy)
-            && hold.stops.stops(ask.automatic)
-            && hold.scope.covers_deployment(&ask.environment.name, &ask.build.spec.service)
-        {
-            let mut reason = Reason::new(ReasonCode::Hold, format!("hold/{}", hold.id), format!("hold #{} stands", hold.number)).remedy(format!("greenroom hold lift {}", hold.number));
+        if hold.stands(now) && hold.plane.covers(Plane::Deploy) && hold.stops.stops(ask.automatic) && hold.scope.covers_deployment(&ask.environment.name, &ask.build.spec.service) {
+            let mut reason =
+                Reason::new(ReasonCode::Hold, format!("hold/{}", hold.id), format!("hold #{} stands", hold.number)).remedy(format!("greenroom hold lift {}", hold.number));
             reason.until = hold.expires;
             entry.wait.push(reason);
         }
@@ -210,7 +206,7 @@ fn upstream(state: &State, ask: &Ask<'_>, now: At, entry: &mut Entry) {
         }
         let since = since.filter(|_| any);
         // a build that was verified here before stays eligible: evidence is append-only
-        let verified_before = || state.lived.contains(&(name.clone(), ask.build.digest.clone())) && crate::link::checks_pass(state, name, service, &ask.build.digest);
+        let verified_before = || state.lived.contains(&(name.clone(), ask.build.digest.clone())) && checks_pass(state, name, service, &ask.build.digest);
         if since.is_none() && !verified_before() {
             entry.deny.push(
                 Reason::new(ReasonCode::NotEligible, format!("environment/{name}"), format!("`{label}` is not verified in `{name}`"))
@@ -268,8 +264,12 @@ fn evidence(state: &State, ask: &Ask<'_>, before: &Environment, entry: &mut Entr
         });
         if !any || !passed {
             entry.deny.push(
-                Reason::new(ReasonCode::Evidence, format!("environment/{}", before.name), format!("no {kind} check of `{}` has passed in `{}`", ask.build.spec.label(), before.name))
-                    .remedy(format!("add or fix its {kind} checks, then redeploy it to `{}`", before.name)),
+                Reason::new(
+                    ReasonCode::Evidence,
+                    format!("environment/{}", before.name),
+                    format!("no {kind} check of `{}` has passed in `{}`", ask.build.spec.label(), before.name),
+                )
+                .remedy(format!("add or fix its {kind} checks, then redeploy it to `{}`", before.name)),
             );
         }
     }

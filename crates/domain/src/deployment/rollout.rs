@@ -13,17 +13,39 @@ use crate::time::At;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    Waiting { reasons: Vec<Reason>, review: At },
-    Applying { deadline: At },
-    Observing { deadline: At },
-    Verifying { deadline: At },
-    Live { at: At },
-    Failed { why: Vec<Reason> },
-    RolledBack { why: Vec<Reason> },
-    Superseded { why: Vec<Reason> },
-    Cancelled { why: Vec<Reason> },
+    Waiting {
+        reasons: Vec<Reason>,
+        review: At,
+    },
+    Applying {
+        deadline: At,
+    },
+    Observing {
+        deadline: At,
+    },
+    Verifying {
+        deadline: At,
+    },
+    Live {
+        at: At,
+    },
+    Failed {
+        why: Vec<Reason>,
+    },
+    RolledBack {
+        why: Vec<Reason>,
+    },
+    Superseded {
+        why: Vec<Reason>,
+    },
+    Cancelled {
+        why: Vec<Reason>,
+    },
     /// Nobody answers: the lock stays; only an observation or a person leaves it.
-    Unknown { since: At, why: Vec<Reason> },
+    Unknown {
+        since: At,
+        why: Vec<Reason>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

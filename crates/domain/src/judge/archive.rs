@@ -36,9 +36,10 @@ pub(super) fn sweep(work: &mut Work<'_>) {
 
 /// Cancelled or withdrawn everywhere, long enough ago. A closed release goes on binding, and so stays.
 fn over(state: &State, name: &Name, before: At) -> bool {
-    state.releases.get(name).is_some_and(|r| {
-        r.at <= before && r.environments.values().all(|i| matches!(i.course, Course::Cancelled { since } | Course::Withdrawn { since } if since <= before))
-    })
+    state
+        .releases
+        .get(name)
+        .is_some_and(|r| r.at <= before && r.environments.values().all(|i| matches!(i.course, Course::Cancelled { since } | Course::Withdrawn { since } if since <= before)))
 }
 
 /// Old builds that no placement runs or goes back to, no release, deployment or other build names, and that are not the

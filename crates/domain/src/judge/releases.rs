@@ -18,22 +18,19 @@ const UNHEARD: Span = Span::secs(2);
 
 /// The moments at which time alone changes something about `release`, in any environment.
 pub(crate) fn deadlines(release: &Release) -> impl Iterator<Item = At> + '_ {
-    release
-        .environments
-        .values()
-        .flat_map(|inside| {
-            let course = match &inside.course {
-                Course::Armed => match release.spec.mode {
-                    Mode::Scheduled(at) => Some(at),
-                    Mode::OnDeploy => release.spec.expires,
-                    Mode::Manual => None,
-                },
-                Course::Exposing { stage, since } => dwell_ends(release, *stage, *since),
-                Course::Withdrawing { deadline, partial: false, .. } => Some(*deadline + UNHEARD),
-                _ => None,
-            };
-            course.into_iter().chain(inside.contradicted.values().map(|since| *since + link::UNMET_AFTER))
-        })
+    release.environments.values().flat_map(|inside| {
+        let course = match &inside.course {
+            Course::Armed => match release.spec.mode {
+                Mode::Scheduled(at) => Some(at),
+                Mode::OnDeploy => release.spec.expires,
+                Mode::Manual => None,
+            },
+            Course::Exposing { stage, since } => dwell_ends(release, *stage, *since),
+            Course::Withdrawing { deadline, partial: false, .. } => Some(*deadline + UNHEARD),
+            _ => None,
+        };
+        course.into_iter().chain(inside.contradicted.values().map(|since| *since + link::UNMET_AFTER))
+    })
 }
 
 fn dwell_ends(release: &Release, stage: u32, since: At) -> Option<At> {
@@ -48,9 +45,10 @@ pub fn growth(state: &State, release: &Release, environment: &Name, now: At, see
     let mut reasons = decisions(state, release, now);
     reasons.extend(holds(state, release, environment, now, automatic));
     // unflagged builds come with the start itself: until the first stage only what they do not bring must hold
-    let before_stage_one = release.environments.get(environment).is_some_and(|i| {
-        matches!(i.course, Course::Draft | Course::Planned | Course::Armed | Course::Exposing { stage: 0, .. } | Course::Paused { stage: 0, .. })
-    });
+    let before_stage_one = release
+        .environments
+        .get(environment)
+        .is_some_and(|i| matches!(i.course, Course::Draft | Course::Planned | Course::Armed | Course::Exposing { stage: 0, .. } | Course::Paused { stage: 0, .. }));
     let needs = if before_stage_one { link::start } else { link::growth };
     reasons.extend(needs(state, release, environment, now, seen));
     for item in &release.spec.features {
@@ -58,10 +56,14 @@ pub fn growth(state: &State, release: &Release, environment: &Name, now: At, see
         match state.features.get(&item.key) {
             None => reasons.push(Reason::new(ReasonCode::UnknownReference, subject, format!("feature `{}` is gone", item.key)).remedy("re-plan the release")),
             Some(f) if f.kills.contains_key(environment) => {
-                reasons.push(Reason::new(ReasonCode::Hold, subject, format!("`{}` is killed in `{environment}`", item.key)).remedy(format!("greenroom feature restore {} --env {environment}", item.key)));
+                reasons.push(
+                    Reason::new(ReasonCode::Hold, subject, format!("`{}` is killed in `{environment}`", item.key))
+                        .remedy(format!("greenroom feature restore {} --env {environment}", item.key)),
+                );
             }
             Some(f) if !f.spec.variants.contains_key(&item.variant) => {
-                reasons.push(Reason::new(ReasonCode::UnknownReference, subject, format!("`{}` has no variant `{}` any more", item.key, item.variant)).remedy("re-plan the release"));
+                reasons
+                    .push(Reason::new(ReasonCode::UnknownReference, subject, format!("`{}` has no variant `{}` any more", item.key, item.variant)).remedy("re-plan the release"));
             }
             Some(_) => {}
         }
@@ -261,12 +263,8 @@ fn track_needs(work: &mut Work<'_>, name: &Name, environment: &Name) {
         return;
     }
     let why = vec![
-        Reason::new(
-            ReasonCode::NeedUnmet,
-            format!("service/{}", need.service),
-            format!("`{need}` was not met on `{}` for {}", placement.target, link::UNMET_AFTER),
-        )
-        .remedy(format!("deploy a build that meets it, then: greenroom release resume {name}")),
+        Reason::new(ReasonCode::NeedUnmet, format!("service/{}", need.service), format!("`{need}` was not met on `{}` for {}", placement.target, link::UNMET_AFTER))
+            .remedy(format!("deploy a build that meets it, then: greenroom release resume {name}")),
     ];
     work.push(ReleasePaused { name: name.clone(), environment: environment.clone(), off: true, why });
 }

@@ -52,9 +52,9 @@ pub(crate) fn judge_entry(state: &State, ask: &Ask<'_>, awaits: &[AwaitedWithdra
     for awaited in awaits {
         let course = state.releases.get(&awaited.release).and_then(|r| r.environments.get(&awaited.environment)).map(|i| &i.course);
         if let Some(Course::Withdrawing { partial: false, deadline, .. }) = course {
-            entry.wait.push(
-                Reason::new(ReasonCode::Withdrawal, format!("release/{}", awaited.release), format!("release `{}` is being withdrawn", awaited.release)).until(*deadline),
-            );
+            entry
+                .wait
+                .push(Reason::new(ReasonCode::Withdrawal, format!("release/{}", awaited.release), format!("release `{}` is being withdrawn", awaited.release)).until(*deadline));
         }
     }
     if ask.urgency == Urgency::Emergency {
@@ -181,9 +181,11 @@ fn take_back(work: &mut Work<'_>, env: &Environment, failed: &Deployment, r: &Ro
     if work.state.waiting.iter().map(|(_, id)| id).chain(work.state.active.iter()).any(under_way) {
         return;
     }
-    let changed = failed.rollouts.iter().filter_map(|id| work.state.rollouts.get(id)).filter(|o| {
-        o.key.service == r.key.service && (o.id == r.id || o.step.kind() == StepKind::Live || o.step.kind().holds())
-    });
+    let changed = failed
+        .rollouts
+        .iter()
+        .filter_map(|id| work.state.rollouts.get(id))
+        .filter(|o| o.key.service == r.key.service && (o.id == r.id || o.step.kind() == StepKind::Live || o.step.kind().holds()));
     let mut restore: BTreeMap<PlacementKey, Pair> =
         changed.filter_map(|o| work.state.placements.get(&o.key)).filter_map(|p| Some((p.key.clone(), p.good_without(&r.build)?.clone()))).collect();
     // no earlier good build, or one that the failed build's schema has left behind: a person is needed
@@ -254,9 +256,11 @@ pub(super) fn promotion(work: &mut Work<'_>, environment: &Name, service: &Name)
 /// Whether a person's deployment, or one that takes a build back, waits or is under way there: automation never overtakes it.
 fn asked_by_someone(state: &State, environment: &Name, service: &Name) -> bool {
     let here = |id: &RolloutId| {
-        state.rollouts.get(id).filter(|r| r.key.environment == *environment && r.key.service == *service).is_some_and(|r| {
-            state.deployments.get(&r.deployment).is_some_and(|d| d.urgency != Urgency::Normal || !matches!(d.by, Actor::System(_)))
-        })
+        state
+            .rollouts
+            .get(id)
+            .filter(|r| r.key.environment == *environment && r.key.service == *service)
+            .is_some_and(|r| state.deployments.get(&r.deployment).is_some_and(|d| d.urgency != Urgency::Normal || !matches!(d.by, Actor::System(_))))
     };
     state.waiting_in(environment).any(here) || state.active.iter().any(here)
 }

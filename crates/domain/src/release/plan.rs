@@ -108,5 +108,8 @@ pub struct ReleaseSpec {
 pub struct Slice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cohort: Option<Name>,
+    /// Who joins the cohort later is not meant; who leaves it is out at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     pub share: Share,
 }

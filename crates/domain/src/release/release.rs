@@ -22,15 +22,36 @@ pub enum Course {
     /// Starts by itself when its mode says so.
     Armed,
     /// Stage `stage` serves; 0 while the unflagged builds are being deployed.
-    Exposing { stage: u32, since: At },
-    Exposed { since: At },
+    Exposing {
+        stage: u32,
+        since: At,
+    },
+    Exposed {
+        since: At,
+    },
     /// Growth stopped. `off`: nobody is served until a person resumes.
-    Paused { stage: u32, off: bool, why: Vec<Reason>, since: At },
+    Paused {
+        stage: u32,
+        off: bool,
+        why: Vec<Reason>,
+        since: At,
+    },
     /// Published; evaluators have until the deadline to say so. `partial`: it passed.
-    Withdrawing { since: At, seq: u64, deadline: At, partial: bool },
-    Withdrawn { since: At },
-    Closed { since: At },
-    Cancelled { since: At },
+    Withdrawing {
+        since: At,
+        seq: u64,
+        deadline: At,
+        partial: bool,
+    },
+    Withdrawn {
+        since: At,
+    },
+    Closed {
+        since: At,
+    },
+    Cancelled {
+        since: At,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,6 +184,9 @@ pub struct Release {
     pub authors: Vec<Actor>,
     pub decisions: Vec<Decision>,
     pub at: At,
+    /// Versions of its cohorts as planned: the scope that decisions bind to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cohorts: BTreeMap<Name, u64>,
     pub environments: BTreeMap<Name, InEnvironment>,
 }
 
@@ -180,7 +204,10 @@ impl Release {
         for stage in self.spec.stages.iter().take(stage as usize) {
             match slices.iter_mut().find(|s| s.cohort == stage.cohort) {
                 Some(slice) => slice.share = slice.share.max(stage.share),
-                None => slices.push(Slice { cohort: stage.cohort.clone(), share: stage.share }),
+                None => {
+                    let version = stage.cohort.as_ref().and_then(|name| self.cohorts.get(name)).copied();
+                    slices.push(Slice { cohort: stage.cohort.clone(), version, share: stage.share });
+                }
             }
         }
         slices

@@ -123,7 +123,7 @@ fn remembering_and_forgetting_decide_alike() {
         World::deploy_command(&["web@1.1.9"], "staging"),
         World::deploy_command(&["web@7.7.7"], "staging"),
         World::deploy_command(&["stock@two"], PRODUCTION),
-        Command::RegisterBuild { build: old.clone() },
+        Command::RegisterBuild { build: old },
         Command::RegisterBuild { build: World::build_spec("web@1.1.0", &json!({})) },
         Command::RegisterBuild { build: World::build_spec("web@1.1.0", &json!({"version": "1.1.0-again"})) },
         Command::RegisterBuild { build: World::build_spec("web@1.1.0", &json!({"artifacts": {"app": {"uri": "x", "digests": [digest("x")]}}})) },
@@ -143,7 +143,10 @@ fn remembering_and_forgetting_decide_alike() {
         Command::SetHold { scope: Scope { release: Some(n("unknown")), ..Scope::default() }, plane: Plane::Release, stops: Stops::Both, reason: String::new(), expires: None },
         World::plan_command("never", json!({"features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "all", "share": "100%"}]})),
         World::plan_command("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["stock>=two"], "stages": [{"name": "all", "share": "100%"}]})),
-        World::plan_command("fresh", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["stock>=two"], "mode": "on_deploy", "stages": [{"name": "all", "share": "100%"}]})),
+        World::plan_command(
+            "fresh",
+            json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["stock>=two"], "mode": "on_deploy", "stages": [{"name": "all", "share": "100%"}]}),
+        ),
         World::plan_command("exact", json!({"services": ["web@1.1.0"], "stages": [{"name": "all", "share": "100%"}]})),
         World::plan_command("wrong", json!({"services": ["web@7.7.7"], "stages": [{"name": "all", "share": "100%"}]})),
     ];
@@ -158,7 +161,9 @@ fn remembering_and_forgetting_decide_alike() {
         let (mut short, mut long) = (w.clone(), unforgetting(&w));
         let before = short.ledger.len();
         let (brief, full) = (short.attempt(&command), long.attempt(&command));
-        let kinds = |events: &[Event]| events.iter().map(Event::kind).filter(|k| !matches!(*k, "build.recalled" | "archived" | "release.planned" | "release.scope_changed")).collect::<Vec<_>>();
+        let kinds = |events: &[Event]| {
+            events.iter().map(Event::kind).filter(|k| !matches!(*k, "build.recalled" | "archived" | "release.planned" | "release.scope_changed")).collect::<Vec<_>>()
+        };
         match (&brief, &full) {
             (Ok(brief), Ok(full)) => assert_eq!(kinds(brief), kinds(full), "{command:?}"),
             (Err(brief), Err(full)) => assert_eq!(brief, full, "{command:?}"),

@@ -110,6 +110,26 @@ pub fn same_maps(a: &State, b: &State) {
     macro_rules! equal {
         ($($field:ident),*) => { $(assert!(a.$field == b.$field, "{} differ:\n{:#?}\n{:#?}", stringify!($field), a.$field, b.$field);)* };
     }
-    equal!(environments, services, policies, features, cohorts, builds, versions, configs, placements, deployments, rollouts, checks, releases, holds, persons, tokens, token_ids, revisions);
+    equal!(
+        environments,
+        services,
+        policies,
+        features,
+        cohorts,
+        earlier_cohorts,
+        builds,
+        versions,
+        configs,
+        placements,
+        deployments,
+        rollouts,
+        checks,
+        releases,
+        holds,
+        persons,
+        tokens,
+        token_ids,
+        revisions
+    );
     equal!(placed, active, waiting, by_number, needed_by, unflagged, builds_of, tried, lived);
 }

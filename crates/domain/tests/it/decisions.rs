@@ -119,7 +119,11 @@ fn a_no_go_stands_until_it_is_answered() {
 fn decisions_end_and_growth_asks_again() {
     let mut w = planned();
     w.decide_as(BEN, about(), Role::ProductOwner, Verdict::Go);
-    w.attempt_as(person(CLEO), &Command::Decide { about: about(), role: Role::Approver, verdict: Verdict::Go, by: person_id(CLEO), note: Some("fine".to_owned()), valid_for: Some(secs(3600)) }).unwrap();
+    w.attempt_as(
+        person(CLEO),
+        &Command::Decide { about: about(), role: Role::Approver, verdict: Verdict::Go, by: person_id(CLEO), note: Some("fine".to_owned()), valid_for: Some(secs(3600)) },
+    )
+    .unwrap();
     w.ok(&World::start_command("summer"));
     w.pass(secs(3601));
     assert_eq!(start(&mut w), [ReasonCode::DecisionMissing]);

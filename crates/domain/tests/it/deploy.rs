@@ -2,7 +2,7 @@
 
 use greenroom_domain::command::{Command, Report};
 use greenroom_domain::decision::{About, Verdict};
-use greenroom_domain::deployment::check::Outcome;
+use greenroom_domain::deployment::check::{Outcome, checks_pass};
 use greenroom_domain::deployment::deployment::Motive;
 use greenroom_domain::deployment::rollout::{Step, StepKind};
 use greenroom_domain::event::Event;
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::world::*;
 
 /// The shop with rules for entering production.
-fn with_rules(rules: serde_json::Value) -> World {
+fn with_rules(rules: &serde_json::Value) -> World {
     let mut w = World::shop();
     w.apply(vec![manifest("policy", "production", json!({ "rules": rules }))]);
     w
@@ -47,7 +47,7 @@ fn what_was_verified_upstream_stays_eligible_when_staging_moves_on() {
 
 #[test]
 fn soak_waits_without_interruption_and_cannot_be_slipped_past() {
-    let mut w = with_rules(json!([{"soak": "1h"}]));
+    let mut w = with_rules(&json!([{"soak": "1h"}]));
     w.register("web@1.1.0");
     w.deploy("web@1.1.0", "staging");
     let id = w.deploy("web@1.1.0", PRODUCTION);
@@ -78,7 +78,7 @@ fn soak_waits_without_interruption_and_cannot_be_slipped_past() {
 
 #[test]
 fn a_failed_try_elsewhere_does_not_unverify_what_goes_on_running() {
-    let mut w = with_rules(json!([{"soak": "1h"}]));
+    let mut w = with_rules(&json!([{"soak": "1h"}]));
     w.register("web@1.1.0");
     w.deploy("web@1.1.0", "staging");
     w.pass(secs(3000));
@@ -95,7 +95,7 @@ fn a_failed_try_elsewhere_does_not_unverify_what_goes_on_running() {
 fn data_must_be_fresh_and_a_build_must_name_its_commit() {
     let mut checked = service();
     checked["checks"].as_array_mut().unwrap().push(json!({"name": "refresh", "kind": "data_refresh", "purposes": ["preview"], "run": {"http": {"path": "/"}}}));
-    let mut w = with_rules(json!([{"data_refresh": "1d"}, {"provenance": "commit"}]));
+    let mut w = with_rules(&json!([{"data_refresh": "1d"}, {"provenance": "commit"}]));
     w.apply(vec![manifest("service", "web", checked)]);
     w.register_with("web@1.1.0", &json!({"commit": null}));
     w.deploy("web@1.1.0", "staging");
@@ -123,7 +123,7 @@ fn evidence_is_asked_for_and_an_error_is_not_a_pass() {
     w.deploy("stock@1.0.0", "staging");
     let there = place("staging", "s1", "stock");
     w.record(&there, &n("real"), Outcome::Error, None);
-    assert!(greenroom_domain::link::checks_pass(&w.state, &n("staging"), &n("stock"), w.runs[&there].serving.keys().next().unwrap()));
+    assert!(checks_pass(&w.state, &n("staging"), &n("stock"), w.runs[&there].serving.keys().next().unwrap()));
 }
 
 #[test]
@@ -148,9 +148,9 @@ fn a_check_of_what_changed_meanwhile_judges_nothing() {
             requirements: Vec::new(),
         })
     };
-    let before = greenroom_domain::link::checks_pass(&w.state, &n("staging"), &n("web"), &old[&n("web")]);
+    let before = checks_pass(&w.state, &n("staging"), &n("web"), &old[&n("web")]);
     w.ok(&record(Outcome::Pass));
-    assert!(before && greenroom_domain::link::checks_pass(&w.state, &n("staging"), &n("web"), &old[&n("web")]), "the old build keeps its verdict");
+    assert!(before && checks_pass(&w.state, &n("staging"), &n("web"), &old[&n("web")]), "the old build keeps its verdict");
     w.fleet = false;
     w.register("web@1.2.0");
     let id = w.deploy("web@1.2.0", "staging");
@@ -219,7 +219,7 @@ fn a_failed_check_in_the_second_wave_brings_the_first_back_too() {
 
 #[test]
 fn newer_requests_overtake_waiting_ones_and_wait_for_those_under_way() {
-    let mut w = with_rules(json!([{"soak": "1h"}]));
+    let mut w = with_rules(&json!([{"soak": "1h"}]));
     for build in ["web@1.1.0", "web@1.2.0"] {
         w.register(build);
         w.deploy(build, "staging");
@@ -379,7 +379,7 @@ fn schema_levels_that_do_not_meet_are_refused() {
 
 #[test]
 fn decisions_gate_the_door_and_nobody_sits_on_two_chairs() {
-    let mut w = with_rules(json!([{"decision": {"role": "approver"}}, {"decision": {"role": "on-call"}}]));
+    let mut w = with_rules(&json!([{"decision": {"role": "approver"}}, {"decision": {"role": "on-call"}}]));
     w.register("web@1.1.0");
     w.deploy("web@1.1.0", "staging");
     let id = w.deploy("web@1.1.0", PRODUCTION);
@@ -396,7 +396,10 @@ fn decisions_gate_the_door_and_nobody_sits_on_two_chairs() {
     w.decide_as(CLEO, about(), Role::Approver, Verdict::Go);
     w.settle();
     assert_eq!(w.step(id), StepKind::Live);
-    assert_eq!(w.refused(&Command::Decide { about: about(), role: Role::Approver, verdict: Verdict::Go, by: person_id(BEN), note: None, valid_for: None }), [ReasonCode::WrongState]);
+    assert_eq!(
+        w.refused(&Command::Decide { about: about(), role: Role::Approver, verdict: Verdict::Go, by: person_id(BEN), note: None, valid_for: None }),
+        [ReasonCode::WrongState]
+    );
 }
 
 #[test]
@@ -427,7 +430,7 @@ fn holds_stop_whom_they_name_until_lifted_or_over() {
 
 #[test]
 fn automation_promotes_what_is_verified_and_nothing_twice() {
-    let mut w = with_rules(json!([{"promotion": "automatic"}]));
+    let mut w = with_rules(&json!([{"promotion": "automatic"}]));
     w.register("web@1.1.0");
     w.deploy("web@1.1.0", "staging");
     assert_eq!(w.running(PRODUCTION, "web"), "web@1.1.0");
@@ -442,7 +445,7 @@ fn automation_promotes_what_is_verified_and_nothing_twice() {
 
 #[test]
 fn after_a_rollback_automation_does_not_bring_it_back() {
-    let mut w = with_rules(json!([{"promotion": "automatic"}]));
+    let mut w = with_rules(&json!([{"promotion": "automatic"}]));
     w.register("web@1.1.0");
     w.deploy("web@1.1.0", "staging");
     assert_eq!(w.running(PRODUCTION, "web"), "web@1.1.0");
@@ -463,7 +466,7 @@ fn after_a_rollback_automation_does_not_bring_it_back() {
 
 #[test]
 fn automation_never_overtakes_what_a_person_asked_for() {
-    let mut w = with_rules(json!([{"promotion": "automatic"}, {"decision": {"role": "approver"}}]));
+    let mut w = with_rules(&json!([{"promotion": "automatic"}, {"decision": {"role": "approver"}}]));
     w.apply(vec![manifest("policy", "production", json!({"rules": [{"promotion": "automatic"}]}))]);
     w.register("web@1.1.0");
     w.deploy("web@1.1.0", "staging");
@@ -529,7 +532,11 @@ fn registering_says_what_is_wrong_and_never_changes_a_build() {
 #[test]
 fn taking_a_target_away_ends_what_waits_for_it() {
     let mut w = World::shop();
-    w.apply(vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": [target(PRODUCTION, "p1", 0, 7100), target(PRODUCTION, "p2", 1, 7200)]}))]);
+    w.apply(vec![manifest(
+        "environment",
+        PRODUCTION,
+        json!({"purpose": "production", "after": ["staging"], "targets": [target(PRODUCTION, "p1", 0, 7100), target(PRODUCTION, "p2", 1, 7200)]}),
+    )]);
     w.ship("web@1.1.0");
     w.register("web@1.2.0");
     w.deploy("web@1.2.0", "staging");

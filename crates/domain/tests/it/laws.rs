@@ -113,7 +113,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (small.clone(), any::<bool>()).prop_map(|(release, effective)| Op::Acknowledged(release, effective)),
         1 => any::<bool>().prop_map(Op::Kill),
         2 => any::<bool>().prop_map(Op::Restore),
-        5 => (small.clone(), 0..2_u8, 1..5_u8, prop::bool::weighted(0.85), prop::option::weighted(0.2, 0..100_u8)).prop_map(|(r, role, who, go, valid)| Op::Decide(r, role, who, go, valid)),
+        5 => (small, 0..2_u8, 1..5_u8, prop::bool::weighted(0.85), prop::option::weighted(0.2, 0..100_u8)).prop_map(|(r, role, who, go, valid)| Op::Decide(r, role, who, go, valid)),
         1 => (0..6_u8, 1..5_u8).prop_map(|(d, who)| Op::DecideDeployment(d, who)),
         2 => (0..6_u8, any::<bool>()).prop_map(|(kind, ends)| Op::Hold(kind, ends)),
         2 => (0..4_u8).prop_map(Op::Lift),
@@ -294,7 +294,8 @@ impl History {
             Op::Close(r) => self.try_(&Command::CloseRelease { name: release(r), environment: None }, ANN),
             Op::CancelRelease(r) => self.try_(&Command::CancelRelease { name: release(r) }, ANN),
             Op::Acknowledged(r, effective) => {
-                let command = Command::ReportWithdrawal { name: release(r), environment: production(), in_contact: 2, acknowledged: 1, laggards: vec!["slow".to_owned()], effective };
+                let command =
+                    Command::ReportWithdrawal { name: release(r), environment: production(), in_contact: 2, acknowledged: 1, laggards: vec!["slow".to_owned()], effective };
                 self.w.decide(Actor::System(Part::Publisher), &command).unwrap();
             }
             Op::Kill(which) => self.try_(&Command::KillFeature { feature: key(feature(which)), environment: production(), reason: "smells".to_owned() }, ANN),
@@ -302,7 +303,10 @@ impl History {
             Op::Decide(r, role, who, go, valid) => {
                 let verdict = if go { Verdict::Go } else { Verdict::NoGo };
                 let valid_for = valid.map(|minutes| secs(i64::from(minutes) * 60));
-                self.try_(&Command::Decide { about: About::Release(release(r)), role: ROLES[pick(role, 2)], verdict, by: person_id(u128::from(who)), note: None, valid_for }, u128::from(who));
+                self.try_(
+                    &Command::Decide { about: About::Release(release(r)), role: ROLES[pick(role, 2)], verdict, by: person_id(u128::from(who)), note: None, valid_for },
+                    u128::from(who),
+                );
             }
             Op::DecideDeployment(which, who) => {
                 let about = About::Deployment(deployment(&self.w, which));
@@ -488,10 +492,28 @@ fn plan(which: u8, shape: u8, mode: u8, now: At) -> Command {
     let all = json!({"name": "all", "share": "100%"});
     let (features, needs, stages, decisions, services) = match shape {
         0 => (json!([{"key": "checkout", "variant": "on"}]), json!(["web>=1.1.0"]), json!([some, more, all]), json!([]), json!([])),
-        1 => (json!([{"key": "checkout", "variant": "on"}, {"key": "basket", "variant": "new"}]), json!(["web>=1.1.0"]), json!([some, all]), json!([{"role": "product-owner"}]), json!([])),
-        2 => (json!([{"key": "basket", "variant": "other"}]), json!(["web>=1.2.0", "stock>=1.1.0"]), json!([all]), json!([{"role": "product-owner"}, {"role": "approver"}]), json!([])),
+        1 => (
+            json!([{"key": "checkout", "variant": "on"}, {"key": "basket", "variant": "new"}]),
+            json!(["web>=1.1.0"]),
+            json!([some, all]),
+            json!([{"role": "product-owner"}]),
+            json!([]),
+        ),
+        2 => (
+            json!([{"key": "basket", "variant": "other"}]),
+            json!(["web>=1.2.0", "stock>=1.1.0"]),
+            json!([all]),
+            json!([{"role": "product-owner"}, {"role": "approver"}]),
+            json!([]),
+        ),
         3 => (json!([{"key": "basket", "variant": "new", "withdraw_safety": "one_way"}]), json!(["stock>=1.0.0"]), json!([some, all]), json!([]), json!([])),
-        4 => (json!([{"key": "checkout", "variant": "on"}]), json!([]), json!([{"name": "staff", "cohort": "staff", "share": "100%", "dwell": "1m"}, all]), json!([]), json!(["web@1.2.0"])),
+        4 => (
+            json!([{"key": "checkout", "variant": "on"}]),
+            json!([]),
+            json!([{"name": "staff", "cohort": "staff", "share": "100%", "dwell": "1m"}, all]),
+            json!([]),
+            json!(["web@1.2.0"]),
+        ),
         _ => (json!([]), json!([]), json!([all]), json!([]), json!(["stock@1.1.0"])),
     };
     let spec = json!({"features": features, "needs": needs, "stages": stages, "decisions": decisions, "services": services, "mode": mode});
@@ -528,11 +550,19 @@ fn signed(state: &State, release: &Release, now: At) -> bool {
     let mut chairs: Vec<Vec<PersonId>> = Vec::new();
     for rule in &release.spec.decisions {
         let here: Vec<_> = release.decisions.iter().enumerate().filter(|(_, d)| d.role == rule.role && d.scope == release.scope).collect();
-        let objects = here.iter().any(|(i, d)| d.verdict == Verdict::NoGo && !here.iter().any(|(j, o)| j > i && o.verdict == Verdict::Go && o.expires > now && !alone(&o.by)) && !here.iter().any(|(j, o)| j > i && o.by == d.by && o.verdict == Verdict::Go && o.expires > now));
+        let objects = here.iter().any(|(i, d)| {
+            d.verdict == Verdict::NoGo
+                && !here.iter().any(|(j, o)| j > i && o.verdict == Verdict::Go && o.expires > now && !alone(&o.by))
+                && !here.iter().any(|(j, o)| j > i && o.by == d.by && o.verdict == Verdict::Go && o.expires > now)
+        });
         if objects {
             return false;
         }
-        let go: Vec<PersonId> = here.iter().filter(|(i, d)| d.verdict == Verdict::Go && d.expires > now && !alone(&d.by) && !here.iter().any(|(j, o)| j > i && o.by == d.by && o.verdict == Verdict::NoGo)).map(|(_, d)| d.by).collect();
+        let go: Vec<PersonId> = here
+            .iter()
+            .filter(|(i, d)| d.verdict == Verdict::Go && d.expires > now && !alone(&d.by) && !here.iter().any(|(j, o)| j > i && o.by == d.by && o.verdict == Verdict::NoGo))
+            .map(|(_, d)| d.by)
+            .collect();
         chairs.extend((0..rule.quorum).map(|_| go.clone()));
     }
     fn seat(chairs: &[Vec<PersonId>], taken: &mut Vec<PersonId>, apart: bool) -> bool {
@@ -575,11 +605,8 @@ proptest! {
         history.shrinking_is_never_refused();
         history.replay_is_state();
         history.checkpoint_is_state();
-        for r in &history.w.ledger[BEGINNINGS[beginning].ledger.len()..] { let k = if let Event::RolloutMoved(e) = &r.event { format!("moved {}", e.to.kind()) } else { r.event.kind().to_owned() }; *STATS.lock().unwrap().entry(k).or_insert(0) += 1; }
-        std::fs::write("/tmp/stats.txt", format!("{:#?}", STATS.lock().unwrap())).unwrap();
     }
 }
-static STATS: std::sync::Mutex<BTreeMap<String, usize>> = std::sync::Mutex::new(BTreeMap::new());
 
 proptest! {
     #![proptest_config(config(40))]

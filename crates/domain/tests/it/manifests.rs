@@ -11,13 +11,13 @@ fn set(manifests: Vec<Manifest>) -> Command {
     Command::Apply { set: n("shop"), manifests, prune: false }
 }
 
-fn staging(more: Value) -> Manifest {
+fn staging(more: &Value) -> Manifest {
     let mut spec = json!({"purpose": "staging", "targets": [target("staging", "s1", 0, 7000)]});
     spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
     manifest("environment", "staging", spec)
 }
 
-fn feature(more: Value) -> Manifest {
+fn feature(more: &Value) -> Manifest {
     let mut spec = json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off"});
     spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
     manifest("feature", "checkout", spec)
@@ -32,41 +32,51 @@ fn every_bad_input_is_one_clear_error_and_changes_nothing() {
         manifest("service", "web", spec)
     };
     let cases: Vec<(Vec<Manifest>, &str, &str, ReasonCode)> = vec![
-        (vec![staging(json!({"after": ["nowhere"]}))], "environment/staging", "spec.after[0]", ReasonCode::UnknownReference),
-        (vec![staging(json!({"policies": ["none"]}))], "environment/staging", "spec.policies[0]", ReasonCode::UnknownReference),
-        (vec![staging(json!({"after": ["production"]}))], "environment/production", "spec.after", ReasonCode::Cycle),
-        (vec![staging(json!({"after": ["staging"]}))], "environment/staging", "spec.after", ReasonCode::Cycle),
-        (vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": "/production/p1/"}]}))], "environment/staging", "spec.targets[0].address", ReasonCode::AddressTaken),
+        (vec![staging(&json!({"after": ["nowhere"]}))], "environment/staging", "spec.after[0]", ReasonCode::UnknownReference),
+        (vec![staging(&json!({"policies": ["none"]}))], "environment/staging", "spec.policies[0]", ReasonCode::UnknownReference),
+        (vec![staging(&json!({"after": ["production"]}))], "environment/production", "spec.after", ReasonCode::Cycle),
+        (vec![staging(&json!({"after": ["staging"]}))], "environment/staging", "spec.after", ReasonCode::Cycle),
         (
-            vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": "/s", "endpoints": {"web": "127.0.0.1:7100"}}]}))],
+            vec![staging(&json!({"targets": [{"name": "s1", "driver": "process", "address": "/production/p1/"}]}))],
+            "environment/staging",
+            "spec.targets[0].address",
+            ReasonCode::AddressTaken,
+        ),
+        (
+            vec![staging(&json!({"targets": [{"name": "s1", "driver": "process", "address": "/s", "endpoints": {"web": "127.0.0.1:7100"}}]}))],
             "environment/staging",
             "spec.targets[0].endpoints.web",
             ReasonCode::AddressTaken,
         ),
-        (vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": " "}]}))], "environment/staging", "spec.targets[0].address", ReasonCode::Invalid),
+        (vec![staging(&json!({"targets": [{"name": "s1", "driver": "process", "address": " "}]}))], "environment/staging", "spec.targets[0].address", ReasonCode::Invalid),
         (
-            vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": "/s", "services": ["nothing"]}]}))],
+            vec![staging(&json!({"targets": [{"name": "s1", "driver": "process", "address": "/s", "services": ["nothing"]}]}))],
             "environment/staging",
             "spec.targets[0].services[0]",
             ReasonCode::UnknownReference,
         ),
         (
-            vec![staging(json!({"targets": [{"name": "s1", "driver": "process", "address": "/s"}, {"name": "s1", "driver": "process", "address": "/t"}]}))],
+            vec![staging(&json!({"targets": [{"name": "s1", "driver": "process", "address": "/s"}, {"name": "s1", "driver": "process", "address": "/t"}]}))],
             "environment/staging",
             "spec.targets[1].name",
             ReasonCode::Invalid,
         ),
-        (vec![staging(json!({"purpose": "test"}))], "environment/staging", "spec.purpose", ReasonCode::Invalid),
-        (vec![feature(json!({"off": "dim"}))], "feature/checkout", "spec.off", ReasonCode::Invalid),
-        (vec![feature(json!({"variants": {"on": true, "off": "no"}}))], "feature/checkout", "spec.variants.off", ReasonCode::Invalid),
-        (vec![feature(json!({"defaults": {"nowhere": "on"}}))], "feature/checkout", "spec.defaults.nowhere", ReasonCode::UnknownReference),
-        (vec![feature(json!({"defaults": {"production": "on"}}))], "feature/checkout", "spec.defaults.production", ReasonCode::Invalid),
-        (vec![feature(json!({"defaults": {"staging": "dim"}}))], "feature/checkout", "spec.defaults.staging", ReasonCode::UnknownReference),
+        (vec![staging(&json!({"purpose": "test"}))], "environment/staging", "spec.purpose", ReasonCode::Invalid),
+        (vec![feature(&json!({"off": "dim"}))], "feature/checkout", "spec.off", ReasonCode::Invalid),
+        (vec![feature(&json!({"variants": {"on": true, "off": "no"}}))], "feature/checkout", "spec.variants.off", ReasonCode::Invalid),
+        (vec![feature(&json!({"defaults": {"nowhere": "on"}}))], "feature/checkout", "spec.defaults.nowhere", ReasonCode::UnknownReference),
+        (vec![feature(&json!({"defaults": {"production": "on"}}))], "feature/checkout", "spec.defaults.production", ReasonCode::Invalid),
+        (vec![feature(&json!({"defaults": {"staging": "dim"}}))], "feature/checkout", "spec.defaults.staging", ReasonCode::UnknownReference),
         (vec![manifest("cohort", "staff", json!({}))], "cohort/staff", "spec", ReasonCode::Invalid),
         (vec![manifest("cohort", "staff", json!({"any_of": [[]]}))], "cohort/staff", "spec.any_of", ReasonCode::Invalid),
         (vec![manifest("cohort", "staff", json!({"any_of": [[{"cohort": "staff"}]]}))], "cohort/staff", "spec.any_of[0]", ReasonCode::Invalid),
         (vec![manifest("cohort", "staff", json!({"any_of": [[{"attribute": "mail", "op": "regex", "values": ["("]}]]}))], "cohort/staff", "spec.any_of[0]", ReasonCode::Invalid),
-        (vec![manifest("policy", "production", json!({"rules": [{"decision": {"role": "approver", "quorum": 0}}]}))], "policy/production", "spec.rules[0].decision.quorum", ReasonCode::Invalid),
+        (
+            vec![manifest("policy", "production", json!({"rules": [{"decision": {"role": "approver", "quorum": 0}}]}))],
+            "policy/production",
+            "spec.rules[0].decision.quorum",
+            ReasonCode::Invalid,
+        ),
         (vec![manifest("policy", "production", json!({"rules": [{"evidence": []}]}))], "policy/production", "spec.rules[0].evidence", ReasonCode::Invalid),
         (vec![twice("components", json!([]))], "service/web", "spec.components", ReasonCode::Invalid),
         (vec![twice("components", json!(["app", "app"]))], "service/web", "spec.components[1]", ReasonCode::Invalid),
@@ -96,7 +106,8 @@ fn a_longer_cycle_is_named_once_and_in_full() {
 #[test]
 fn one_bad_manifest_keeps_the_whole_set_out() {
     let mut w = World::shop();
-    let refusal = w.attempt(&set(vec![manifest("service", "new", service()), staging(json!({"after": ["nowhere"], "policies": ["none"]})), feature(json!({"off": "dim"}))])).unwrap_err();
+    let refusal =
+        w.attempt(&set(vec![manifest("service", "new", service()), staging(&json!({"after": ["nowhere"], "policies": ["none"]})), feature(&json!({"off": "dim"}))])).unwrap_err();
     assert_eq!(refusal.reasons.len(), 3);
     assert!(!w.state.services.contains_key(&n("new")));
 }
@@ -105,7 +116,7 @@ fn one_bad_manifest_keeps_the_whole_set_out() {
 fn applying_again_changes_nothing() {
     let mut w = World::shop();
     assert_eq!(w.apply(shop()), []);
-    let events = w.apply(vec![feature(json!({"owner": "checkout team"}))]);
+    let events = w.apply(vec![feature(&json!({"owner": "checkout team"}))]);
     assert!(matches!(events.as_slice(), [Event::FeatureDefined(_)]));
 }
 
@@ -156,15 +167,18 @@ fn what_belongs_to_another_set_is_not_taken_over() {
 #[test]
 fn a_feature_does_not_change_under_those_who_read_it() {
     let mut w = World::shop();
-    w.apply(vec![feature(json!({"variants": {"on": true, "off": false, "beta": true}}))]);
+    w.apply(vec![feature(&json!({"variants": {"on": true, "off": false, "beta": true}}))]);
     w.register_with("web@1.1.0", &json!({"reads": {"checkout": "boolean"}}));
     w.deploy("web@1.1.0", "staging");
     let retyped = json!({"type": "string", "variants": {"on": "yes", "off": "no", "beta": "b"}});
-    assert_eq!(w.refused(&set(vec![feature(retyped.clone())])), [ReasonCode::ReadByLiveBuild]);
-    assert_eq!(w.refused(&set(vec![feature(json!({}))])), [ReasonCode::ReadByLiveBuild], "a variant would go");
-    assert_eq!(w.refused(&Command::Apply { set: n("shop"), manifests: shop().into_iter().filter(|m| m.subject() != "feature/checkout").collect(), prune: true }), [ReasonCode::ReadByLiveBuild]);
+    assert_eq!(w.refused(&set(vec![feature(&retyped)])), [ReasonCode::ReadByLiveBuild]);
+    assert_eq!(w.refused(&set(vec![feature(&json!({}))])), [ReasonCode::ReadByLiveBuild], "a variant would go");
+    assert_eq!(
+        w.refused(&Command::Apply { set: n("shop"), manifests: shop().into_iter().filter(|m| m.subject() != "feature/checkout").collect(), prune: true }),
+        [ReasonCode::ReadByLiveBuild]
+    );
     w.deploy("web@1.0.0", "staging");
-    w.apply(vec![feature(retyped)]);
+    w.apply(vec![feature(&retyped)]);
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Releases on their way to users, and back.
 
-use greenroom_domain::command::Command;
+use greenroom_domain::command::{Command, Report};
+use greenroom_domain::decision::{About, Verdict};
+use greenroom_domain::deployment::check::Outcome;
+use greenroom_domain::deployment::placement::{Basis, Health, Observation};
 use greenroom_domain::deployment::rollout::StepKind;
 use greenroom_domain::event::Event;
 use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::{Course, CourseKind};
+use greenroom_domain::role::Role;
 use serde_json::{Value, json};
 
 use crate::world::*;
@@ -61,15 +65,18 @@ fn stages_follow_by_dwell_and_growth_keeps_everyone() {
 fn pausing_freezes_and_resuming_asks_what_starting_asks() {
     let mut w = World::shop();
     w.ship("web@1.1.0");
-    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"],
-        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "all", "share": "100%"}]}));
+    w.plan(
+        "summer",
+        json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"],
+        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "all", "share": "100%"}]}),
+    );
     w.ok(&World::start_command("summer"));
     let some = w.audience("checkout");
     let pause = Command::PauseRelease { name: n("summer"), environment: None, note: "looking".to_owned() };
     w.ok(&pause);
     assert!(w.ok(&pause).is_empty());
     w.pass(DAY);
-    assert_eq!((w.kind("summer"), w.audience("checkout")), (CourseKind::Paused, some.clone()));
+    assert_eq!((w.kind("summer"), w.audience("checkout")), (CourseKind::Paused, some));
     let resume = Command::ResumeRelease { name: n("summer"), environment: None };
     w.silent.push(n("p1"));
     w.now = w.now + secs(120);
@@ -88,8 +95,11 @@ fn pausing_freezes_and_resuming_asks_what_starting_asks() {
 #[test]
 fn on_deploy_starts_once_when_all_needs_are_first_met_together() {
     let mut w = World::shop();
-    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0", "stock>=1.1.0"], "mode": "on_deploy",
-        "stages": [{"name": "all", "share": "100%"}]}));
+    w.plan(
+        "summer",
+        json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0", "stock>=1.1.0"], "mode": "on_deploy",
+        "stages": [{"name": "all", "share": "100%"}]}),
+    );
     assert_eq!(w.kind("summer"), CourseKind::Armed);
     w.ship("web@1.1.0");
     assert_eq!(w.kind("summer"), CourseKind::Armed);
@@ -114,8 +124,11 @@ fn on_deploy_starts_once_when_all_needs_are_first_met_together() {
 fn on_deploy_that_expires_is_held_by_its_owner() {
     let mut w = World::shop();
     let expires = w.now + DAY;
-    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "mode": "on_deploy", "expires": expires,
-        "stages": [{"name": "all", "share": "100%"}]}));
+    w.plan(
+        "summer",
+        json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "mode": "on_deploy", "expires": expires,
+        "stages": [{"name": "all", "share": "100%"}]}),
+    );
     w.pass(secs(24 * 3600 + 1));
     assert_eq!(w.kind("summer"), CourseKind::Planned);
     let hold = w.state.holds.values().next().expect("held").clone();
@@ -155,8 +168,11 @@ fn a_schedule_is_judged_again_when_it_fires() {
 fn holds_and_kills_stop_growth_and_what_stood_in_the_way_lets_go() {
     let mut w = World::shop();
     w.ship("web@1.1.0");
-    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"],
-        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "more", "share": "20%", "dwell": "1h"}, {"name": "all", "share": "100%", "dwell": "1h"}]}));
+    w.plan(
+        "summer",
+        json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"],
+        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "more", "share": "20%", "dwell": "1h"}, {"name": "all", "share": "100%", "dwell": "1h"}]}),
+    );
     let scope = Scope { feature: Some(key("checkout")), ..Scope::default() };
     w.ok(&Command::SetHold { scope, plane: Plane::Release, stops: Stops::Both, reason: "legal".to_owned(), expires: None });
     assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::Hold]);
@@ -180,10 +196,13 @@ fn holds_and_kills_stop_growth_and_what_stood_in_the_way_lets_go() {
 fn killed_features_of_one_release_are_restored_one_by_one_even_after_decisions_lapsed() {
     let mut w = World::shop();
     w.ship("web@1.1.0");
-    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}, {"key": "basket", "variant": "new"}], "needs": ["web>=1.1.0"],
-        "decisions": [{"role": "product-owner"}], "stages": [{"name": "all", "share": "100%"}]}));
-    let about = || greenroom_domain::decision::About::Release(n("summer"));
-    let go = |w: &mut World| w.decide_as(BEN, about(), greenroom_domain::role::Role::ProductOwner, greenroom_domain::decision::Verdict::Go);
+    w.plan(
+        "summer",
+        json!({"features": [{"key": "checkout", "variant": "on"}, {"key": "basket", "variant": "new"}], "needs": ["web>=1.1.0"],
+        "decisions": [{"role": "product-owner"}], "stages": [{"name": "all", "share": "100%"}]}),
+    );
+    let about = || About::Release(n("summer"));
+    let go = |w: &mut World| w.decide_as(BEN, about(), Role::ProductOwner, Verdict::Go);
     go(&mut w);
     w.ok(&World::start_command("summer"));
     w.ok(&Command::CloseRelease { name: n("summer"), environment: None });
@@ -200,6 +219,46 @@ fn killed_features_of_one_release_are_restored_one_by_one_even_after_decisions_l
     w.ok(&restore("basket"));
     assert_eq!(w.served("basket", "u"), "new");
     assert!(w.ok(&restore("basket")).is_empty());
+}
+
+#[test]
+fn a_cohort_that_changes_lets_people_go_at_once_and_takes_nobody_in() {
+    let mut w = World::shop();
+    let cohort = |users: &[&str]| vec![manifest("cohort", "friends", json!({ "users": users }))];
+    w.apply(cohort(&["ida", "joe"]));
+    w.plan(
+        "summer",
+        json!({"features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "friends", "cohort": "friends", "share": "100%"}, {"name": "all", "share": "100%"}]}),
+    );
+    w.ok(&World::start_command("summer"));
+    let served = |w: &World| ["ida", "joe", "kim"].map(|user| w.served("checkout", user));
+    assert_eq!(served(&w), ["on", "on", "off"]);
+    w.apply(cohort(&["joe", "kim"]));
+    assert_eq!(served(&w), ["off", "on", "off"], "nobody decided on Kim");
+    w.apply(cohort(&["ida", "joe", "kim"]));
+    assert_eq!(served(&w), ["on", "on", "off"]);
+    assert_eq!(w.state.earlier_cohorts.len(), 1, "versions that nobody named are gone");
+
+    // what is only planned is planned anew, and decided on anew
+    w.withdraw("summer");
+    w.plan("summer", serde_json::to_value(&w.release("summer").spec).unwrap());
+    w.ok(&World::start_command("summer"));
+    assert_eq!(served(&w), ["on", "on", "on"]);
+    w.plan(
+        "autumn",
+        json!({"features": [{"key": "basket", "variant": "new"}], "decisions": [{"role": "approver"}], "stages": [{"name": "friends", "cohort": "friends", "share": "100%"}]}),
+    );
+    w.decide_as(BEN, About::Release(n("autumn")), Role::Approver, Verdict::Go);
+    w.apply(cohort(&["everyone"]));
+    w.ok(&World::start_command("autumn"));
+    assert_eq!(w.served("basket", "everyone"), "off");
+    let before = w.release("autumn").spec.clone();
+    let mut again = World::shop();
+    again.apply(cohort(&["ida"]));
+    again.plan("autumn", serde_json::to_value(&before).unwrap());
+    again.apply(cohort(&["ida", "joe"]));
+    again.plan("autumn", serde_json::to_value(&before).unwrap());
+    assert_eq!(again.happened("release.scope_changed"), 1, "the cohort is part of the scope");
 }
 
 #[test]
@@ -225,10 +284,13 @@ fn two_claims_on_a_feature_agree_and_closing_changes_nobody() {
 #[test]
 fn what_waits_for_another_claim_goes_on_when_it_is_gone() {
     let mut w = World::shop();
-    w.plan("later", json!({"features": [{"key": "basket", "variant": "other"}], "mode": "on_deploy", "decisions": [{"role": "approver"}], "stages": [{"name": "s", "share": "100%"}]}));
+    w.plan(
+        "later",
+        json!({"features": [{"key": "basket", "variant": "other"}], "mode": "on_deploy", "decisions": [{"role": "approver"}], "stages": [{"name": "s", "share": "100%"}]}),
+    );
     w.plan("first", json!({"features": [{"key": "basket", "variant": "new"}], "stages": [{"name": "s", "share": "50%"}]}));
     w.ok(&World::start_command("first"));
-    w.decide_as(BEN, greenroom_domain::decision::About::Release(n("later")), greenroom_domain::role::Role::Approver, greenroom_domain::decision::Verdict::Go);
+    w.decide_as(BEN, About::Release(n("later")), Role::Approver, Verdict::Go);
     w.settle();
     assert_eq!(w.kind("later"), CourseKind::Armed);
     w.withdraw("first");
@@ -305,15 +367,12 @@ fn needs_count_only_what_is_observed_healthy_verified_and_stays() {
     w.plan("summer", summer());
     let there = place(PRODUCTION, "p1", "web");
     let good = w.runs[&there].clone();
-    for (what, health, basis) in [
-        ("unhealthy", greenroom_domain::deployment::placement::Health::Unhealthy, greenroom_domain::deployment::placement::Basis::Observed),
-        ("reported", greenroom_domain::deployment::placement::Health::Healthy, greenroom_domain::deployment::placement::Basis::Reported),
-    ] {
-        let seen = greenroom_domain::deployment::placement::Observation { health, basis, ..good.clone() };
-        w.report(greenroom_domain::command::Report::Observed { key: there.clone(), seen });
+    for (what, health, basis) in [("unhealthy", Health::Unhealthy, Basis::Observed), ("reported", Health::Healthy, Basis::Reported)] {
+        let seen = Observation { health, basis, ..good.clone() };
+        w.report(Report::Observed { key: there.clone(), seen });
         assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::NeedUnknown], "{what}");
     }
-    w.report(greenroom_domain::command::Report::Observed { key: there.clone(), seen: good.clone() });
+    w.report(Report::Observed { key: there, seen: good });
     // a rollback that has begun counts already, though the build is still there
     w.fleet = false;
     w.ok(&World::rollback_command("web"));
@@ -325,10 +384,14 @@ fn needs_count_only_what_is_observed_healthy_verified_and_stays() {
     w.settle();
     w.ok(&World::start_command("summer"));
     // on every placement
-    w.apply(vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": [target(PRODUCTION, "p1", 0, 7100), target(PRODUCTION, "p2", 0, 7200)]}))]);
+    w.apply(vec![manifest(
+        "environment",
+        PRODUCTION,
+        json!({"purpose": "production", "after": ["staging"], "targets": [target(PRODUCTION, "p1", 0, 7100), target(PRODUCTION, "p2", 0, 7200)]}),
+    )]);
     let seen = World::observation(&World::build_spec("web@1.0.0", &json!({})).digest(), None);
     w.runs.insert(place(PRODUCTION, "p2", "web"), seen.clone());
-    w.report(greenroom_domain::command::Report::Observed { key: place(PRODUCTION, "p2", "web"), seen });
+    w.report(Report::Observed { key: place(PRODUCTION, "p2", "web"), seen });
     assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::NeedUnmet]);
 }
 
@@ -360,7 +423,7 @@ fn builds_are_ordered_by_version_by_line_and_by_registration() {
     for (build, meets) in [("a", true), ("patch", false), ("b", true), ("1.0.0", false), ("patched", true)] {
         let id = w.state.versions[&label(&format!("stock@{build}"))].clone();
         w.drift(&there, &id);
-        w.record(&there, &n("smoke"), greenroom_domain::deployment::check::Outcome::Pass, None);
+        w.record(&there, &n("smoke"), Outcome::Pass, None);
         let start = w.clone().attempt(&World::start_command("summer"));
         assert_eq!(start.is_ok(), meets, "{build}");
     }
@@ -421,7 +484,7 @@ fn environments_of_one_release_go_their_own_ways() {
     w.apply(vec![manifest("environment", "far", json!({"purpose": "production", "after": ["staging"], "targets": [target("far", "f1", 0, 7400)]}))]);
     w.ship("web@1.1.0");
     w.plan("summer", summer());
-    let there = |environment: &str| World::start_command("summer").clone().into_environment(environment);
+    let there = |environment: &str| Command::StartRelease { name: n("summer"), environment: Some(n(environment)) };
     w.ok(&there(PRODUCTION));
     assert_eq!(w.refused(&there("far")), [ReasonCode::NeedUnknown]);
     // without a name: whatever can
@@ -432,19 +495,6 @@ fn environments_of_one_release_go_their_own_ways() {
     assert_eq!(w.kind("summer"), CourseKind::Withdrawn);
     assert_eq!(w.release("summer").environments[&n("far")].course, Course::Planned);
     assert_eq!(w.refused(&there("nowhere")), [ReasonCode::Invalid]);
-}
-
-trait IntoEnvironment {
-    fn into_environment(self, environment: &str) -> Command;
-}
-
-impl IntoEnvironment for Command {
-    fn into_environment(self, environment: &str) -> Command {
-        match self {
-            Command::StartRelease { name, .. } => Command::StartRelease { name, environment: Some(n(environment)) },
-            other => other,
-        }
-    }
 }
 
 #[test]

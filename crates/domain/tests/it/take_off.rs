@@ -113,7 +113,9 @@ fn not_knowing_freezes_and_takes_nothing_off() {
     assert!(matches!(w.refused(&World::start_command("summer")).as_slice(), [ReasonCode::NeedUnknown]));
     w.silent.clear();
     w.report(Report::Contact { key: there() });
-    for (serving, health) in [(vec![], Health::Down), (vec![(new(), 1)], Health::Unhealthy), (vec![(new(), 1), (World::build_spec("web@1.2.0", &json!({})).digest(), 1)], Health::Progressing)] {
+    for (serving, health) in
+        [(vec![], Health::Down), (vec![(new(), 1)], Health::Unhealthy), (vec![(new(), 1), (World::build_spec("web@1.2.0", &json!({})).digest(), 1)], Health::Progressing)]
+    {
         w.register("web@1.2.0");
         let seen = Observation { serving: serving.into_iter().collect(), health, ..w.runs[&there()].clone() };
         w.report(Report::Observed { key: there(), seen });
@@ -146,7 +148,11 @@ fn the_last_placement_is_not_taken_from_under_a_release() {
     let mut w = exposed();
     let targets = |names: &[(&str, u16)]| {
         let targets: Vec<_> = names.iter().map(|(name, port)| target(PRODUCTION, name, 0, *port)).collect();
-        Command::Apply { set: n("shop"), manifests: vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": targets}))], prune: false }
+        Command::Apply {
+            set: n("shop"),
+            manifests: vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": targets}))],
+            prune: false,
+        }
     };
     assert_eq!(w.refused(&targets(&[("p2", 7200)])), [ReasonCode::WouldUnmet]);
     w.ok(&targets(&[("p1", 7100), ("p2", 7200)]));
@@ -160,8 +166,11 @@ fn the_last_placement_is_not_taken_from_under_a_release() {
 fn the_control_plane_turns_nothing_on_before_it_has_looked() {
     let mut w = World::shop();
     w.ship("web@1.1.0");
-    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "mode": {"scheduled": w.now + DAY},
-        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "all", "share": "100%"}]}));
+    w.plan(
+        "summer",
+        json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "mode": {"scheduled": w.now + DAY},
+        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "all", "share": "100%"}]}),
+    );
     w.pass(DAY);
     assert_eq!(w.stage("summer"), 1);
     // it was away while the hour ended

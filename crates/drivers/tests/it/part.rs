@@ -71,7 +71,7 @@ async fn answer(request: Request<Incoming>, version: String, busy: Arc<AtomicUsi
     let path = request.uri().path().to_owned();
     let sent = request.into_body().collect().await.map(|b| b.to_bytes().len()).unwrap_or(0);
     if let Some(ms) = path.strip_prefix("/slow/") {
-        tokio::time::sleep(Duration::from_millis(ms.parse().unwrap())).await;
+        tokio::time::sleep(Duration::from_millis(ms.parse().unwrap())).await; // sleep: polls another task or process until a deadline
     }
     let mut response = Response::new(Full::new(Bytes::from(format!("{version} {sent}"))));
     if path == "/ready" && !ready {

@@ -11,9 +11,7 @@ use crate::fold::{self, Needle};
 use crate::hash::{Table, hash};
 use crate::instant::Instant;
 use crate::model::{self, Algorithm, AttributeType, Op, Scalar, TARGETING_KEY, WHOLE};
-use crate::program::{
-    Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Set, Share, Subject, Test, Texts,
-};
+use crate::program::{Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Set, Share, Subject, Test, Texts};
 use crate::version::Version;
 
 /// Bytes of a pattern, and bytes that it may compile into: a pattern such as `(\w{50}){50}` is refused, not built.
@@ -42,11 +40,9 @@ fn one(source: &model::Clause, scope: Scope<'_>) -> Result<Kind, String> {
             Some(None) => Err(format!("there is no cohort `{name}`")),
             None => Err(format!("a cohort may not name another, here `{name}`: repeat its clauses")),
         },
-        model::Clause::Share(share) => Ok(Kind::Share(Box::new(Share {
-            subject: bucketed(&share.attribute, scope)?,
-            bucketer: Bucketer::new(share.algorithm, &share.salt, 0),
-            below: below(share)?,
-        }))),
+        model::Clause::Share(share) => {
+            Ok(Kind::Share(Box::new(Share { subject: bucketed(&share.attribute, scope)?, bucketer: Bucketer::new(share.algorithm, &share.salt, 0), below: below(share)? })))
+        }
         model::Clause::Test(test) => {
             declared(test, scope)?;
             Ok(Kind::Test(subject(&test.attribute), compile(test)?))
@@ -61,9 +57,7 @@ fn subject(attribute: &str) -> Subject {
 /// The subject of a share or split, which only text can be.
 pub(super) fn bucketed(attribute: &str, scope: Scope<'_>) -> Result<Subject, String> {
     match scope.attributes.get(attribute) {
-        Some(AttributeType::Number | AttributeType::Boolean) => {
-            Err(format!("attribute `{attribute}` is not declared as text, so callers cannot be divided by it"))
-        }
+        Some(AttributeType::Number | AttributeType::Boolean) => Err(format!("attribute `{attribute}` is not declared as text, so callers cannot be divided by it")),
         _ => Ok(subject(attribute)),
     }
 }
@@ -101,11 +95,7 @@ fn declared(test: &model::Test, scope: Scope<'_>) -> Result<(), String> {
         Op::SemverEq | Op::SemverLt | Op::SemverLe | Op::SemverGt | Op::SemverGe => declared == Type::Semver,
         Op::Cidr => declared == Type::Address,
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("`{}` does not fit attribute `{}`, declared as {declared}", test.op, test.attribute))
-    }
+    if fits { Ok(()) } else { Err(format!("`{}` does not fit attribute `{}`, declared as {declared}", test.op, test.attribute)) }
 }
 
 fn compile(test: &model::Test) -> Result<Test, String> {
@@ -195,16 +185,11 @@ fn pattern(text: &str, ignore_case: bool) -> Result<Regex, String> {
     if text.len() > MAX_PATTERN {
         return Err(format!("a pattern of {} bytes is longer than {MAX_PATTERN}", text.len()));
     }
-    RegexBuilder::new(text)
-        .case_insensitive(ignore_case)
-        .size_limit(MAX_PROGRAM)
-        .dfa_size_limit(MAX_PROGRAM)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => format!("pattern `{text}` is too big: use smaller repetitions"),
-            // The parser draws the pattern over several lines; the last one says what is wrong.
-            other => format!("pattern `{text}`: {}", other.to_string().lines().last().unwrap_or("not valid").trim()),
-        })
+    RegexBuilder::new(text).case_insensitive(ignore_case).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_PROGRAM).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => format!("pattern `{text}` is too big: use smaller repetitions"),
+        // The parser draws the pattern over several lines; the last one says what is wrong.
+        other => format!("pattern `{text}`: {}", other.to_string().lines().last().unwrap_or("not valid").trim()),
+    })
 }
 
 fn number(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
@@ -226,12 +211,9 @@ fn version(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
 /// A network, or an address for itself. An IPv4 network written the IPv6 way is an IPv4 network.
 fn network(text: &str) -> Result<IpNet, String> {
     let not_valid = || format!("`{text}` is neither a network such as `10.0.0.0/8` nor an address");
-    let network =
-        text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| not_valid())?;
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| not_valid())?;
     match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
-        (IpAddr::V4(address), Some(length)) if network.addr().is_ipv6() => {
-            IpNet::new(address.into(), length).map_err(|_| not_valid())
-        }
+        (IpAddr::V4(address), Some(length)) if network.addr().is_ipv6() => IpNet::new(address.into(), length).map_err(|_| not_valid()),
         _ => Ok(network),
     }
 }

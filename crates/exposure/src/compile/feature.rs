@@ -12,21 +12,14 @@ use crate::program::{EXACT, Fault, Gate, Kind, Prerequisite, Program, Rule, Spli
 use crate::wire;
 
 /// `order` is what is wrong with its prerequisites as a graph, which a feature alone cannot tell.
-pub(crate) fn compile(
-    key: &str,
-    slot: u32,
-    source: &Arc<model::Feature>,
-    scope: Scope<'_>,
-    order: Option<&'static str>,
-) -> Program {
+pub(crate) fn compile(key: &str, slot: u32, source: &Arc<model::Feature>, scope: Scope<'_>, order: Option<&'static str>) -> Program {
     let mut faults = Vec::new();
     let mut fault = |rule: Option<&str>, message: String| {
         faults.push(Fault { rule: rule.map(str::to_owned), message });
     };
 
     let opening = format!("{{\"key\":{},\"value\":", Value::from(key));
-    let variants: Box<[Variant]> =
-        source.variants.iter().map(|(name, value)| variant(&opening, name, value, source.r#type)).collect();
+    let variants: Box<[Variant]> = source.variants.iter().map(|(name, value)| variant(&opening, name, value, source.r#type)).collect();
     for (name, value) in &source.variants {
         if !admits(source.r#type, value) {
             fault(None, format!("variant `{name}` is not of type {}", source.r#type));
@@ -35,8 +28,7 @@ pub(crate) fn compile(
     if variants.len() > usize::from(u16::MAX) {
         fault(None, format!("more than {} variants", u16::MAX));
     }
-    let off = index(&variants, &source.off)
-        .filter(|_| source.variants.get(&source.off).is_some_and(|v| admits(source.r#type, v)));
+    let off = index(&variants, &source.off).filter(|_| source.variants.get(&source.off).is_some_and(|v| admits(source.r#type, v)));
     if off.is_none() {
         fault(None, format!("no usable variant `{}` to switch off to", source.off));
     }
@@ -104,11 +96,7 @@ fn index(variants: &[Variant], name: &str) -> Option<u16> {
 }
 
 fn prerequisite(source: &model::Prerequisite) -> Prerequisite {
-    Prerequisite {
-        feature: source.feature.as_str().into(),
-        hash: hash(&source.feature),
-        label: format!("prerequisite:{}", source.feature).into(),
-    }
+    Prerequisite { feature: source.feature.as_str().into(), hash: hash(&source.feature), label: format!("prerequisite:{}", source.feature).into() }
 }
 
 fn compile_rule(rule: &model::Rule, variants: &[Variant], scope: Scope<'_>) -> Result<Rule, String> {
@@ -124,14 +112,9 @@ fn compile_rule(rule: &model::Rule, variants: &[Variant], scope: Scope<'_>) -> R
 }
 
 /// Weights become thresholds once: a bucket takes the first variant whose cumulated part of all buckets is above it.
-fn compile_split(
-    split: &model::Split,
-    named: impl Fn(&str) -> Result<u16, String>,
-    scope: Scope<'_>,
-) -> Result<Split, String> {
+fn compile_split(split: &model::Split, named: impl Fn(&str) -> Result<u16, String>, scope: Scope<'_>) -> Result<Split, String> {
     let total: u64 = split.weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    let total =
-        u32::try_from(total).map_err(|_| format!("weights add up to {total}, which is more than {}", u32::MAX))?;
+    let total = u32::try_from(total).map_err(|_| format!("weights add up to {total}, which is more than {}", u32::MAX))?;
     let buckets = match split.algorithm {
         _ if total == 0 => return Err("all weights of the split are zero".to_owned()),
         Algorithm::M3 => WHOLE,
@@ -148,9 +131,5 @@ fn compile_split(
         let below = (cumulated * u64::from(buckets)).div_ceil(u64::from(total));
         steps.push((u32::try_from(below).unwrap_or(buckets), variant));
     }
-    Ok(Split {
-        subject: clause::bucketed(&split.attribute, scope)?,
-        bucketer: Bucketer::new(split.algorithm, &split.salt, total),
-        steps: steps.into(),
-    })
+    Ok(Split { subject: clause::bucketed(&split.attribute, scope)?, bucketer: Bucketer::new(split.algorithm, &split.salt, total), steps: steps.into() })
 }

@@ -21,9 +21,7 @@ pub(crate) fn faults(edges: &Edges<'_>) -> BTreeMap<Box<str>, &'static str> {
     // Whoever is at fault answers at once, whatever it needs.
     for key in sorted(edges, &cyclic) {
         let needed = edges.get(key).copied().unwrap_or_default();
-        let cost = needed
-            .iter()
-            .fold(1_u32, |cost, needed| cost.saturating_add(costs.get(needed.feature.as_str()).copied().unwrap_or(1)));
+        let cost = needed.iter().fold(1_u32, |cost, needed| cost.saturating_add(costs.get(needed.feature.as_str()).copied().unwrap_or(1)));
         if cost > MOST {
             faults.insert(key.into(), TOO_MANY);
         }
@@ -89,12 +87,8 @@ mod tests {
     use super::*;
 
     fn at_fault(graph: &[(&str, &[&str])]) -> Vec<String> {
-        let owned: Vec<(&str, Vec<Prerequisite>)> = graph
-            .iter()
-            .map(|(key, needs)| {
-                (*key, needs.iter().map(|n| Prerequisite { feature: (*n).into(), variants: vec![] }).collect())
-            })
-            .collect();
+        let owned: Vec<(&str, Vec<Prerequisite>)> =
+            graph.iter().map(|(key, needs)| (*key, needs.iter().map(|n| Prerequisite { feature: (*n).into(), variants: vec![] }).collect())).collect();
         let edges = owned.iter().map(|(key, needs)| (*key, needs.as_slice())).collect();
         faults(&edges).into_keys().map(String::from).collect()
     }
@@ -110,8 +104,7 @@ mod tests {
     #[test]
     fn a_chain_ends_where_it_gets_too_long() {
         let names: Vec<String> = (0..70).map(|n| format!("f{n:02}")).collect();
-        let graph: Vec<(&str, Vec<&str>)> =
-            names.windows(2).map(|pair| (pair[1].as_str(), vec![pair[0].as_str()])).collect();
+        let graph: Vec<(&str, Vec<&str>)> = names.windows(2).map(|pair| (pair[1].as_str(), vec![pair[0].as_str()])).collect();
         let graph: Vec<(&str, &[&str])> = graph.iter().map(|(key, needs)| (*key, needs.as_slice())).collect();
         assert_eq!(at_fault(&graph), ["f64"]);
     }

@@ -30,12 +30,7 @@ impl Clause {
     /// `share` of [`super::WHOLE`], by targeting key.
     #[must_use]
     pub fn share(salt: impl Into<String>, share: u32) -> Self {
-        Self::Share(Share {
-            salt: salt.into(),
-            share,
-            algorithm: Algorithm::default(),
-            attribute: TARGETING_KEY.to_owned(),
-        })
+        Self::Share(Share { salt: salt.into(), share, algorithm: Algorithm::default(), attribute: TARGETING_KEY.to_owned() })
     }
 }
 
@@ -264,9 +259,7 @@ impl<'de> Deserialize<'de> for Clause {
             (None, Some(name), None) if bare => Ok(Self::Cohort(name)),
             (None, None, Some(share)) if bare => Ok(Self::Share(share)),
             (None, None, None) => Err(de::Error::custom("a clause names an `attribute`, a `cohort` or a `share`")),
-            _ => Err(de::Error::custom(
-                "a clause takes `attribute` with `op`, `values` and `ignore_case`, or `cohort` alone, or `share` alone",
-            )),
+            _ => Err(de::Error::custom("a clause takes `attribute` with `op`, `values` and `ignore_case`, or `cohort` alone, or `share` alone")),
         }
     }
 }
@@ -302,11 +295,7 @@ mod tests {
         assert!(read(json!({"atribute": "plan", "op": "in"})).unwrap_err().contains("unknown field `atribute`"));
         assert!(read(json!({"cohort": "a", "op": "in"})).unwrap_err().contains("`cohort` alone"));
         assert!(read(json!({})).unwrap_err().contains("names an `attribute`"));
-        assert!(
-            read(json!({"attribute": "a", "op": "in", "values": [[]]}))
-                .unwrap_err()
-                .contains("text, a number or a boolean")
-        );
+        assert!(read(json!({"attribute": "a", "op": "in", "values": [[]]})).unwrap_err().contains("text, a number or a boolean"));
     }
 
     #[test]
@@ -315,9 +304,6 @@ mod tests {
         assert_eq!(shown(json!({"attribute": "plan", "op": "in", "values": ["gold"]})), r#"plan in ["gold"]"#);
         assert_eq!(shown(json!({"attribute": "age", "op": "ge", "values": [18]})), "age ge 18");
         assert_eq!(shown(json!({"share": {"salt": "s", "share": 12_340, "attribute": "org"}})), "share 12.34% by org");
-        assert_eq!(
-            shown(json!({"attribute": "n", "op": "not_in", "values": [1, 2, 3, 4, 5, 6, 7]})),
-            "n not_in [1, 2, 3, 4, 5, and 2 more]"
-        );
+        assert_eq!(shown(json!({"attribute": "n", "op": "not_in", "values": [1, 2, 3, 4, 5, 6, 7]})), "n not_in [1, 2, 3, 4, 5, and 2 more]");
     }
 }

@@ -39,9 +39,7 @@ impl Test {
             Self::NotIn(members) => members.judge(given, false),
             Self::Number(comparison, value) => match given {
                 Attribute::Number(number) if number.abs() > EXACT => Verdict::Inexact,
-                Attribute::Number(number) => {
-                    Verdict::of(number.partial_cmp(value).is_some_and(|o| comparison.holds(o)))
-                }
+                Attribute::Number(number) => Verdict::of(number.partial_cmp(value).is_some_and(|o| comparison.holds(o))),
                 _ => Verdict::NotNumber,
             },
             text => match given {
@@ -115,15 +113,11 @@ impl Members {
             Attribute::Text(text) => match &self.texts {
                 Set::Few(few) if self.fold => few.iter().any(|member| fold::equals(text, member)),
                 Set::Few(few) => few.iter().any(|member| **member == *text),
-                Set::Many(many) if self.fold => {
-                    many.find(fold::hash_folded(text), |member| fold::equals(text, member)).is_some()
-                }
+                Set::Many(many) if self.fold => many.find(fold::hash_folded(text), |member| fold::equals(text, member)).is_some(),
                 Set::Many(many) => many.find(hash(text), |member| **member == *text).is_some(),
             },
             Attribute::Number(number) if number.abs() > EXACT => return Verdict::Inexact,
-            Attribute::Number(number) => {
-                self.numbers.binary_search_by(|member| member.partial_cmp(&number).unwrap_or(Ordering::Less)).is_ok()
-            }
+            Attribute::Number(number) => self.numbers.binary_search_by(|member| member.partial_cmp(&number).unwrap_or(Ordering::Less)).is_ok(),
             Attribute::Boolean(value) => {
                 if value {
                     self.yes

@@ -128,8 +128,7 @@ impl Edit {
     }
 
     pub(crate) fn drop(&mut self, program: &Program) {
-        let gone =
-            self.shard(program.hash).is_some_and(|shard| shard.drop(program.hash, |other| other.key == program.key));
+        let gone = self.shard(program.hash).is_some_and(|shard| shard.drop(program.hash, |other| other.key == program.key));
         if gone {
             self.len -= 1;
             self.fill(program.slot, None);
@@ -148,9 +147,7 @@ impl Edit {
 
     fn fill(&mut self, slot: u32, with: Option<Arc<Program>>) {
         let slot = slot as usize;
-        if let Some(place) =
-            self.chunks.get_mut(slot / CHUNK).and_then(|chunk| Arc::make_mut(chunk).get_mut(slot % CHUNK))
-        {
+        if let Some(place) = self.chunks.get_mut(slot / CHUNK).and_then(|chunk| Arc::make_mut(chunk).get_mut(slot % CHUNK)) {
             *place = with;
         }
     }

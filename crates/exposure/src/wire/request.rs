@@ -42,8 +42,7 @@ pub fn read_request(body: &[u8]) -> Result<Caller<'_>, BadRequest> {
     if body.is_empty() {
         return Ok(Caller::default());
     }
-    let request: Envelope<'_> =
-        serde_json::from_slice(body).map_err(|error| BadRequest::Unreadable(error.to_string()))?;
+    let request: Envelope<'_> = serde_json::from_slice(body).map_err(|error| BadRequest::Unreadable(error.to_string()))?;
     request.0.map_err(BadRequest::InvalidContext)
 }
 
@@ -328,10 +327,7 @@ mod tests {
     #[test]
     fn the_canonical_form_is_that_of_the_meaning() {
         let one = canonical(r#"{"context":{"targetingKey":"u","a":1,"b":"x","c":{"d":1}}}"#);
-        assert_eq!(
-            one,
-            canonical(r#"{ "x":0, "context":{"c":{"d":2},"b":"\u0078","a":1.0,"gone":null,"targetingKey":"u"}}"#)
-        );
+        assert_eq!(one, canonical(r#"{ "x":0, "context":{"c":{"d":2},"b":"\u0078","a":1.0,"gone":null,"targetingKey":"u"}}"#));
         for other in [
             r#"{"context":{"targetingKey":"v","a":1,"b":"x","c":{}}}"#,
             r#"{"context":{"targetingKey":"u","a":2,"b":"x","c":{}}}"#,

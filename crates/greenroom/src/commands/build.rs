@@ -39,7 +39,9 @@ pub enum Build {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A local artifact is named by its absolute path and its SHA-256. One that lies elsewhere says its digest:\n--artifact server=oci://registry.example/shop@sha256:…")]
+#[command(
+    after_help = "A local artifact is named by its absolute path and its SHA-256. One that lies elsewhere says its digest:\n  --artifact server=oci://registry.example/shop@sha256:…"
+)]
 pub struct Register {
     /// Service it is a build of
     #[arg(required_unless_present = "file")]
@@ -56,8 +58,8 @@ pub struct Register {
     /// Commit it was made from [default: the newest of --changes-from]
     #[arg(long, value_name = "COMMIT")]
     commit: Option<String>,
-    /// What it needs another service to be, at least, wherever it runs
-    #[arg(long, value_name = "SERVICE>=VERSION")]
+    /// What another service must be at least, wherever this runs, as SERVICE>=VERSION
+    #[arg(long, value_name = "NEED")]
     requires: Vec<Requirement>,
     /// A feature that it reads, with its type unless that is boolean
     #[arg(long, value_name = "KEY[:TYPE]", value_parser = feature)]
@@ -98,7 +100,15 @@ impl Build {
                         let rows = items.iter().map(|b| {
                             let state = if b.quarantined.is_some() { cell("quarantined").paint(Paint::Bad) } else { cell("") };
                             let commit: String = b.spec.commit.as_deref().unwrap_or_default().chars().take(10).collect();
-                            vec![cell(b.spec.label()).paint(Paint::Strong), cell(&b.spec.line), cell(commit), cell(list(b.spec.artifacts.keys())), cell(b.spec.changes.len()), cell(ago(b.registered)), state]
+                            vec![
+                                cell(b.spec.label()).paint(Paint::Strong),
+                                cell(&b.spec.line),
+                                cell(commit),
+                                cell(list(b.spec.artifacts.keys())),
+                                cell(b.spec.changes.len()),
+                                cell(ago(b.registered)),
+                                state,
+                            ]
                         });
                         page.table(&["BUILD", "LINE", "COMMIT", "COMPONENTS", "CHANGES", "REGISTERED", ""], rows.collect(), "no builds");
                     })
@@ -171,7 +181,8 @@ fn from_file(path: &Path) -> Result<BuildSpec, Failure> {
         let Some(file) = artifact.uri.strip_prefix("file:") else { continue };
         let found = local(&base.join(file.strip_prefix("//").unwrap_or(file)))?;
         if !artifact.digests.is_empty() && artifact.digests.is_disjoint(&found.digests) {
-            return Err(Failure::usage(format!("component `{component}`: `{file}` is not what `{}` says it is", path.display())).hint(format!("it has the digest {}", list(&found.digests))));
+            return Err(Failure::usage(format!("component `{component}`: `{file}` is not what `{}` says it is", path.display()))
+                .hint(format!("it has the digest {}", list(&found.digests))));
         }
         artifact.uri = found.uri;
         artifact.digests.extend(found.digests);

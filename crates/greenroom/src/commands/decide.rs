@@ -64,7 +64,13 @@ impl Decide {
                 (About::Deployment(found.id), format!("deployment #{}", found.number), decision)
             }
         };
-        let body = requests::Decide { about, role: decision.role, verdict: decision.verdict, note: decision.note.or_else(|| context.global.reason.clone()), valid_for: decision.valid_for };
+        let body = requests::Decide {
+            about,
+            role: decision.role,
+            verdict: decision.verdict,
+            note: decision.note.or_else(|| context.global.reason.clone()),
+            valid_for: decision.valid_for,
+        };
         context
             .act(call::decide(&body), |page, made| {
                 page.line(Paint::Plain, format!("{} on {what} as {}, valid until {}", made.verdict, made.role, instant(made.expires)));

@@ -55,7 +55,9 @@ pub async fn ordered(context: &Context, call: Call<Deployment>) -> Result<(), Fa
 
 fn standing(deployment: &Deployment) -> Standing {
     let open: Vec<_> = deployment.rollouts.iter().filter(|r| !matches!(r.state.as_str(), "live" | "failed" | "rolled_back" | "superseded" | "cancelled")).collect();
-    if open.is_empty() {
+    let bad = deployment.rollouts.iter().any(|r| matches!(r.state.as_str(), "failed" | "rolled_back"));
+    // what still waits while another part failed may wait for ever
+    if open.is_empty() || (bad && open.iter().all(|r| r.state == "waiting")) {
         if deployment.state == "live" {
             return Standing::Done;
         }

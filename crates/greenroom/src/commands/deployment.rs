@@ -50,7 +50,9 @@ impl Deployment {
                 let call = call::deployments().maybe("environment", env).maybe("service", service).maybe("open", open.then_some(true));
                 context
                     .list(call, Some(n), |page, items: &[views::Deployment]| {
-                        let rows = items.iter().map(|d| vec![cell(format!("#{}", d.number)), cell(list(&d.builds)), cell(&d.environment), cell(d.motive), state_cell(&d.state), cell(&d.by), cell(ago(d.at))]);
+                        let rows = items.iter().map(|d| {
+                            vec![cell(format!("#{}", d.number)), cell(list(&d.builds)), cell(&d.environment), cell(d.motive), state_cell(&d.state), cell(&d.by), cell(ago(d.at))]
+                        });
                         page.table(&["NUMBER", "BUILDS", "TO", "MOTIVE", "STATE", "BY", "WHEN"], rows.collect(), "no deployments");
                     })
                     .await

@@ -35,6 +35,10 @@ impl Erase {
             }
             prompt::confirm("what is erased cannot be brought back; erase?", context.global.yes)?;
         }
-        context.act(call::erase(&requests::Erase { person, sealed: self.sealed }), |page, erased| page.line(Paint::Plain, format!("{} texts are erased; the ledger still verifies", erased.texts))).await
+        context
+            .act(call::erase(&requests::Erase { person, sealed: self.sealed }), |page, erased| {
+                page.line(Paint::Plain, format!("{} texts are erased; the ledger still verifies", erased.texts));
+            })
+            .await
     }
 }

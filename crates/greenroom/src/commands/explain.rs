@@ -45,7 +45,12 @@ impl Explain {
 }
 
 fn show(page: &mut Page, answer: &Explained, user: &str) {
-    page.pieces(&[(Paint::Strong, answer.feature.as_str()), (Paint::Plain, &format!(" for {user} in {}: ", answer.environment)), (Paint::Accent, &answer.variant), (Paint::Dim, &format!("  {}", answer.value))]);
+    page.pieces(&[
+        (Paint::Strong, answer.feature.as_str()),
+        (Paint::Plain, &format!(" for {user} in {}: ", answer.environment)),
+        (Paint::Accent, &answer.variant),
+        (Paint::Dim, &format!("  {}", answer.value)),
+    ]);
     page.fields(&[
         ("reason", answer.reason.clone()),
         ("rule", answer.rule.clone().unwrap_or_default()),

@@ -63,7 +63,11 @@ impl Feature {
             }
             Self::Show { key } => context.show(call::feature(&key), show).await,
             Self::Kill { key, env } => {
-                let reason = context.global.reason.clone().ok_or_else(|| Failure::usage("say why, with --reason").hint("it stands in the ledger, and in front of whoever wants to lift it"))?;
+                let reason = context
+                    .global
+                    .reason
+                    .clone()
+                    .ok_or_else(|| Failure::usage("say why, with --reason").hint("it stands in the ledger, and in front of whoever wants to lift it"))?;
                 context.act(call::kill_feature(&key, &requests::KillFeature { environment: env, reason }), show).await
             }
             Self::Restore { key, env } => context.act(call::restore_feature(&key, &requests::RestoreFeature { environment: env }), show).await,

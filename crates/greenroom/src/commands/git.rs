@@ -18,7 +18,8 @@ pub fn changes(range: &str) -> Result<Vec<Change>, Failure> {
     let output = run.map_err(|e| Failure::usage(format!("cannot run git: {e}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(Failure::usage(format!("git does not know `{range}`: {}", said.lines().next().unwrap_or("it said nothing"))).hint("run it where the sources are, with all of their history"));
+        return Err(Failure::usage(format!("git does not know `{range}`: {}", said.lines().next().unwrap_or("it said nothing")))
+            .hint("run it where the sources are, with all of their history"));
     }
     Ok(read(&String::from_utf8_lossy(&output.stdout)))
 }
@@ -64,6 +65,9 @@ mod tests {
     fn the_log_is_read_whatever_messages_hold() {
         let log = "aa\u{1f}first | x\u{1f}body\nSHOP-1\n\u{1e}\nbb\u{1f}second\u{1f}\u{1e}\n";
         let changes = read(log);
-        assert_eq!(changes.iter().map(|c| (c.commit.as_str(), c.summary.as_str(), c.work_items.join(","))).collect::<Vec<_>>(), [("aa", "first | x", "SHOP-1".to_owned()), ("bb", "second", String::new())]);
+        assert_eq!(
+            changes.iter().map(|c| (c.commit.as_str(), c.summary.as_str(), c.work_items.join(","))).collect::<Vec<_>>(),
+            [("aa", "first | x", "SHOP-1".to_owned()), ("bb", "second", String::new())]
+        );
     }
 }

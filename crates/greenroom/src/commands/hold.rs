@@ -61,7 +61,10 @@ impl Hold {
                 let scope = Scope { environment: env, service, release, feature };
                 context
                     .act(call::set_hold(&SetHold { scope, plane, stops, reason, expires }), |page, hold| {
-                        page.line(Paint::Plain, format!("hold #{} on {} stands{}", hold.number, show::scope(&hold.scope), hold.expires.map(|at| format!(" until {}", instant(at))).unwrap_or_default()));
+                        page.line(
+                            Paint::Plain,
+                            format!("hold #{} on {} stands{}", hold.number, show::scope(&hold.scope), hold.expires.map(|at| format!(" until {}", instant(at))).unwrap_or_default()),
+                        );
                     })
                     .await
             }
@@ -70,7 +73,15 @@ impl Hold {
                     .list(call::holds(), None, |page, items: &[views::Hold]| {
                         let rows = items.iter().map(|h| {
                             let until = h.expires.map_or_else(|| "lifted".to_owned(), instant);
-                            vec![cell(format!("#{}", h.number)), cell(show::scope(&h.scope)), cell(show::word(&h.plane)), cell(show::word(&h.stops)), cell(&h.reason), cell(&h.owner), cell(until)]
+                            vec![
+                                cell(format!("#{}", h.number)),
+                                cell(show::scope(&h.scope)),
+                                cell(show::word(&h.plane)),
+                                cell(show::word(&h.stops)),
+                                cell(&h.reason),
+                                cell(&h.owner),
+                                cell(until),
+                            ]
                         });
                         page.table(&["HOLD", "ON", "PLANE", "STOPS", "WHY", "BY", "UNTIL"], rows.collect(), "nothing is held");
                     })

@@ -23,7 +23,10 @@ impl Ledger {
         let Self::Verify = self;
         context
             .show(call::verify_ledger(&Nothing {}).patience(PATIENCE), |page, seen| {
-                page.pieces(&[(Paint::Good, "✔ "), (Paint::Plain, &format!("{} events, {} to {}, are as they were written ({} ms)", seen.events, seen.from, seen.to, seen.took_ms))]);
+                page.pieces(&[
+                    (Paint::Good, "✔ "),
+                    (Paint::Plain, &format!("{} events, {} to {}, are as they were written ({} ms)", seen.events, seen.from, seen.to, seen.took_ms)),
+                ]);
                 page.fields(&[("head", seen.head.clone())]);
             })
             .await

@@ -58,7 +58,13 @@ impl Person {
                     .list(call::people(), None, |page, items: &[views::Person]| {
                         let rows = items.iter().map(|p| {
                             let left = p.left.map(|at| format!("left {}", instant(at))).unwrap_or_default();
-                            vec![cell(p.name.as_deref().unwrap_or("(erased)")).paint(if p.left.is_some() { Paint::Dim } else { Paint::Strong }), cell(list(&p.roles)), cell(instant(p.joined)), cell(left), cell(p.id).paint(Paint::Dim)]
+                            vec![
+                                cell(p.name.as_deref().unwrap_or("(erased)")).paint(if p.left.is_some() { Paint::Dim } else { Paint::Strong }),
+                                cell(list(&p.roles)),
+                                cell(instant(p.joined)),
+                                cell(left),
+                                cell(p.id).paint(Paint::Dim),
+                            ]
                         });
                         page.table(&["PERSON", "ROLES", "JOINED", "", "ID"], rows.collect(), "nobody");
                     })

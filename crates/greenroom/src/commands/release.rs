@@ -100,7 +100,11 @@ type Act = fn(&Name, &OnRelease) -> Call<views::Release>;
 
 /// Over in every environment that was asked for: nothing is on its way to users or away from them.
 fn settled(release: &views::Release, environment: Option<&Name>) -> Standing {
-    let moving = release.environments.iter().filter(|e| environment.is_none_or(|only| e.environment == *only)).find(|e| e.state == "withdrawing" || (e.state == "exposing" && e.stage.is_none()));
+    let moving = release
+        .environments
+        .iter()
+        .filter(|e| environment.is_none_or(|only| e.environment == *only))
+        .find(|e| e.state == "withdrawing" || (e.state == "exposing" && e.stage.is_none()));
     match moving {
         None => Standing::Done,
         Some(e) => Standing::Going(format!("{} in {}: {}", e.state, e.environment, e.headline), e.missing.iter().chain(&e.refused).cloned().collect()),

@@ -41,7 +41,9 @@ impl Serve {
             })?;
             crate::output::raw(format!("greenroom listens on http://{}\n", running.address).as_bytes());
             if let Some(token) = &running.first_token {
-                crate::output::raw(format!("nobody has joined yet; within one hour, once: greenroom login --server http://{} --name YOU --first-token {token}\n", running.address).as_bytes());
+                crate::output::raw(
+                    format!("nobody has joined yet; within one hour, once: greenroom login --server http://{} --name YOU --first-token {token}\n", running.address).as_bytes(),
+                );
             }
             stopped().await;
             running.stop().await;

@@ -19,7 +19,9 @@ impl Service {
         let Self::List = self;
         context
             .list(call::services(), None, |page, items: &[views::Service]| {
-                let rows = items.iter().map(|s| vec![cell(&s.name).paint(Paint::Strong), cell(s.title.as_deref().unwrap_or_default()), cell(list(&s.components)), cell(list(&s.newest)), cell(s.builds)]);
+                let rows = items.iter().map(|s| {
+                    vec![cell(&s.name).paint(Paint::Strong), cell(s.title.as_deref().unwrap_or_default()), cell(list(&s.components)), cell(list(&s.newest)), cell(s.builds)]
+                });
                 page.table(&["SERVICE", "TITLE", "COMPONENTS", "NEWEST", "BUILDS"], rows.collect(), "no services yet: define some with `greenroom apply`");
             })
             .await

@@ -121,8 +121,9 @@ impl Listener {
                         while let Some(end) = text.find("\n\n") {
                             let event: String = text.drain(..end + 2).collect();
                             let id = event.lines().find_map(|l| l.strip_prefix("id:")).and_then(|id| id.trim().parse().ok());
-                            if let Some(id) = id {
-                                last = Some(id);
+                            last = id.or(last);
+                            // an id without data says where we are, and is no notice
+                            if let Some(id) = id.filter(|_| event.contains("data:")) {
                                 if let Ok(mut heard) = heard.lock() {
                                     heard.push(id);
                                 }
@@ -158,6 +159,14 @@ impl Listener {
 }
 
 async fn stream_of(http: &reqwest::Client, url: &str, token: &str) -> Result<String> {
-    let bulk: Value = http.post(format!("{url}/ofrep/v1/evaluate/flags")).bearer_auth(token).json(&json!({"context": {"targetingKey": "listener"}})).send().await?.error_for_status()?.json().await?;
+    let bulk: Value = http
+        .post(format!("{url}/ofrep/v1/evaluate/flags"))
+        .bearer_auth(token)
+        .json(&json!({"context": {"targetingKey": "listener"}}))
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
     bulk["eventStreams"][0]["endpoint"]["requestUri"].as_str().map(str::to_owned).context("the bulk answer names no stream")
 }

@@ -246,7 +246,11 @@ impl Stage {
     }
 
     pub fn farewell(&self) {
-        self.say(&format!("\nEverything runs on; Ctrl-C stops it.\n  control plane   {}   (openapi.json, metrics)\n  people          {}, password {PASSWORD}", self.url, PEOPLE.map(|(n, _)| n).join(", ")));
+        self.say(&format!(
+            "\nEverything runs on; Ctrl-C stops it.\n  control plane   {}   (openapi.json, metrics)\n  people          {}, password {PASSWORD}",
+            self.url,
+            PEOPLE.map(|(n, _)| n).join(", ")
+        ));
         for environment in ENVIRONMENTS {
             self.say(&format!("  {environment:<15} {}/   catalog {}/products", self.endpoint(environment, "shop-web"), self.endpoint(environment, "catalog")));
         }
@@ -326,7 +330,7 @@ fn at_ports(text: &str, options: &Demo) -> String {
         }
     }
     if options.fast {
-        text = text.replace("soak: 2s", "soak: 200ms").replace("dwell: 2s", "dwell: 300ms").replace("min_stable: 500ms", "min_stable: 200ms");
+        text = text.replace("soak: 2s", "soak: 200ms").replace("min_stable: 500ms", "min_stable: 200ms");
     }
     text.replace("file:../../../../../target/release/", "file:../../../../bin/")
 }

@@ -158,12 +158,13 @@ async fn release(stage: &mut Stage) -> Result<()> {
     let listener = Listener::listen(stage.http.clone(), stage.url.clone(), token.clone()).await?;
     stage.type_as("rosa", &["release", "start", "express-launch"]).await?;
     let staff = json!({"targetingKey": "sam", "email": "sam@shop.example"});
-    stage.until("staff sees express checkout, customers do not", async |stage: &Stage| {
-        let sees = answer(stage, "production", staff.clone()).await?["value"] == true;
-        let other = answer(stage, "production", json!({"targetingKey": "user-42"})).await?["value"] == true;
-        Ok((sees && !other).then_some(()))
-    })
-    .await?;
+    stage
+        .until("staff sees express checkout, customers do not", async |stage: &Stage| {
+            let sees = answer(stage, "production", staff.clone()).await?["value"] == true;
+            let other = answer(stage, "production", json!({"targetingKey": "user-42"})).await?["value"] == true;
+            Ok((sees && !other).then_some(()))
+        })
+        .await?;
     listener.cut();
     stage.say("   (the listening application loses its connection and comes back)");
     stage.type_as("rosa", &["release", "start", "express-launch"]).await?;
@@ -206,7 +207,9 @@ async fn rollback(stage: &mut Stage) -> Result<()> {
     ensure!(refused.text.contains("express-launch"), "closed releases go on binding");
     stage.say("   withdrawn first, then rolled back, as one operation; shown before it is done:");
     stage.type_as("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first", "--dry-run"]).await?;
-    stage.type_as("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first", "--wait", "--yes", "--reason", "the button is too green"]).await?;
+    stage.type_as("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first", "--yes", "--reason", "the button is too green"]).await?;
+    let number = stage.view(&["deployment", "list"]).await?["items"][0]["number"].to_string();
+    stage.type_as("axel", &["decide", "deployment", &number, "go", "--as", "approver"]).await?;
     stage.until_live("production", "shop-web", "1.0.0").await?;
     ensure!(shown(&stage.http, &stage.url, &stage.token("production")?, FEATURE, 200).await?.is_empty(), "withdrawn means off for everyone");
     stage.type_as("eva", &["hold", "list"]).await?;

@@ -75,7 +75,12 @@ const STARTING: &str = r#"{"type":"/problems/starting","title":"not yet","status
 
 #[test]
 fn a_command_cut_off_is_repeated_with_the_same_key() {
-    let play = Play::new(vec![None, json("503 Service Unavailable", "retry-after: 0\r\n", STARTING), json("200 OK", "greenroom-seq: 41\r\n", r#"{"seq":41}"#), json("200 OK", "", r#"{"items":[]}"#)]);
+    let play = Play::new(vec![
+        None,
+        json("503 Service Unavailable", "retry-after: 0\r\n", STARTING),
+        json("200 OK", "greenroom-seq: 41\r\n", r#"{"seq":41}"#),
+        json("200 OK", "", r#"{"items":[]}"#),
+    ]);
     let client = play.client();
     let done = run(client.send(&call::lift_hold(3, &Nothing {}))).expect("done in the end");
     assert_eq!((done.seq, client.seen()), (41, 41));
@@ -102,7 +107,7 @@ fn refusals_are_not_repeated_and_strange_answers_are_told_apart() {
     let newer = r#"{"title":"gone for good","status":410,"code":"evaporated"}"#;
     let play = Play::new(vec![json("409 Conflict", "", refused), json("410 Gone", "", newer), json("502 Bad Gateway", "", "<html>"), json("200 OK", "", "{}")]);
     let client = play.client();
-    let mut ask = || run(client.send(&call::lift_hold(3, &Nothing {}))).expect_err("an error");
+    let ask = || run(client.send(&call::lift_hold(3, &Nothing {}))).expect_err("an error");
     let Error::Problem(problem) = ask() else { panic!() };
     assert_eq!((problem.code, problem.reasons.len()), (Code::Refused, 1));
     let Error::Problem(problem) = ask() else { panic!() };

@@ -11,7 +11,10 @@ fn help(path: &[&str]) -> String {
 }
 
 fn all(path: &mut Vec<String>, into: &mut String) {
-    let text = help(&path.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut text = help(&path.iter().map(String::as_str).collect::<Vec<_>>());
+    if !path.is_empty() {
+        text = without_global_options(&text);
+    }
     let _ = writeln!(into, "$ greenroom {}--help\n{}\n", path.iter().map(|p| format!("{p} ")).collect::<String>(), text.trim_end());
     let commands = text.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.trim().is_empty());
     let names: Vec<String> = commands.filter(|l| l.starts_with("  ") && !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect();
@@ -20,6 +23,16 @@ fn all(path: &mut Vec<String>, into: &mut String) {
         all(path, into);
         path.pop();
     }
+}
+
+/// They are the same everywhere: once is enough.
+fn without_global_options(text: &str) -> String {
+    let mut inside = false;
+    let kept = text.lines().filter(|line| {
+        inside = *line == "Global options:" || inside && (line.is_empty() || line.starts_with(' '));
+        !inside
+    });
+    kept.collect::<Vec<_>>().join("\n")
 }
 
 /// Set UPDATE=1 to accept what changed.

@@ -3,4 +3,3 @@
 mod client;
 mod exits;
 mod help;
-mod story;

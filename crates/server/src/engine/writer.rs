@@ -177,7 +177,8 @@ impl Writer {
     /// The answer given before to this key, if any.
     fn known(&self, flush: &Flush, principal: &str, key: &super::Key) -> Result<Option<Answer>, Problem> {
         let reused = || {
-            Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key was used for another request").detail("send a new key with a new request; repeat a key only with the very same body")
+            Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key was used for another request")
+                .detail("send a new key with a new request; repeat a key only with the very same body")
         };
         if let Some((request, answer)) = flush.answers.get(&(principal.to_owned(), key.key.clone())) {
             return if *request == key.request { Ok(Some(answer.clone())) } else { Err(reused()) };

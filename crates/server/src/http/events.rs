@@ -45,8 +45,7 @@ pub async fn events(Extract(api): Extract<Arc<Api>>, RawQuery(query): RawQuery, 
         let who = caller::caller(&state, &headers, now())?;
         allowed(&api, &state, &who, Action::EventsRead, &Resource::Any)?;
         let uri: Uri = format!("/?{}", query.unwrap_or_default()).parse().map_err(|_| Problem::new(Code::Invalid, "the query is not a query"))?;
-        let axum::extract::Query(query) =
-            axum::extract::Query::<EventsQuery>::try_from_uri(&uri).map_err(|e| Problem::new(Code::Invalid, e.body_text()).detail("in the query"))?;
+        let axum::extract::Query(query) = axum::extract::Query::<EventsQuery>::try_from_uri(&uri).map_err(|e| Problem::new(Code::Invalid, e.body_text()).detail("in the query"))?;
         if wants_stream {
             return stream(Arc::clone(&api), query, &headers);
         }

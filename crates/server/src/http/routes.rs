@@ -139,7 +139,11 @@ impl Routes {
         B: DeserializeOwned + JsonSchema + Send + 'static,
         R: Serialize + JsonSchema + Send + 'static,
     {
-        let serve = move |Extract(api): Extract<Arc<Api>>, Path(params): Path<HashMap<String, String>>, RawQuery(query): RawQuery, headers: HeaderMap, body: Result<Bytes, axum::extract::rejection::BytesRejection>| async move {
+        let serve = move |Extract(api): Extract<Arc<Api>>,
+                          Path(params): Path<HashMap<String, String>>,
+                          RawQuery(query): RawQuery,
+                          headers: HeaderMap,
+                          body: Result<Bytes, axum::extract::rejection::BytesRejection>| async move {
             run_command(&api, Params(params), query.as_deref().unwrap_or(""), &headers, body, handler).await.unwrap_or_else(|problem| Refused(problem).into_response())
         };
         let on: MethodRouter<Arc<Api>> = match method {
@@ -268,9 +272,8 @@ pub fn parse<B: DeserializeOwned>(body: &[u8]) -> Result<B, Problem> {
     if let Err(error) = std::str::from_utf8(body) {
         return Err(Problem::new(Code::Invalid, format!("the request is not UTF-8 from byte {}", error.valid_up_to())).detail("send JSON in UTF-8"));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        Problem::new(Code::Invalid, error.to_string()).detail(format!("in the request's body, line {}, column {}", error.line(), error.column()))
-    })
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::new(Code::Invalid, error.to_string()).detail(format!("in the request's body, line {}, column {}", error.line(), error.column())))
 }
 
 fn parse_query<Q: DeserializeOwned>(query: &str) -> Result<Q, Problem> {

@@ -38,7 +38,8 @@ pub fn dark(look: &Look<'_>) -> Vec<Dark> {
             all.push(one(look, "feature", key.to_string(), &environment.name, since, builds, release));
         }
         for service in look.state.services.values().filter(|s| s.spec.release == ReleaseGate::Required) {
-            let waiting = look.state.waiting.iter().filter_map(|(_, id)| look.state.rollouts.get(id)).find(|r| r.key.environment == environment.name && r.key.service == service.name);
+            let waiting =
+                look.state.waiting.iter().filter_map(|(_, id)| look.state.rollouts.get(id)).find(|r| r.key.environment == environment.name && r.key.service == service.name);
             let Some(build) = waiting.and_then(|r| look.state.builds.get(&r.build)) else { continue };
             let label = build.spec.label();
             let release = newest(look, &environment.name, |r| r.spec.services.contains(&label));

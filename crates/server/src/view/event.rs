@@ -69,7 +69,8 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         }
         Event::RolloutCancelRequested(_) => "asked a rollout to stop".to_owned(),
         Event::PlacementObserved(e) => {
-            let runs: Vec<String> = e.seen.serving.keys().map(|d| look.state.builds.get(d).map_or_else(|| d.as_str().chars().take(19).collect(), |b| b.spec.version.to_string())).collect();
+            let runs: Vec<String> =
+                e.seen.serving.keys().map(|d| look.state.builds.get(d).map_or_else(|| d.as_str().chars().take(19).collect(), |b| b.spec.version.to_string())).collect();
             format!("saw {} in {}: {} ({})", e.key.service, e.key.environment, if runs.is_empty() { "nothing".to_owned() } else { runs.join(", ") }, e.seen.health)
         }
         Event::PlacementAdopted(e) => format!("adopted {}", e.key),
@@ -77,10 +78,17 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         Event::ContactRegained(e) => format!("regained contact with {}", e.key),
         Event::CheckRecorded(e) => format!("check {} of {} in {}: {} ({})", e.result.name, e.result.service, e.result.environment, e.result.outcome, e.result.summary),
         Event::ReleasePlanned(e) => format!("planned release {}", e.name),
-        Event::ReleaseScopeChanged(e) => format!("changed {} of release {}; decisions on it are void", if e.changed.is_empty() { "nothing".to_owned() } else { e.changed.join(", ") }, e.name),
+        Event::ReleaseScopeChanged(e) => {
+            format!("changed {} of release {}; decisions on it are void", if e.changed.is_empty() { "nothing".to_owned() } else { e.changed.join(", ") }, e.name)
+        }
         Event::ReleaseArmed(e) => format!("armed release {} for {}", e.name, e.environment),
         Event::ReleaseStageStarted(e) => {
-            let stage = look.state.releases.get(&e.name).and_then(|r| r.spec.stages.get((e.stage as usize).checked_sub(1)?)).map_or_else(|| "0 (deploying)".to_owned(), |s| s.name.to_string());
+            let stage = look
+                .state
+                .releases
+                .get(&e.name)
+                .and_then(|r| r.spec.stages.get((e.stage as usize).checked_sub(1)?))
+                .map_or_else(|| "0 (deploying)".to_owned(), |s| s.name.to_string());
             format!("release {} in {} began stage {stage}", e.name, e.environment)
         }
         Event::ReleaseRefused(e) => format!("release {} in {} was refused to {}: {}", e.name, e.environment, e.wanted, e.reasons.first().map_or("", |r| &r.message)),
@@ -111,7 +119,11 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         Event::HoldSet(e) => format!("set hold #{}", e.hold.number),
         Event::HoldLifted(_) => "lifted a hold".to_owned(),
         Event::PersonJoined(e) => format!("{} joined", text(&e.name)),
-        Event::PersonRolesSet(e) => format!("gave {} the roles {}", look.engine.directory.name_of(look.state, e.id).unwrap_or_else(|| e.id.to_string()), e.roles.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", ")),
+        Event::PersonRolesSet(e) => format!(
+            "gave {} the roles {}",
+            look.engine.directory.name_of(look.state, e.id).unwrap_or_else(|| e.id.to_string()),
+            e.roles.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", ")
+        ),
         Event::PersonLeft(e) => format!("{} left", look.engine.directory.name_of(look.state, e.id).unwrap_or_else(|| e.id.to_string())),
         Event::TokenCreated(e) => format!("created token {}", e.token.title),
         Event::TokenRevoked(_) => "revoked a token".to_owned(),

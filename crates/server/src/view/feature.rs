@@ -16,7 +16,12 @@ pub fn feature(look: &Look<'_>, feature: &Feature) -> views::Feature {
             let stage = r.serving_stage(environment).filter(|s| *s > 0)?;
             Some(format!("release `{}`: {} to {}", r.name, item.variant, audience(&r.slices(stage))))
         });
-        let entries = feature.baselines.get(environment).into_iter().flat_map(|b| &b.entries).map(|e| format!("baseline `{}`: {}{}", e.name, e.variant, if e.off.is_some() { " (off: a need is unmet)" } else { "" }));
+        let entries = feature
+            .baselines
+            .get(environment)
+            .into_iter()
+            .flat_map(|b| &b.entries)
+            .map(|e| format!("baseline `{}`: {}{}", e.name, e.variant, if e.off.is_some() { " (off: a need is unmet)" } else { "" }));
         views::FeatureIn {
             environment: environment.clone(),
             default: feature.default_in(environment, production).clone(),
@@ -48,5 +53,11 @@ pub fn environment(look: &Look<'_>, environment: &Environment) -> views::Environ
 
 pub fn service(look: &Look<'_>, service: &Service) -> views::Service {
     let newest = look.state.builds_of.iter().rev().find(|(s, _, _)| *s == service.name).and_then(|(_, _, d)| look.state.builds.get(d));
-    views::Service { name: service.name.clone(), title: service.title.clone(), components: service.spec.components.clone(), newest: newest.map(|b| b.spec.version.clone()), builds: service.registered }
+    views::Service {
+        name: service.name.clone(),
+        title: service.title.clone(),
+        components: service.spec.components.clone(),
+        newest: newest.map(|b| b.spec.version.clone()),
+        builds: service.registered,
+    }
 }

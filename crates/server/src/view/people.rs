@@ -14,7 +14,15 @@ pub fn person(look: &Look<'_>, person: &Person) -> views::Person {
 }
 
 pub fn token(token: &Token) -> views::Token {
-    views::Token { id: token.id, kind: token.kind, title: token.title.clone(), environment: token.environment.clone(), person: token.person, created: token.at, expires: token.expires }
+    views::Token {
+        id: token.id,
+        kind: token.kind,
+        title: token.title.clone(),
+        environment: token.environment.clone(),
+        person: token.person,
+        created: token.at,
+        expires: token.expires,
+    }
 }
 
 pub fn decision(look: &Look<'_>, decision: &Decision, scope: &Digest) -> views::Decision {

@@ -35,7 +35,8 @@ pub fn release(look: &Look<'_>, release: &Release) -> View {
 
 fn in_environment(look: &Look<'_>, release: &Release, environment: &Name, inside: &InEnvironment) -> ReleaseIn {
     let seen = Seen(look.engine.seen.load_full());
-    let needs: Vec<NeedView> = link::needs(look.state, release, environment, look.now, &seen).into_iter().map(|(need, status)| need_view(look, environment, &need, &status, &seen)).collect();
+    let needs: Vec<NeedView> =
+        link::needs(look.state, release, environment, look.now, &seen).into_iter().map(|(need, status)| need_view(look, environment, &need, &status, &seen)).collect();
     let missing = match inside.course.kind() {
         CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Exposing | CourseKind::Paused => growth(look.state, release, environment, look.now, &seen, false),
         _ => Vec::new(),
@@ -45,7 +46,16 @@ fn in_environment(look: &Look<'_>, release: &Release, environment: &Name, inside
         _ => None,
     };
     let serves = link::binds(look.state, release, environment).map(|(_, share)| share).or_else(|| release.serving_stage(environment).map(|s| audience(&release.slices(s))));
-    ReleaseIn { environment: environment.clone(), state: inside.course.kind().to_string(), stage, serves, headline: headline(&needs, &missing, inside), needs, missing, refused: inside.refused.clone() }
+    ReleaseIn {
+        environment: environment.clone(),
+        state: inside.course.kind().to_string(),
+        stage,
+        serves,
+        headline: headline(&needs, &missing, inside),
+        needs,
+        missing,
+        refused: inside.refused.clone(),
+    }
 }
 
 /// *"3 of 4 needs met; legal has not signed"*: readiness in one line.

@@ -25,7 +25,7 @@ fn list() -> String {
     let access = Access::new().unwrap();
     let mut text = String::from("# METHOD PATH action resource: who may (roles alone, then kinds of token). Written by the coverage test with UPDATE=1.\n");
     for route in greenroom_server::http::table() {
-        let _ = write!(text, "{} {} ", route.method, route.path);
+        let _ = write!(text, "{} /api/v1{} ", route.method, route.path);
         if route.action.is_empty() {
             text.push_str("- : anyone\n");
             continue;
@@ -38,12 +38,7 @@ fn list() -> String {
         let mut lines = Vec::new();
         for (name, resource) in resources() {
             let mut who: Vec<String> = Role::ALL.into_iter().filter(|role| access.decide(&Principal::person([*role]), action, &resource).allowed).map(|r| r.to_string()).collect();
-            let tokens = [
-                ("ci", TokenScope::Ci),
-                ("sdk", TokenScope::Sdk { environment: Name::new("here").unwrap() }),
-                ("agent", TokenScope::Agent),
-                ("relay", TokenScope::Relay),
-            ];
+            let tokens = [("ci", TokenScope::Ci), ("sdk", TokenScope::Sdk { environment: Name::new("here").unwrap() }), ("agent", TokenScope::Agent), ("relay", TokenScope::Relay)];
             who.extend(tokens.into_iter().filter(|(_, scope)| access.decide(&Principal::token(scope.clone()), action, &resource).allowed).map(|(kind, _)| format!("token:{kind}")));
             if !who.is_empty() {
                 lines.push(format!("{name}: {}", who.join(" ")));
@@ -52,7 +47,7 @@ fn list() -> String {
         let _ = writeln!(text, "{} {}", route.action, lines.join(" | "));
     }
     // the event stream has its own handler
-    text.push_str("GET /events events.read any: every role, token:ci\nGET /evidence/{digest} deployments.read any: every role, token:ci token:agent\n");
+    text.push_str("GET /api/v1/events events.read any: every role, token:ci\nGET /api/v1/evidence/{digest} deployments.read any: every role, token:ci token:agent\n");
     text
 }
 

@@ -130,9 +130,8 @@ async fn integration(suite: &mut Suite, http: &reqwest::Client, args: &Args) -> 
     suite.case("the page shows what the catalog has", None, since, all_there);
 
     let since = Instant::now();
-    let whole = web.cart("tester@shop.example").await.and_then(|cart| {
-        ensure_that(cart.express != Express::Broken, "express checkout is on, and the catalog has no delivery estimates")
-    });
+    let whole =
+        web.cart("tester@shop.example").await.and_then(|cart| ensure_that(cart.express != Express::Broken, "express checkout is on, and the catalog has no delivery estimates"));
     suite.case("no feature is half there", None, since, whole);
     Ok(())
 }

@@ -38,7 +38,9 @@ pub(super) fn foreign(state: &State, set: &Name, manifests: &[Manifest], reasons
         if let Some(owner) = owner.filter(|o| *o != set) {
             let subject = manifest.subject();
             reasons.push(
-                Reason::new(ReasonCode::AlreadyExists, &subject, format!("`{subject}` belongs to the set `{owner}`")).remedy(format!("apply it with --set {owner}, or prune it there first")).path("metadata.name"),
+                Reason::new(ReasonCode::AlreadyExists, &subject, format!("`{subject}` belongs to the set `{owner}`"))
+                    .remedy(format!("apply it with --set {owner}, or prune it there first"))
+                    .path("metadata.name"),
             );
         }
     }
@@ -100,7 +102,9 @@ fn taken_away(state: &State, name: &Name, spec: &EnvironmentSpec, reasons: &mut 
         let (service, target) = (&placement.key.service, &placement.key.target);
         if placement.active.is_some() {
             reasons.push(
-                Reason::new(ReasonCode::Busy, format!("environment/{name}"), format!("a rollout of `{service}` is under way on `{target}`")).remedy("wait until it is over, or cancel it").path("spec.targets"),
+                Reason::new(ReasonCode::Busy, format!("environment/{name}"), format!("a rollout of `{service}` is under way on `{target}`"))
+                    .remedy("wait until it is over, or cancel it")
+                    .path("spec.targets"),
             );
         }
         let serves = placement.observed.as_ref().is_some_and(|o| !o.serving.is_empty());
@@ -137,7 +141,11 @@ pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
         let way = if said.contains(environment) { Vec::new() } else { cycle(world, environment) };
         if !way.is_empty() {
             let through = way.iter().chain([environment]).map(|e| format!("`{e}`")).collect::<Vec<_>>().join(" after ");
-            reasons.push(Reason::new(ReasonCode::Cycle, format!("environment/{environment}"), format!("{through}: a cycle")).remedy("let builds move in one direction only").path("spec.after"));
+            reasons.push(
+                Reason::new(ReasonCode::Cycle, format!("environment/{environment}"), format!("{through}: a cycle"))
+                    .remedy("let builds move in one direction only")
+                    .path("spec.after"),
+            );
         }
         said.extend(way);
     }
@@ -157,9 +165,13 @@ pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
             for (service, endpoint) in &target.endpoints {
                 if let Some(other) = endpoints.insert(*endpoint, format!("{here}/{service}")) {
                     reasons.push(
-                        Reason::new(ReasonCode::AddressTaken, format!("environment/{environment}"), format!("endpoint {endpoint} of `{here}/{service}` is also the endpoint of `{other}`"))
-                            .remedy("give each endpoint its own port")
-                            .path(format!("spec.targets[{i}].endpoints.{service}")),
+                        Reason::new(
+                            ReasonCode::AddressTaken,
+                            format!("environment/{environment}"),
+                            format!("endpoint {endpoint} of `{here}/{service}` is also the endpoint of `{other}`"),
+                        )
+                        .remedy("give each endpoint its own port")
+                        .path(format!("spec.targets[{i}].endpoints.{service}")),
                     );
                 }
             }
@@ -199,7 +211,13 @@ pub(super) fn feature(state: &State, world: &World<'_>, key: &FeatureKey, spec: 
     }
     for (variant, value) in &spec.variants {
         if !spec.r#type.admits(value) {
-            invalid(reasons, subject(), &format!("spec.variants.{variant}"), format!("variant `{variant}` is not of type {}", spec.r#type), "give a value of that type (numbers within ±(2^53−1))");
+            invalid(
+                reasons,
+                subject(),
+                &format!("spec.variants.{variant}"),
+                format!("variant `{variant}` is not of type {}", spec.r#type),
+                "give a value of that type (numbers within ±(2^53−1))",
+            );
         }
     }
     for (environment, variant) in &spec.defaults {
@@ -258,7 +276,12 @@ fn serving(state: &State, key: &FeatureKey, variant: Option<&Name>, what: &str, 
 /// Live builds that read `key` where `place` says so: the reason why it cannot change under them.
 fn readers(state: &State, key: &FeatureKey, what: &str, path: &str, place: impl Fn(&Name) -> bool, reasons: &mut Vec<Reason>) {
     let mut said = BTreeSet::new();
-    for placement in state.placed.iter().filter(|(e, _, _)| place(e)).filter_map(|(e, s, t)| state.placements.get(&PlacementKey { environment: e.clone(), target: t.clone(), service: s.clone() })) {
+    for placement in state
+        .placed
+        .iter()
+        .filter(|(e, _, _)| place(e))
+        .filter_map(|(e, s, t)| state.placements.get(&PlacementKey { environment: e.clone(), target: t.clone(), service: s.clone() }))
+    {
         for digest in placement.observed.iter().flat_map(|o| o.serving.keys()) {
             let Some(build) = state.builds.get(digest).filter(|b| b.spec.reads.contains_key(key)) else { continue };
             let place = format!("{} in {}", build.spec.label(), placement.key.environment);

@@ -27,7 +27,11 @@ pub fn release(page: &mut Page, release: &Release) {
 pub fn brief(page: &mut Page, release: &Release) {
     let spec = &release.spec;
     let (mark, paint) = state(&release.state);
-    page.pieces(&[(Paint::Strong, &format!("{} #{}", release.name, release.number)), (Paint::Plain, &spec.title.as_ref().map(|t| format!("  {t}")).unwrap_or_default()), (paint, &format!("  {mark} {}", release.state))]);
+    page.pieces(&[
+        (Paint::Strong, &format!("{} #{}", release.name, release.number)),
+        (Paint::Plain, &spec.title.as_ref().map(|t| format!("  {t}")).unwrap_or_default()),
+        (paint, &format!("  {mark} {}", release.state)),
+    ]);
     page.fields(&[
         ("owner", spec.owner.clone().unwrap_or_default()),
         ("written by", list(&release.authors)),
@@ -94,13 +98,21 @@ fn contents(page: &mut Page, release: &Release) {
         let rows = contents.services.iter().map(|s| {
             let from = s.from.as_ref().map_or_else(|| s.to.to_string(), |from| if *from == s.to { s.to.to_string() } else { format!("{from} → {}", s.to) });
             let paint = if s.change == "unchanged" { Paint::Dim } else { Paint::Plain };
-            vec![cell(&s.service).paint(paint), cell(&s.change).paint(paint), cell(from).paint(paint), cell(list(s.components.iter().map(|c| format!("{} {}", c.component, c.change)))).paint(paint)]
+            vec![
+                cell(&s.service).paint(paint),
+                cell(&s.change).paint(paint),
+                cell(from).paint(paint),
+                cell(list(s.components.iter().map(|c| format!("{} {}", c.component, c.change)))).paint(paint),
+            ]
         });
         page.table(&["SERVICE", "", "VERSION", "COMPONENTS"], rows.collect(), "");
     }
     if !contents.changes.is_empty() {
         page.blank();
-        let rows = contents.changes.iter().map(|c| vec![cell(&c.service), cell(&c.version), cell(c.commit.chars().take(10).collect::<String>()), cell(&c.summary), cell(list(&c.work_items))]);
+        let rows = contents
+            .changes
+            .iter()
+            .map(|c| vec![cell(&c.service), cell(&c.version), cell(c.commit.chars().take(10).collect::<String>()), cell(&c.summary), cell(list(&c.work_items))]);
         page.table(&["CHANGES IN", "VERSION", "COMMIT", "SUMMARY", "FOR"], rows.collect(), "");
     }
     if !contents.requirements.is_empty() {

@@ -65,7 +65,8 @@ struct ChecksQuery {
 }
 
 fn checks(asked: &Asked<'_>, _: &Params, query: ChecksQuery) -> Result<views::Page<views::Check>, Problem> {
-    let wanted = |key: &greenroom_domain::state::CheckKey| query.environment.as_ref().is_none_or(|e| key.environment == *e) && query.service.as_ref().is_none_or(|s| key.service == *s);
+    let wanted =
+        |key: &greenroom_domain::state::CheckKey| query.environment.as_ref().is_none_or(|e| key.environment == *e) && query.service.as_ref().is_none_or(|s| key.service == *s);
     let mut all: Vec<_> = asked.look.state.checks.iter().filter(|(key, _)| wanted(key)).map(|(_, r)| r).collect();
     all.sort_by(|a, b| (b.at, b.id).cmp(&(a.at, a.id)));
     page(all.into_iter().map(|r| view::check(r)), &Paging { limit: query.limit, cursor: query.cursor.clone() }, |c| c.id.to_string())
@@ -96,7 +97,15 @@ fn record(asked: &Asked<'_>, _: &Params, request: requests::RecordCheck) -> Resu
     let (environment, service, name) = (record.environment.clone(), record.service.clone(), record.check.clone());
     let ask = Ask::new(Action::CheckRecord, resource, Command::RecordCheck(record), move |look, events| {
         let recorded = events.iter().find_map(|e| if let Event::CheckRecorded(c) = &e.event { Some(view::check(&c.result)) } else { None });
-        let known = || look.state.checks.iter().filter(|(k, _)| k.environment == environment && k.service == service && k.name == name).map(|(_, r)| r).max_by_key(|r| r.at).map(|r| view::check(r));
+        let known = || {
+            look.state
+                .checks
+                .iter()
+                .filter(|(k, _)| k.environment == environment && k.service == service && k.name == name)
+                .map(|(_, r)| r)
+                .max_by_key(|r| r.at)
+                .map(|r| view::check(r))
+        };
         recorded.or_else(known).ok_or_else(|| missing("check", name.clone()))
     });
     Ok(ask.status(201))

@@ -112,4 +112,3 @@ fn adopt(asked: &Asked<'_>, _: &Params, request: requests::Adopt) -> Result<Ask<
     let command = Command::Adopt { key, version: request.version, digest: request.digest };
     Ok(Ask::new(Action::DeploymentAdopt, resource, command, |look, _| Ok(views::Done { seq: look.state.seq })))
 }
-

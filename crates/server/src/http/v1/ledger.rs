@@ -36,9 +36,16 @@ async fn verify(Extract(api): Extract<Arc<Api>>, headers: HeaderMap) -> Response
         let report = tokio::task::spawn_blocking(move || reader.verify(0, |_| {})).await;
         let report = report.map_err(|e| Problem::new(Code::Internal, e.to_string()))?.map_err(|e| Problem::new(Code::StorageUnavailable, e.to_string()).detail(e.remedy()))?;
         if let Some(fault) = &report.fault {
-            return Err(Problem::new(Code::StorageUnavailable, format!("the chain is broken at event {}", fault.seq)).detail(format!("{:?}; keep the file and restore it from a backup", fault.kind)));
+            return Err(Problem::new(Code::StorageUnavailable, format!("the chain is broken at event {}", fault.seq))
+                .detail(format!("{:?}; keep the file and restore it from a backup", fault.kind)));
         }
-        let view = views::Verified { from: 1, to: report.seq, events: report.seq - report.after, head: report.hash.to_string(), took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(0) };
+        let view = views::Verified {
+            from: 1,
+            to: report.seq,
+            events: report.seq - report.after,
+            head: report.hash.to_string(),
+            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(0),
+        };
         Ok::<_, Problem>(json(200, &view, state.seq))
     };
     run.await.unwrap_or_else(|problem| Refused(problem).into_response())

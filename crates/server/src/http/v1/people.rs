@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use axum::body::Bytes;
 use axum::extract::{State as Extract, rejection::BytesRejection};
 use axum::response::{IntoResponse, Response};
@@ -61,7 +61,10 @@ async fn setup(Extract(api): Extract<Arc<Api>>, sent: Result<Bytes, BytesRejecti
 
 async fn first(api: &Arc<Api>, sent: Result<Bytes, BytesRejection>) -> Result<Response, Problem> {
     let request: requests::Setup = parse(&body(sent)?)?;
-    let refused = || Problem::new(Code::Unauthenticated, "this is not the first-start token, or it was used, or its hour is over").detail("restart the server while nobody has joined: it prints another");
+    let refused = || {
+        Problem::new(Code::Unauthenticated, "this is not the first-start token, or it was used, or its hour is over")
+            .detail("restart the server while nobody has joined: it prints another")
+    };
     let hash = tokio::task::block_in_place(|| hashed(&request.password))?;
     {
         // taken before the command: it works once, even for two at the same time
@@ -250,7 +253,8 @@ fn create_token(asked: &Asked<'_>, _: &Params, request: requests::CreateToken) -
 
 fn revoke_token(asked: &Asked<'_>, params: &Params, _: requests::Nothing) -> Result<Ask<views::Done>, Problem> {
     let id = params.get("id")?;
-    let own = asked.look.state.token_ids.get(&id).and_then(|h| asked.look.state.tokens.get(h)).and_then(|t| t.person).map(greenroom_domain::actor::Actor::Person) == Some(asked.caller.actor());
+    let own = asked.look.state.token_ids.get(&id).and_then(|h| asked.look.state.tokens.get(h)).and_then(|t| t.person).map(greenroom_domain::actor::Actor::Person)
+        == Some(asked.caller.actor());
     let mut ask = Ask::new(Action::TokenRevoke, Resource::Token, Command::RevokeToken { id }, |look: &Look<'_>, _: &[Recorded]| Ok(views::Done { seq: look.state.seq }));
     if own {
         ask.needs = vec![(Action::BoardRead, Resource::Any)];
