@@ -22,7 +22,11 @@ const CHECKS: &[Check] = &[
     Check { name: "tools", needs: &[&GIT, &CC, &RUSTFMT, &CLIPPY, &NEXTEST], run: fetch },
     Check { name: "fmt", needs: &[&RUSTFMT], run: || cargo_step(&["fmt", "--all", "--check"]) },
     Check { name: "tidy", needs: &[&GIT], run: tidy },
-    Check { name: "clippy", needs: &[&CC, &CLIPPY], run: || cargo_step(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--keep-going"]) },
+    Check {
+        name: "clippy",
+        needs: &[&CC, &CLIPPY],
+        run: || cargo_step(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"]),
+    },
     Check { name: "nextest", needs: &[&CC, &NEXTEST], run: || cargo_step(&["nextest", "run", "--release", "--locked", "--workspace"]) },
     Check { name: "doc", needs: &[&CC], run: doc },
     Check { name: "deny", needs: &[], run: deny },

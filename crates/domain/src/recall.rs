@@ -35,7 +35,7 @@ impl State {
             recalled.subjects.insert(subject.clone());
             match subject.split_once('/') {
                 Some(("version", label)) => {
-                    recalled.versions.extend(overlay.versions.iter().filter(|(l, _)| format!("{}/{}", l.service, l.version) == label).map(|(l, d)| (l.clone(), d.clone())))
+                    recalled.versions.extend(overlay.versions.iter().filter(|(l, _)| format!("{}/{}", l.service, l.version) == label).map(|(l, d)| (l.clone(), d.clone())));
                 }
                 Some(("build", digest)) => recalled.builds.extend(overlay.builds.get(digest).map(|b| (b.digest.clone(), Arc::new(overlay.everything_about(b))))),
                 Some(("deployment", id)) => recalled.deployments.extend(id.parse().ok().and_then(|id| Some((id, overlay.deployments.get(&id)?.clone())))),

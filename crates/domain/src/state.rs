@@ -198,7 +198,7 @@ impl State {
             set.entry(placement.key.service.clone())
                 .and_modify(|known| {
                     if *known != build {
-                        *known = None
+                        *known = None;
                     }
                 })
                 .or_insert(build);

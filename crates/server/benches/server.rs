@@ -1,6 +1,8 @@
 //! The server under load, over HTTP on this machine: durable commands, one client, board, OFREP, start-up. Prints
 //! Markdown; never a test. Load generator and server share the cores, so rates are lower bounds.
 
+#![expect(clippy::print_stdout, reason = "this program reports")]
+
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -121,7 +123,7 @@ async fn commands(address: std::net::SocketAddr, token: &str, clients: usize, ti
                 let mut n = 0_u64;
                 while began.elapsed() < time {
                     n += 1;
-                    let body = format!(r#"{{"environment":"development","variant":"{}"}}"#, if n % 2 == 0 { "on" } else { "off" });
+                    let body = format!(r#"{{"environment":"development","variant":"{}"}}"#, if n.is_multiple_of(2) { "on" } else { "off" });
                     let key = format!("{clients}-{client}-{n}-{}", began.elapsed().as_nanos());
                     let at = Instant::now();
                     let (status, answer) = wire.send("PUT", &format!("/api/v1/features/f{}/baseline", (client * 7 + (n as usize) * 64) % 1_000), &token, Some(&key), &body).await;

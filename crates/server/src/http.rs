@@ -85,9 +85,8 @@ pub fn table() -> Vec<Route> {
 
 /// The whole server: control plane, data plane, health.
 pub fn router(api: Arc<Api>, plane: DataPlane) -> Router {
-    let control = v1::routes().router.route("/events", get(events::events)).route("/evidence/{digest}", get(v1::evidence));
     Router::new()
-        .nest(greenroom_api::PREFIX, control)
+        .nest(greenroom_api::PREFIX, v1::routes().router)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(crate::metrics::metrics))

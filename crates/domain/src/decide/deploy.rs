@@ -78,7 +78,7 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
         match work.state.features.get(key) {
             None => bad(ReasonCode::UnknownReference, format!("reads `{key}`, but there is no such feature"), "define the feature first", format!("reads.{key}")),
             Some(f) if f.spec.r#type != *reads => {
-                bad(ReasonCode::Invalid, format!("reads `{key}` as {reads}, but it is {}", f.spec.r#type), "read it by its type", format!("reads.{key}"))
+                bad(ReasonCode::Invalid, format!("reads `{key}` as {reads}, but it is {}", f.spec.r#type), "read it by its type", format!("reads.{key}"));
             }
             Some(_) => {}
         }

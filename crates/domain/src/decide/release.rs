@@ -189,7 +189,7 @@ pub(super) fn cancel(work: &mut Work<'_>, name: &Name) -> Result<(), Stop> {
     for (environment, inside) in &release.environments {
         match inside.course.kind() {
             CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Withdrawn => {
-                work.push(ReleaseCancelled { name: name.clone(), environment: environment.clone() })
+                work.push(ReleaseCancelled { name: name.clone(), environment: environment.clone() });
             }
             CourseKind::Cancelled => {}
             CourseKind::Exposing | CourseKind::Exposed | CourseKind::Paused | CourseKind::Withdrawing | CourseKind::Closed => {

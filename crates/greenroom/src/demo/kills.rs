@@ -93,7 +93,13 @@ async fn killed_as(stage: &mut Stage, person: &str, point: &str, args: &[&str]) 
     stage.kill_server().await?;
     stage.serve(&[("GREENROOM_FAILPOINTS", point)]).await?;
     stage.say(&format!("{person} $ greenroom {}     (the server dies at {point})", args.join(" ")));
-    let typed = stage.quietly(person, args).await?;
+    // just after a start nothing was observed yet, and nothing grows on what was seen before it
+    let typed = stage
+        .until("the command is taken", async |stage: &Stage| {
+            let typed = stage.quietly(person, args).await?;
+            Ok((typed.code != 3 || !typed.text.contains("was not observed")).then_some(typed))
+        })
+        .await?;
     stage.server_dies().await.with_context(|| format!("at {point}, after: {}", typed.text))?;
     stage.serve(&[]).await?;
     Ok((typed.code, typed.text))

@@ -40,8 +40,7 @@ pub(super) async fn people(stage: &mut Stage) -> Result<()> {
         let signed_in = stage.quietly(name, &["login", "--name", name]).await?;
         ensure!(signed_in.code == 0, "{name} cannot sign in: {}", signed_in.text);
     }
-    stage.say("   an admin administers, and does not deploy:");
-    stage.expect("ada", &["deploy", "shop-web@1.0.0", "--to", "development"], 8).await.map(|_| ()).or_else(|e| if e.to_string().contains("ended with 4") { Ok(()) } else { Err(e) })
+    Ok(())
 }
 
 pub(super) async fn manifests(stage: &mut Stage) -> Result<()> {
@@ -103,6 +102,8 @@ pub(super) async fn first_builds(stage: &mut Stage) -> Result<()> {
     for service in ["catalog", "shop-web"] {
         register(stage, service, "1.0.0").await?;
     }
+    stage.say("   an admin administers, and does not deploy:");
+    stage.expect("ada", &["deploy", "shop-web@1.0.0", "--to", "development"], 8).await?;
     travel(stage, "1.0.0").await?;
     enter(stage, &["catalog@1.0.0", "shop-web@1.0.0"]).await?;
     stage.type_as("eva", &["status"]).await?;

@@ -3,3 +3,4 @@
 mod client;
 mod exits;
 mod help;
+mod story;

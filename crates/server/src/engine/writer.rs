@@ -56,7 +56,7 @@ struct Pending {
 
 enum Outcome {
     Ready(Answer),
-    Render { render: super::Render, state: State, events: Vec<Recorded> },
+    Render { render: super::Render, state: Box<State>, events: Vec<Recorded> },
 }
 
 /// One flush in the making.
@@ -161,7 +161,7 @@ impl Writer {
         }
         *working = state;
         let outcome = match key {
-            None => Outcome::Render { render, state: working.clone(), events },
+            None => Outcome::Render { render, state: Box::new(working.clone()), events },
             Some(key) => {
                 let (status, body) = render(working, &events);
                 let answer = Answer { status, body, seq: working.seq };
@@ -331,7 +331,7 @@ impl Writer {
         Engine::count(&counters.events, events.len() as u64);
         Engine::count(&counters.commit_micros, u64::try_from(started.elapsed().as_micros()).unwrap_or(0));
         if let Err(error) = appended {
-            return self.failed(error, pending);
+            return self.failed(&error, pending);
         }
         failpoint::hit("after-commit");
         self.cursor = cursor;
@@ -355,9 +355,9 @@ impl Writer {
     }
 
     /// Nothing was kept, or nobody knows: the state goes back to what is durable.
-    fn failed(&mut self, error: AppendError, pending: Vec<Pending>) {
+    fn failed(&mut self, error: &AppendError, pending: Vec<Pending>) {
         tracing::error!(%error, "a batch was not appended");
-        let problem = match &error {
+        let problem = match error {
             AppendError::OutcomeUnknown { .. } | AppendError::Poisoned => self.reopen(),
             AppendError::Conflict { .. } => {
                 self.reopen();

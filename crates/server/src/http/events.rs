@@ -65,10 +65,7 @@ fn list(api: &Api, state: &greenroom_domain::state::State, query: &EventsQuery) 
     };
     let found = match (&query.subject, &query.actor) {
         (Some(subject), _) => reader.by_subject(subject, cursor, limit, direction),
-        (None, Some(actor)) => {
-            let id = api.engine.directory.person(state, actor).map_or_else(|| actor.clone(), |id| id.to_string());
-            reader.by_actor(&id, cursor, limit, direction)
-        }
+        (None, Some(actor)) => reader.by_actor(&actor_id(api, state, actor), cursor, limit, direction),
         (None, None) if direction == Direction::OldestFirst => reader.events(cursor, limit),
         (None, None) => {
             let last = cursor.min(state.seq.saturating_add(1));
@@ -85,12 +82,18 @@ fn list(api: &Api, state: &greenroom_domain::state::State, query: &EventsQuery) 
     Ok(views::Page { items: found.iter().map(|e| event(&look, e)).collect(), next })
 }
 
+/// The ledger knows people by id; others by the name they gave, as it stands.
+fn actor_id(api: &Api, state: &greenroom_domain::state::State, name: &str) -> String {
+    api.engine.directory.person(state, name).map_or_else(|| name.to_owned(), |id| id.to_string())
+}
+
 /// Every event once, in order, from `Last-Event-ID` (or `after`, or now) on.
 fn stream(api: Arc<Api>, query: EventsQuery, headers: &HeaderMap) -> Result<Response, Problem> {
     let resumed = match headers.get("last-event-id") {
         None => None,
         Some(value) => Some(value.to_str().ok().and_then(|v| v.parse::<u64>().ok()).ok_or_else(|| Problem::new(Code::Invalid, "Last-Event-ID is not the id of an event"))?),
     };
+    let actor = query.actor.as_ref().map(|name| actor_id(&api, &api.engine.state.load(), name));
     let mut head = api.engine.head();
     let mut at = resumed.or(query.after).unwrap_or_else(|| *head.borrow_and_update());
     let (send, receive) = mpsc::channel::<Result<Sse, Infallible>>(64);
@@ -108,7 +111,7 @@ fn stream(api: Arc<Api>, query: EventsQuery, headers: &HeaderMap) -> Result<Resp
                 for found in &events {
                     at = found.seq;
                     let subject_fits = query.subject.as_ref().is_none_or(|s| found.subjects.iter().any(|x| **x == **s));
-                    let actor_fits = query.actor.as_ref().is_none_or(|a| *found.actor == **a);
+                    let actor_fits = actor.as_ref().is_none_or(|a| *found.actor == **a);
                     if !(subject_fits && actor_fits) {
                         continue;
                     }

@@ -4,6 +4,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::Route;
+use super::routes::JSON;
 
 /// The document as it is served at `/openapi.json` and committed.
 #[must_use]
@@ -53,13 +54,22 @@ fn operation(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
         let schema = query(generator);
         parameters.push(json!({"name": "query", "in": "query", "required": false, "style": "form", "explode": true, "schema": schema}));
     }
+    let schema = (route.response)(generator);
+    let content: Map<String, Value> = route
+        .media
+        .iter()
+        .map(|media| {
+            let schema = if *media == JSON { schema.clone().to_value() } else { json!({"type": "string"}) };
+            ((*media).to_owned(), json!({"schema": schema}))
+        })
+        .collect();
     let mut operation = json!({
         "operationId": operation_id(route),
         "summary": route.summary,
         "x-greenroom-action": route.action,
         "parameters": parameters,
         "responses": {
-            route.status.to_string(): {"description": "Done", "content": {"application/json": {"schema": (route.response)(generator)}}},
+            route.status.to_string(): {"description": "Done", "content": content},
             "default": {"$ref": "#/components/responses/Problem"}
         }
     });

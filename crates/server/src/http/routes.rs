@@ -26,6 +26,11 @@ use crate::engine::{Beside, Caller, Key, Submission, now};
 /// A read waits this long to catch up with `Greenroom-After`.
 const CATCH_UP: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// What answers are in, unless said otherwise.
+pub const JSON: &str = "application/json";
+/// The stream of server-sent events.
+pub const EVENT_STREAM: &str = "text/event-stream";
+
 /// One row of the table.
 pub struct Route {
     pub method: &'static str,
@@ -37,6 +42,8 @@ pub struct Route {
     pub response: fn(&mut SchemaGenerator) -> Schema,
     pub query: Option<fn(&mut SchemaGenerator) -> Schema>,
     pub status: u16,
+    /// What the answer may be, by media type, when it is not the JSON of `response` alone.
+    pub media: &'static [&'static str],
 }
 
 /// Router and table, made together.
@@ -70,8 +77,11 @@ pub struct Ask<R> {
     pub needs: Vec<(Action, Resource)>,
     pub beside: Beside,
     pub status: u16,
-    pub view: Box<dyn FnOnce(&Look<'_>, &[Recorded]) -> Result<R, Problem> + Send>,
+    pub view: View<R>,
 }
+
+/// How a command's answer looks, from the state after it and the events it gave.
+pub type View<R> = Box<dyn FnOnce(&Look<'_>, &[Recorded]) -> Result<R, Problem> + Send>;
 
 impl<R> Ask<R> {
     pub fn new(action: Action, resource: Resource, command: Command, view: impl FnOnce(&Look<'_>, &[Recorded]) -> Result<R, Problem> + Send + 'static) -> Self {
@@ -121,6 +131,7 @@ impl Routes {
             response: |generator| generator.subschema_for::<R>(),
             query: Some(|generator| generator.subschema_for::<Q>()),
             status: 200,
+            media: &[JSON],
         });
         self.router = self.router.route(path, get(serve));
         self
@@ -160,26 +171,46 @@ impl Routes {
             response: |generator| generator.subschema_for::<R>(),
             query: None,
             status: 200,
+            media: &[JSON],
         });
         self.router = self.router.route(path, on.layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT)));
         self
     }
 
-    /// A route with its own handler, described here.
-    pub fn other<B, R>(mut self, method: &'static str, path: &'static str, action: &'static str, summary: &'static str, on: MethodRouter<Arc<Api>>) -> Self
+    /// A route with its own handler, described here: a request's body, or a GET's query, and what it answers.
+    pub fn other<B, R>(self, method: &'static str, path: &'static str, action: &'static str, summary: &'static str, on: MethodRouter<Arc<Api>>) -> Self
     where
         B: JsonSchema + 'static,
         R: JsonSchema + 'static,
     {
+        self.other_in::<B, R>(method, path, action, summary, &[JSON], on)
+    }
+
+    /// The same, answering in other media types too.
+    pub fn other_in<B, R>(
+        mut self,
+        method: &'static str,
+        path: &'static str,
+        action: &'static str,
+        summary: &'static str,
+        media: &'static [&'static str],
+        on: MethodRouter<Arc<Api>>,
+    ) -> Self
+    where
+        B: JsonSchema + 'static,
+        R: JsonSchema + 'static,
+    {
+        let asks: fn(&mut SchemaGenerator) -> Schema = |generator| generator.subschema_for::<B>();
         self.table.push(Route {
             method,
             path,
             summary,
             action,
-            request: (method != "GET").then_some(|generator: &mut SchemaGenerator| generator.subschema_for::<B>()),
+            request: (method != "GET").then_some(asks),
             response: |generator| generator.subschema_for::<R>(),
-            query: None,
+            query: (method == "GET").then_some(asks),
             status: 200,
+            media,
         });
         self.router = self.router.route(path, on.layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT)));
         self

@@ -46,8 +46,6 @@ fn list() -> String {
         }
         let _ = writeln!(text, "{} {}", route.action, lines.join(" | "));
     }
-    // the event stream has its own handler
-    text.push_str("GET /api/v1/events events.read any: every role, token:ci\nGET /api/v1/evidence/{digest} deployments.read any: every role, token:ci token:agent\n");
     text
 }
 

@@ -68,7 +68,7 @@ fn checks(asked: &Asked<'_>, _: &Params, query: ChecksQuery) -> Result<views::Pa
     let wanted =
         |key: &greenroom_domain::state::CheckKey| query.environment.as_ref().is_none_or(|e| key.environment == *e) && query.service.as_ref().is_none_or(|s| key.service == *s);
     let mut all: Vec<_> = asked.look.state.checks.iter().filter(|(key, _)| wanted(key)).map(|(_, r)| r).collect();
-    all.sort_by(|a, b| (b.at, b.id).cmp(&(a.at, a.id)));
+    all.sort_by_key(|r| std::cmp::Reverse((r.at, r.id)));
     page(all.into_iter().map(|r| view::check(r)), &Paging { limit: query.limit, cursor: query.cursor.clone() }, |c| c.id.to_string())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State as Extract};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use greenroom_access::{Action, Resource};
 use greenroom_api::problem::Code;
 use greenroom_api::{Problem, requests, views};
@@ -16,13 +16,23 @@ use greenroom_domain::sealed::Sealed;
 use super::{NoQuery, missing};
 use crate::directory::hash_of;
 use crate::engine::now;
-use crate::http::routes::{Ask, Asked, Params, Routes, allowed, json};
+use crate::http::events::{self, EventsQuery};
+use crate::http::routes::{Ask, Asked, EVENT_STREAM, JSON, Params, Routes, allowed, json};
 use crate::http::{Api, Refused, caller};
 
 pub fn routes(routes: Routes) -> Routes {
     routes
         .other::<requests::Nothing, views::Verified>("POST", "/ledger/verify", "ledger.verify", "Check the whole chain", post(verify))
         .command("POST", "/erase", "ledger.erase", "Erase sealed texts; the chain still verifies", erase)
+        .other_in::<EventsQuery, views::Page<views::Event>>(
+            "GET",
+            "/events",
+            "events.read",
+            "The ledger's events, as pages or, where the client accepts it, as a stream that goes on from `Last-Event-ID`",
+            &[JSON, EVENT_STREAM],
+            get(events::events),
+        )
+        .other_in::<NoQuery, String>("GET", "/evidence/{digest}", "deployments.read", "Evidence as it was kept", &["application/octet-stream"], get(evidence))
         .read("/keys", Action::BoardRead, "The public key that checks signed snapshots", keys)
 }
 
@@ -69,7 +79,7 @@ fn keys(asked: &Asked<'_>, _: &Params, _: NoQuery) -> Result<views::Keys, Proble
 }
 
 /// Evidence as it was kept, by digest.
-pub async fn evidence(Extract(api): Extract<Arc<Api>>, Path(digest): Path<String>, headers: HeaderMap) -> Response {
+async fn evidence(Extract(api): Extract<Arc<Api>>, Path(digest): Path<String>, headers: HeaderMap) -> Response {
     let run = async {
         let state = api.engine.state.load_full();
         let who = caller::caller(&state, &headers, now())?;
