@@ -16,6 +16,7 @@ use cedar_policy::{
     RestrictedExpression, Schema,
 };
 use greenroom_domain::deployment::environment::Purpose;
+use greenroom_domain::id::Name;
 use greenroom_domain::role::Role;
 
 pub use crate::action::{Action, UnknownAction};
@@ -38,6 +39,8 @@ pub enum AccessError {
     #[error("the access policies cannot be put together")]
     PolicySet(#[source] Box<PolicySetError>),
 }
+
+const PURPOSES: [Purpose; 6] = [Purpose::Development, Purpose::Integration, Purpose::Test, Purpose::Staging, Purpose::Production, Purpose::Preview];
 
 /// The answer, with the policies that gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +173,18 @@ impl Access {
         let asker = Asker::new(principal, resource);
         let row = self.verdicts[asker.index()].get_or_init(|| (0..CASES).map(|_| OnceLock::new()).collect());
         row[case(action, resource)].get_or_init(|| Box::new(self.judge(asker, action, resource)))
+    }
+
+    /// Whether there is anything that `principal` may attempt `action` on. For tokens of one environment: on that one.
+    #[must_use]
+    pub fn anywhere(&self, principal: &Principal, action: Action) -> bool {
+        let own = match &principal.scope {
+            TokenScope::Sdk { environment } => Some(environment.clone()),
+            _ => Name::new("anywhere").ok(),
+        };
+        let plain = [Resource::Any, Resource::Release, Resource::Feature, Resource::Person, Resource::Token, Resource::Ledger];
+        let environments = own.into_iter().flat_map(|name| PURPOSES.map(|purpose| Resource::Environment { name: name.clone(), purpose }));
+        plain.into_iter().chain(environments).any(|resource| self.decide(principal, action, &resource).allowed)
     }
 
     /// Roles each of which alone lets a person attempt `action` on `resource`.

@@ -95,6 +95,12 @@ impl Checkpoints {
         Ok(found)
     }
 
+    /// The seq that the newest file names, whole or not.
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
+        self.newest_first().ok()?.first().map(|(seq, _)| *seq)
+    }
+
     /// The highest seq and hash any whole file names: the chain has been at least that long.
     pub(crate) fn witness(&self) -> Result<Option<(u64, Hash, PathBuf)>, Error> {
         for (seq, path) in self.newest_first()? {

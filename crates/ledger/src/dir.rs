@@ -95,7 +95,13 @@ fn lock(root: &Path) -> Result<File, Error> {
         let path = path.clone();
         move |source| Error::io(what, &path, source)
     };
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path).map_err(fail("cannot open"))?;
+    let mut open = OpenOptions::new();
+    // on a file system that takes no writes the lock is as good: the last snapshots can still be served
+    let file = match open.read(true).write(true).create(true).truncate(false).mode(0o644).open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+        other => other,
+    };
+    let mut file = file.map_err(fail("cannot open"))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -106,7 +112,8 @@ fn lock(root: &Path) -> Result<File, Error> {
         Err(errno) => return Err(fail("cannot lock")(errno.into())),
     }
     let pid = format!("{}\n", std::process::id());
-    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes())).map_err(fail("cannot write"))?;
+    // a full disk is no reason to stay away
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
     Ok(file)
 }
 

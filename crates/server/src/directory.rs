@@ -37,9 +37,14 @@ impl Directory {
     #[must_use]
     pub fn open(reader: Reader, state: &State) -> Self {
         let directory = Self { names: ArcSwap::from_pointee(HashMap::new()), reader };
-        let names = state.persons.values().filter_map(|p| Some((p.name.clone(), Arc::from(directory.text(&p.name)?)))).collect();
-        directory.names.store(Arc::new(names));
+        directory.load(state);
         directory
+    }
+
+    /// Reads the names of everyone in `state` anew.
+    pub fn load(&self, state: &State) {
+        let names = state.persons.values().filter_map(|p| Some((p.name.clone(), Arc::from(self.read(&p.name)?)))).collect();
+        self.names.store(Arc::new(names));
     }
 
     /// A sealed text, unless it was erased.
@@ -48,6 +53,10 @@ impl Directory {
         if let Some(name) = self.names.load().get(sealed) {
             return Some(name.to_string());
         }
+        self.read(sealed)
+    }
+
+    fn read(&self, sealed: &Sealed) -> Option<String> {
         match self.reader.sealed(hash_of(&sealed.0)) {
             Ok(row) => row.and_then(|row| String::from_utf8(row.content).ok()),
             Err(error) => {

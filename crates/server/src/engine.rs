@@ -2,15 +2,17 @@
 
 pub mod checkpoint;
 pub mod fleet;
+pub mod keep;
 pub mod publish;
 pub mod replay;
 pub mod rollouts;
+pub mod withdrawals;
 pub mod writer;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use greenroom_access::{Access, Action, Principal, Resource, RoleSet, TokenScope};
@@ -20,9 +22,10 @@ use greenroom_domain::actor::{Actor, Part};
 use greenroom_domain::command::Command;
 use greenroom_domain::event::{Token, TokenKind};
 use greenroom_domain::id::PlacementKey;
+use greenroom_domain::link::FRESH;
 use greenroom_domain::state::{Recorded, State};
 use greenroom_domain::time::At;
-use greenroom_ledger::{Blobs, Reader};
+use greenroom_ledger::{Blobs, Checkpoints, Reader};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::directory::Directory;
@@ -34,9 +37,18 @@ pub struct Engine {
     pub access: Access,
     pub reader: Reader,
     pub blobs: Blobs,
+    pub checkpoints: Checkpoints,
     pub data: PathBuf,
     /// When each placement was last seen; presence, rebuilt by asking.
     pub seen: ArcSwap<HashMap<PlacementKey, At>>,
+    /// Held while presence is changed.
+    pub(crate) sight: Mutex<()>,
+    /// Something was seen that had not been seen lately: what waits for it is judged once more.
+    pub(crate) anew: AtomicBool,
+    /// Set when the server stops; the writer then takes what is queued and ends.
+    pub(crate) stopping: AtomicBool,
+    /// False once the writer has ended, however it did.
+    pub(crate) writing: AtomicBool,
     pub counters: Counters,
     pub(crate) commands: mpsc::Sender<Submission>,
     pub(crate) head: watch::Receiver<u64>,
@@ -51,6 +63,8 @@ pub struct Counters {
     pub events: AtomicU64,
     pub http: AtomicU64,
     pub commit_micros: AtomicU64,
+    /// What the last look at the whole chain found: 1 sound, 0 broken, -1 not looked yet.
+    pub chain_sound: AtomicI64,
 }
 
 /// Who asks, as authenticated. Roles are looked up in the writer, on the state that is decided on.
@@ -123,6 +137,8 @@ pub struct Key {
 pub struct Beside {
     /// PHC string of the password of the person whom the command adds (or who is named).
     pub password: Option<(Option<greenroom_domain::id::PersonId>, String)>,
+    /// A secret that the answer shows once: it is left out of what is kept for a repeated request.
+    pub secret: Option<String>,
 }
 
 /// One command on its way to the writer.
@@ -179,11 +195,19 @@ impl Engine {
         self.head.clone()
     }
 
-    /// Merges what was just seen into presence.
+    /// Merges what was just seen into presence. Growth that waited for a look is judged again.
     pub fn saw(&self, keys: impl IntoIterator<Item = (PlacementKey, At)>) {
+        let _one_at_a_time = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashMap::clone(&self.seen.load());
-        seen.extend(keys);
+        let mut anew = false;
+        for (key, at) in keys {
+            let before = seen.insert(key, at);
+            anew |= before.is_none_or(|before| at.since(before) >= FRESH);
+        }
         self.seen.store(Arc::new(seen));
+        if anew {
+            self.anew.store(true, Ordering::Release);
+        }
     }
 
     pub(crate) fn count(counter: &AtomicU64, n: u64) {

@@ -4,6 +4,7 @@ pub mod config;
 pub mod directory;
 pub mod engine;
 pub mod failpoint;
+mod gate;
 pub mod http;
 mod keys;
 mod metrics;

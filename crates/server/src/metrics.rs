@@ -32,6 +32,11 @@ pub async fn metrics(Extract(api): Extract<Arc<Api>>) -> Response {
     registry.register("rollouts_waiting", "Rollouts that wait", size(state.waiting.len()));
     registry.register("releases", "Releases in memory", size(state.releases.len()));
     registry.register("holds", "Holds that stand", size(state.holds.len()));
+    registry.register(
+        "ledger_chain_sound",
+        "What the last look at the whole chain found: 1 sound, 0 broken, -1 not looked yet",
+        ConstGauge::new(counters.chain_sound.load(Ordering::Relaxed)),
+    );
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),

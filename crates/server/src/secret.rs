@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-const fn kind_text(kind: TokenKind) -> &'static str {
+pub const fn kind_text(kind: TokenKind) -> &'static str {
     match kind {
         TokenKind::Pat => "pat",
         TokenKind::Ci => "ci",

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greenroom_access::Access;
+use greenroom_api::Problem;
+use greenroom_api::problem::Code;
 use greenroom_delivery::{DataPlane, Feeds, Presence};
 use greenroom_domain::deployment::environment::DriverKind;
 use greenroom_domain::time::Span;
@@ -25,8 +27,9 @@ use crate::directory::Directory;
 use crate::engine::publish::Publisher;
 use crate::engine::rollouts::Fleet;
 use crate::engine::writer::Writer;
-use crate::engine::{Counters, Engine, checkpoint, fleet, now, replay, rollouts};
-use crate::http::{Api, TokenGate, router};
+use crate::engine::{Counters, Engine, checkpoint, fleet, keep, now, replay, rollouts, withdrawals};
+use crate::gate::TokenGate;
+use crate::http::{Api, Door, front};
 use crate::keys::{Signer, kept};
 use crate::{failpoint, secret};
 
@@ -34,6 +37,12 @@ use crate::{failpoint, secret};
 const FIRST: Span = Span::secs(3600);
 /// Commands waiting for the writer at most.
 const QUEUE: usize = 4_096;
+/// The whole chain is looked at once this long after a start, when what waited for the start has been served.
+const LOOK_AT_CHAIN: Duration = Duration::from_secs(10);
+/// A checkpoint is worth writing on the way out after this many events.
+const WORTH_KEEPING: u64 = 10_000;
+/// How long the parts of a server may take to end.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -77,84 +86,53 @@ pub struct Running {
     pub address: SocketAddr,
     /// Printed once; makes the first person.
     pub first_token: Option<String>,
+    /// Why there is no control plane: only what was last published is served.
+    pub trouble: Option<StartError>,
     stop: watch::Sender<bool>,
     http: tokio::task::JoinHandle<io::Result<()>>,
+    feeds: Arc<Feeds>,
+    control: Option<Control>,
+}
+
+/// What works once the ledger is read.
+struct Control {
+    engine: Arc<Engine>,
+    first_token: Option<String>,
     reactors: Vec<tokio::task::JoinHandle<()>>,
     publisher: tokio::task::JoinHandle<()>,
+    keeper: tokio::task::JoinHandle<()>,
     writer: std::thread::JoinHandle<()>,
-    api: Arc<Api>,
 }
 
 /// Starts a server on `data`, listening on `listen`; `proxy` is the program that holds stable addresses.
 ///
+/// What was last published is served at once. When the ledger then cannot be read, that is all there is, and
+/// [`Running::trouble`] says why.
+///
 /// # Errors
-/// When the data directory, the ledger, the key or the address cannot be used. Nothing is left running then.
+/// When the data directory, the key or the address cannot be used, or the ledger cannot and nothing was ever published.
+/// Nothing is left running then.
 pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Running, StartError> {
     failpoint::arm(data);
     let dir = DataDir::open(data)?;
-    let data = dir.path().canonicalize().unwrap_or_else(|_| dir.path().to_owned());
     let signer = Arc::new(Signer::open(&dir.keys()).map_err(|source| StartError::Key { keys: dir.keys(), source })?);
     // kept across restarts, so that addresses of streams given out before stay good
     let streams = kept(&dir.keys().join("streams")).map_err(|source| StartError::Key { keys: dir.keys(), source })?;
     let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
     let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
 
-    // exposure first: what was last decided is served while the ledger is folded
     let feeds = Arc::new(Feeds::default());
-    let snapshots = dir.snapshots();
-    for (environment, signed) in snapshots.load()? {
+    let (left, tickets) = keep::left(&dir.snapshots())?;
+    for (environment, signed) in left {
         match signer.open_snapshot(&signed) {
             Some(model) => feeds.publish(&environment, Arc::new(Snapshot::compile(&model).0)),
             None => tracing::warn!(env.name = %environment, "the snapshot on disk is not signed by this server; it is not served"),
         }
     }
-
-    let ledger = dir.ledger()?;
-    let reader = ledger.reader();
-    let state = tokio::task::block_in_place(|| checkpoint::load(&dir.checkpoints(), &reader))?;
-    tracing::info!(seq = state.seq, "the ledger is folded");
-    let first_token = state.persons.is_empty().then(secret::mint_first);
-    let directory = Directory::open(reader.clone(), &state);
-    let (commands, queue) = mpsc::channel(QUEUE);
-    let (head_sender, head) = watch::channel(ledger.head().seq);
-    let (changes, changed) = mpsc::unbounded_channel();
-    let engine = Arc::new(Engine {
-        state: ArcSwap::from_pointee(state),
-        directory,
-        access: Access::new()?,
-        reader,
-        blobs: dir.blobs()?,
-        data: data.clone(),
-        seen: ArcSwap::from_pointee(HashMap::new()),
-        counters: Counters::default(),
-        commands,
-        head,
-    });
-
-    let presence = Arc::new(Presence::default());
-    let publisher = Publisher { engine: Arc::clone(&engine), feeds: Arc::clone(&feeds), presence: Arc::clone(&presence), snapshots, signer: Arc::clone(&signer), changes: changed };
-    publisher.publish_all();
-    let writer = Writer::new(Arc::clone(&engine), ledger, queue, head_sender, changes);
-    let runtime = tokio::runtime::Handle::current();
-    let writer = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&runtime)).map_err(|source| StartError::Listen { address, source })?;
-
-    let process = ProcessDriver::new(proxy).map_err(|error| StartError::Processes(error.to_string()))?;
-    let drivers: HashMap<DriverKind, Arc<dyn Driver>> = HashMap::from([
-        (DriverKind::Process, Arc::new(process) as Arc<dyn Driver>),
-        (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>),
-    ]);
-    let driven = Arc::new(Fleet { engine: Arc::clone(&engine), drivers, control: format!("http://{address}") });
-    let reactors = vec![tokio::spawn(rollouts::run(Arc::clone(&driven))), tokio::spawn(fleet::run(driven)), tokio::spawn(checkpoints(dir.checkpoints(), Arc::clone(&engine)))];
-    let api = Arc::new(Api {
-        engine: Arc::clone(&engine),
-        feeds: Arc::clone(&feeds),
-        signer,
-        first: Mutex::new(first_token.as_ref().map(|t| (secret::hash(t), now() + FIRST))),
-        ready: AtomicBool::new(true),
-    });
-    let plane = DataPlane::new(feeds, presence, Arc::new(TokenGate(Arc::clone(&engine))), streams);
+    let (door, gate, presence) = (Arc::new(Door::default()), Arc::new(TokenGate::new(tickets)), Arc::new(Presence::default()));
+    let plane = DataPlane::new(Arc::clone(&feeds), Arc::clone(&presence), Arc::clone(&gate) as Arc<dyn greenroom_delivery::Gate>, streams);
     let (stop, mut stopped) = watch::channel(false);
-    let app = router(Arc::clone(&api), plane);
+    let app = front(Arc::clone(&door), plane);
     let http = tokio::spawn(async move {
         axum::serve(listener, app)
             .with_graceful_shutdown(async move {
@@ -162,43 +140,170 @@ pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Ru
             })
             .await
     });
-    Ok(Running { address, first_token, stop, http, reactors, publisher: tokio::spawn(publisher.run()), writer, api })
+
+    let (control, trouble) = match control(&dir, address, proxy, &door, &gate, &feeds, presence, signer) {
+        Ok(control) => (Some(control), None),
+        Err(error) if feeds.environments().is_empty() => {
+            http.abort();
+            return Err(error);
+        }
+        Err(error) => {
+            tracing::error!(%error, "the control plane cannot start; what was last published is served");
+            let remedy = error.remedy().unwrap_or("look at the server's log");
+            door.shut(Problem::new(Code::StorageUnavailable, error.to_string()).detail(format!("{remedy}; what was last published is served meanwhile")));
+            (None, Some(error))
+        }
+    };
+    let first_token = control.as_ref().and_then(|c| c.first_token.clone());
+    Ok(Running { address, first_token, trouble, stop, http, feeds, control })
+}
+
+/// Folds the ledger and starts the writer and its reactors.
+#[expect(clippy::too_many_arguments, reason = "the parts that were made before the ledger was read, for the one caller")]
+fn control(
+    dir: &DataDir,
+    address: SocketAddr,
+    proxy: PathBuf,
+    door: &Arc<Door>,
+    gate: &TokenGate,
+    feeds: &Arc<Feeds>,
+    presence: Arc<Presence>,
+    signer: Arc<Signer>,
+) -> Result<Control, StartError> {
+    let data = dir.path().to_owned();
+    let (ledger, state) = tokio::task::block_in_place(|| {
+        let ledger = dir.ledger()?;
+        door.events.store(ledger.head().seq, Ordering::Relaxed);
+        let state = checkpoint::load(&dir.checkpoints(), &ledger.reader(), &|seq| door.folded.store(seq, Ordering::Relaxed))?;
+        Ok::<_, StartError>((ledger, state))
+    })?;
+    let reader = ledger.reader();
+    tracing::info!(seq = state.seq, "the ledger is folded");
+    let first_token = state.persons.is_empty().then(secret::mint_first);
+    let directory = Directory::open(reader.clone(), &state);
+    let (commands, queue) = mpsc::channel(QUEUE);
+    let (head_sender, head) = watch::channel(ledger.head().seq);
+    let (changes, changed) = mpsc::unbounded_channel();
+    let (stale, to_keep) = mpsc::unbounded_channel();
+    let engine = Arc::new(Engine {
+        state: ArcSwap::from_pointee(state),
+        directory,
+        access: Access::new()?,
+        reader,
+        blobs: dir.blobs()?,
+        checkpoints: dir.checkpoints(),
+        data: data.clone(),
+        seen: ArcSwap::from_pointee(HashMap::new()),
+        sight: Mutex::new(()),
+        anew: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+        writing: AtomicBool::new(true),
+        counters: Counters { chain_sound: AtomicI64::new(-1), ..Counters::default() },
+        commands,
+        head,
+    });
+    let process = ProcessDriver::new(proxy).map_err(|error| StartError::Processes(error.to_string()))?;
+
+    let publisher = Publisher { engine: Arc::clone(&engine), feeds: Arc::clone(feeds), stale: stale.clone(), changes: changed };
+    publisher.publish_all();
+    gate.open(Arc::clone(&engine));
+    let writer = Writer::new(Arc::clone(&engine), ledger, queue, head_sender, changes, stale, gate.version());
+    let runtime = tokio::runtime::Handle::current();
+    let writing = Arc::clone(&engine);
+    let writer = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || {
+            // however it ends, health says so
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(&runtime)));
+            writing.writing.store(false, Ordering::Release);
+            if ended.is_err() {
+                tracing::error!("the writer has ended: no command is taken until the server is restarted");
+            }
+        })
+        .map_err(|source| StartError::Listen { address, source })?;
+
+    let drivers: HashMap<DriverKind, Arc<dyn Driver>> = HashMap::from([
+        (DriverKind::Process, Arc::new(process) as Arc<dyn Driver>),
+        (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>),
+    ]);
+    let driven = Arc::new(Fleet { engine: Arc::clone(&engine), drivers, control: format!("http://{address}") });
+    let reactors = vec![
+        tokio::spawn(rollouts::run(Arc::clone(&driven))),
+        tokio::spawn(fleet::run(driven)),
+        tokio::spawn(withdrawals::run(Arc::clone(&engine), Arc::clone(feeds), presence)),
+        tokio::spawn(checkpoints(Arc::clone(&engine))),
+        tokio::spawn(look_at_chain(Arc::clone(&engine))),
+    ];
+    let keeper = tokio::spawn(keep::run(Arc::clone(&engine), Arc::clone(feeds), dir.snapshots(), Arc::clone(&signer), to_keep));
+    let publisher = tokio::spawn(publisher.run());
+    let first = Mutex::new(first_token.as_ref().map(|t| (secret::hash(t), now() + FIRST)));
+    door.open(&Arc::new(Api { engine: Arc::clone(&engine), feeds: Arc::clone(feeds), signer, first, guessing: tokio::sync::Semaphore::new(1) }));
+    Ok(Control { engine, first_token, reactors, publisher, keeper, writer })
 }
 
 /// Writes a checkpoint whenever the ledger has grown enough.
-async fn checkpoints(checkpoints: greenroom_ledger::Checkpoints, engine: Arc<Engine>) {
+async fn checkpoints(engine: Arc<Engine>) {
     let mut head = engine.head();
-    let mut last = engine.state.load().seq;
+    let mut last = engine.checkpoints.newest().unwrap_or(0);
     while let Ok(seq) = head.wait_for(|seq| *seq >= last + checkpoint::EVERY).await.map(|seq| *seq) {
         last = seq;
-        let (checkpoints, engine) = (checkpoints.clone(), Arc::clone(&engine));
-        let saved = tokio::task::spawn_blocking(move || checkpoint::save(&checkpoints, &engine.reader, &engine.state.load())).await;
-        match saved {
-            Ok(Ok(())) => tracing::info!(seq, "wrote a checkpoint"),
-            Ok(Err(error)) => tracing::warn!(%error, "no checkpoint could be written"),
-            Err(error) => tracing::warn!(%error, "no checkpoint could be written"),
+        write_checkpoint(Arc::clone(&engine)).await;
+    }
+}
+
+async fn write_checkpoint(engine: Arc<Engine>) {
+    let state = engine.state.load_full();
+    let seq = state.seq;
+    let saved = tokio::task::spawn_blocking(move || checkpoint::save(&engine.checkpoints, &engine.reader, &state)).await;
+    match saved {
+        Ok(Ok(())) => tracing::info!(seq, "wrote a checkpoint"),
+        Ok(Err(error)) => tracing::warn!(%error, "no checkpoint could be written"),
+        Err(error) => tracing::warn!(%error, "no checkpoint could be written"),
+    }
+}
+
+/// Looks at the whole chain once, off the way of a start.
+async fn look_at_chain(engine: Arc<Engine>) {
+    tokio::time::sleep(LOOK_AT_CHAIN).await;
+    let reader = engine.reader.clone();
+    match tokio::task::spawn_blocking(move || reader.verify(0, |_| {})).await {
+        Ok(Ok(report)) => {
+            engine.counters.chain_sound.store(i64::from(report.fault.is_none()), Ordering::Relaxed);
+            if let Some(fault) = report.fault {
+                tracing::error!(seq = fault.seq, kind = ?fault.kind, "the chain is broken: keep the file, and restore a backup");
+            }
         }
+        Ok(Err(error)) => tracing::error!(%error, "the chain cannot be read"),
+        Err(error) => tracing::error!(%error, "the chain cannot be read"),
     }
 }
 
 impl Running {
     /// Stops: no new requests, what was accepted is answered, the ledger is folded in. What runs on targets runs on.
     pub async fn stop(self) {
-        let Self { stop, http, reactors, publisher, writer, api, .. } = self;
-        api.ready.store(false, Ordering::Release);
+        let Self { stop, http, feeds, control, .. } = self;
         let _ = stop.send(true);
         // clients of open streams are told to come back
-        api.feeds.close();
+        feeds.close();
+        let Some(Control { engine, reactors, publisher, keeper, writer, .. }) = control else {
+            return http.abort();
+        };
         for reactor in reactors {
             reactor.abort();
             let _ = reactor.await;
         }
         // open streams would keep it for ever
-        let _ = tokio::time::timeout(Duration::from_millis(500), http).await;
-        publisher.abort();
-        let _ = publisher.await;
-        drop(api);
-        let joined = tokio::task::spawn_blocking(move || writer.join());
-        let _ = tokio::time::timeout(Duration::from_secs(2), joined).await;
+        let abort = http.abort_handle();
+        if tokio::time::timeout(Duration::from_millis(500), http).await.is_err() {
+            abort.abort();
+        }
+        if engine.state.load().seq >= engine.checkpoints.newest().unwrap_or(0) + WORTH_KEEPING {
+            write_checkpoint(Arc::clone(&engine)).await;
+        }
+        engine.stopping.store(true, Ordering::Release);
+        // the writer ends, so the publisher hears no more, so the keeper does not either
+        let _ = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(move || writer.join())).await;
+        let _ = tokio::time::timeout(PATIENCE, publisher).await;
+        let _ = tokio::time::timeout(PATIENCE, keeper).await;
     }
 }

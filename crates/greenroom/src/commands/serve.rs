@@ -40,6 +40,10 @@ impl Serve {
                 }
             })?;
             crate::output::raw(format!("greenroom listens on http://{}\n", running.address).as_bytes());
+            if let Some(trouble) = &running.trouble {
+                crate::output::note(&format!("error: {}; only what was last published is served", chain(trouble)));
+                crate::output::note(&format!("hint: {}", trouble.remedy().unwrap_or("look at the log")));
+            }
             if let Some(token) = &running.first_token {
                 crate::output::raw(
                     format!("nobody has joined yet; within one hour, once: greenroom login --server http://{} --name YOU --first-token {token}\n", running.address).as_bytes(),

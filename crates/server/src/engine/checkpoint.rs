@@ -12,22 +12,32 @@ pub const EVERY: u64 = 50_000;
 ///
 /// # Errors
 /// When the ledger cannot be read, or holds what this program does not know.
-pub fn load(checkpoints: &Checkpoints, reader: &Reader) -> Result<State, ReplayError> {
-    let found = checkpoints.latest_usable(State::CHECKPOINT_FORMAT, |seq, hash| reader.has(seq, hash))?;
-    for skipped in &found.skipped {
-        tracing::warn!(file = %skipped.path.display(), reason = skipped.reason, "a checkpoint is passed over");
-    }
-    let state = match found.checkpoint {
-        None => State::default(),
-        Some(checkpoint) => match State::from_checkpoint(&checkpoint.payload) {
-            Ok(state) => state,
+pub fn load(checkpoints: &Checkpoints, reader: &Reader, progress: &dyn Fn(u64)) -> Result<State, ReplayError> {
+    replay::fold(reader, newest(checkpoints, reader, u64::MAX)?, progress)
+}
+
+/// The state as it was right after `seq`.
+///
+/// # Errors
+/// As [`load`].
+pub fn at(checkpoints: &Checkpoints, reader: &Reader, seq: u64) -> Result<State, ReplayError> {
+    replay::at(reader, newest(checkpoints, reader, seq)?, seq)
+}
+
+/// The newest usable checkpoint that is not younger than `last`, or nothing at all.
+fn newest(checkpoints: &Checkpoints, reader: &Reader, last: u64) -> Result<State, ReplayError> {
+    let mut unread = Vec::new();
+    loop {
+        let found = checkpoints.latest_usable(State::CHECKPOINT_FORMAT, |seq, hash| Ok(seq <= last && !unread.contains(&seq) && reader.has(seq, hash)?))?;
+        let Some(checkpoint) = found.checkpoint else { return Ok(State::default()) };
+        match State::from_checkpoint(&checkpoint.payload) {
+            Ok(state) => return Ok(state),
             Err(error) => {
-                tracing::warn!(seq = checkpoint.seq, %error, "a checkpoint does not read; folding the whole ledger");
-                State::default()
+                tracing::warn!(seq = checkpoint.seq, %error, "a checkpoint does not read; an older one may");
+                unread.push(checkpoint.seq);
             }
-        },
-    };
-    replay::fold(reader, state)
+        }
+    }
 }
 
 /// Writes a checkpoint of `state`.
@@ -37,6 +47,9 @@ pub fn load(checkpoints: &Checkpoints, reader: &Reader) -> Result<State, ReplayE
 pub fn save(checkpoints: &Checkpoints, reader: &Reader, state: &State) -> Result<(), ReplayError> {
     let Some(event) = reader.event(state.seq)? else { return Ok(()) };
     let payload = state.to_checkpoint();
+    if payload.is_empty() {
+        return Ok(());
+    }
     checkpoints.save(State::CHECKPOINT_FORMAT, state.seq, event.hash, &payload)?;
     Ok(())
 }

@@ -35,11 +35,11 @@ pub fn recorded(seq: u64, at: i64, actor: &str, kind: &str, version: u16, body: 
     Ok(Recorded { seq, at: At(at), actor, event })
 }
 
-/// Folds everything after `state.seq`.
+/// Folds everything after `state.seq`; `progress` is told how far it has come, now and then.
 ///
 /// # Errors
 /// When the ledger cannot be read or holds what this program does not know.
-pub fn fold(reader: &Reader, mut state: State) -> Result<State, ReplayError> {
+pub fn fold(reader: &Reader, mut state: State, progress: &dyn Fn(u64)) -> Result<State, ReplayError> {
     let from = state.seq;
     std::thread::scope(|scope| {
         let (send, receive) = mpsc::sync_channel::<Vec<Recorded>>(8);
@@ -60,18 +60,18 @@ pub fn fold(reader: &Reader, mut state: State) -> Result<State, ReplayError> {
             for recorded in &chunk {
                 state.apply(recorded);
             }
+            progress(state.seq);
         }
         decoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok(state)
     })
 }
 
-/// The state as it was right after `seq`, for explaining the past.
+/// The state as it was right after `seq`, for explaining the past: `state`, which is older, and what came after it.
 ///
 /// # Errors
 /// As [`fold`].
-pub fn at(reader: &Reader, seq: u64) -> Result<State, ReplayError> {
-    let mut state = State::default();
+pub fn at(reader: &Reader, mut state: State, seq: u64) -> Result<State, ReplayError> {
     while state.seq < seq {
         let want = usize::try_from(seq - state.seq).unwrap_or(CHUNK).min(CHUNK);
         let events = reader.events(state.seq, want)?;

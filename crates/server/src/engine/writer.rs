@@ -3,7 +3,9 @@
 //! No driver and no network is called here.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use greenroom_api::Problem;
@@ -13,6 +15,7 @@ use greenroom_domain::agenda::Cursor;
 use greenroom_domain::command::Command;
 use greenroom_domain::decide::{Context, Decided, Mint, Stop, decide};
 use greenroom_domain::event::Event;
+use greenroom_domain::exposure::Affected;
 use greenroom_domain::link::Seen;
 use greenroom_domain::refusal::Refusal;
 use greenroom_domain::sealed::Seal;
@@ -21,6 +24,7 @@ use greenroom_domain::time::{At, Span};
 use greenroom_ledger::{AppendError, Batch, Ledger, NewEvent, Sealed, SideWrite, SqliteLedger};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::keep::{self, Stale};
 use super::{Answer, Caller, Engine, Submission, now, publish, replay};
 use crate::directory::hash_of;
 use crate::{failpoint, secret};
@@ -41,10 +45,18 @@ pub struct Writer {
     pub commands: mpsc::Receiver<Submission>,
     pub head: watch::Sender<u64>,
     pub changes: mpsc::UnboundedSender<publish::Changed>,
+    pub stale: mpsc::UnboundedSender<Stale>,
+    /// Moved when tokens change, for those who remember them.
+    pub tokens: Arc<AtomicU64>,
     pub cursor: Cursor,
     /// State as of the last durable event, and the wish to go on.
     state: State,
+    /// Wall clock when it was last compared with the monotonic one.
     clock: (Instant, At),
+    /// Time as last told to the domain.
+    told: (Instant, At),
+    /// After a failed flush time is not acted on before this moment: the disk is given a rest.
+    rest: Option<Instant>,
     pruned: At,
 }
 
@@ -68,6 +80,9 @@ struct Flush {
     erased: Vec<greenroom_domain::sealed::Sealed>,
     pending: Vec<Pending>,
     answers: HashMap<(String, String), (greenroom_ledger::Hash, Answer)>,
+    /// What the writer remembers once this is durable.
+    clock: Option<(Instant, At)>,
+    pruned: Option<At>,
 }
 
 impl Writer {
@@ -78,9 +93,25 @@ impl Writer {
         commands: mpsc::Receiver<Submission>,
         head: watch::Sender<u64>,
         changes: mpsc::UnboundedSender<publish::Changed>,
+        stale: mpsc::UnboundedSender<Stale>,
+        tokens: Arc<AtomicU64>,
     ) -> Self {
         let state = State::clone(&engine.state.load());
-        Self { engine, ledger, commands, head, changes, cursor: Cursor::default(), state, clock: (Instant::now(), now()), pruned: At(0) }
+        Self {
+            engine,
+            ledger,
+            commands,
+            head,
+            changes,
+            stale,
+            tokens,
+            cursor: Cursor::default(),
+            state,
+            clock: (Instant::now(), now()),
+            told: (Instant::now(), now()),
+            rest: None,
+            pruned: At(0),
+        }
     }
 
     /// Runs until every sender of commands is gone.
@@ -92,7 +123,7 @@ impl Writer {
             };
             let mut flush = Flush { batch: Batch { expect_head: Some(self.state.seq), ..Batch::default() }, ..Flush::default() };
             let mut working = self.state.clone();
-            let now = now();
+            let now = self.time(now());
             self.watch_clock(&mut working, &mut flush, now);
             let mut next = first;
             let mut taken = 0;
@@ -105,6 +136,7 @@ impl Writer {
             self.prune(&mut flush, now);
             self.commit(working, flush, judged);
         }
+        self.engine.writing.store(false, Ordering::Release);
         if let Err(error) = self.ledger.settle() {
             tracing::warn!(%error, "the write-ahead log could not be folded in");
         }
@@ -115,11 +147,15 @@ impl Writer {
         if let Ok(submission) = self.commands.try_recv() {
             return Ok(Some(submission));
         }
-        let now = now();
-        if self.state.agenda.has_work(self.cursor, now) {
-            return Ok(None);
+        if self.engine.stopping.load(Ordering::Acquire) {
+            return Err(());
         }
-        let nap = self.state.agenda.next_deadline(self.cursor).map_or(NAP, |at| at.since(now).as_std().min(NAP));
+        let now = now();
+        let nap = match self.rest.filter(|until| *until > Instant::now()) {
+            Some(until) => until.saturating_duration_since(Instant::now()),
+            None if self.engine.anew.load(Ordering::Acquire) || self.state.agenda.has_work(self.cursor, now) => return Ok(None),
+            None => self.state.agenda.next_deadline(self.cursor).map_or(NAP, |at| at.since(now).as_std().min(NAP)),
+        };
         match runtime.block_on(async { tokio::time::timeout(nap, self.commands.recv()).await }) {
             Ok(Some(submission)) => Ok(Some(submission)),
             Ok(None) => Err(()),
@@ -139,7 +175,7 @@ impl Writer {
                 Err(problem) => return flush.pending.push(Pending { answer, outcome: Err(problem) }),
             }
         }
-        if let Err(problem) = self.authorise(working, &caller, &needs, now) {
+        if let Err(problem) = self.authorise(working, &caller, &needs, now).and_then(|()| self.unique(working, flush, &command)) {
             return flush.pending.push(Pending { answer, outcome: Err(problem) });
         }
         let mint = Mint { seed: secret::random(), secret: secret::random() };
@@ -152,7 +188,7 @@ impl Writer {
         };
         let Decided { events, state, seals } = decided;
         if dry_run {
-            let (status, body) = render(&state, &events);
+            let (status, body) = rendered(render, &state, &events);
             let answer_now = Answer { status, body, seq: working.seq };
             return flush.pending.push(Pending { answer, outcome: Ok(Outcome::Ready(answer_now)) });
         }
@@ -163,9 +199,10 @@ impl Writer {
         let outcome = match key {
             None => Outcome::Render { render, state: Box::new(working.clone()), events },
             Some(key) => {
-                let (status, body) = render(working, &events);
+                let (status, body) = rendered(render, working, &events);
                 let answer = Answer { status, body, seq: working.seq };
-                let row = greenroom_ledger::Answer { principal: principal.clone(), key: key.key.clone(), request: key.request, status, response: stored(&answer), at: now.0 };
+                let response = stored(&answer, beside.secret.as_deref());
+                let row = greenroom_ledger::Answer { principal: principal.clone(), key: key.key.clone(), request: key.request, status, response, at: now.0 };
                 flush.batch.side.push(SideWrite::Answer(row));
                 flush.answers.insert((principal, key.key), (key.request, answer.clone()));
                 Outcome::Ready(answer)
@@ -176,17 +213,12 @@ impl Writer {
 
     /// The answer given before to this key, if any.
     fn known(&self, flush: &Flush, principal: &str, key: &super::Key) -> Result<Option<Answer>, Problem> {
-        let reused = || {
-            Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key was used for another request")
-                .detail("send a new key with a new request; repeat a key only with the very same body")
-        };
         if let Some((request, answer)) = flush.answers.get(&(principal.to_owned(), key.key.clone())) {
-            return if *request == key.request { Ok(Some(answer.clone())) } else { Err(reused()) };
+            return if *request == key.request { Ok(Some(answer.clone())) } else { Err(key_reused()) };
         }
         match self.ledger.answer(principal, &key.key) {
             Ok(None) => Ok(None),
-            Ok(Some(row)) if row.request == key.request => Ok(Some(restored(row.status, &row.response))),
-            Ok(Some(_)) => Err(reused()),
+            Ok(Some(row)) => restored(&row, key).map(Some),
             Err(error) => Err(storage(&error)),
         }
     }
@@ -207,13 +239,25 @@ impl Writer {
         Ok(())
     }
 
+    /// Names of people are sealed, so the domain cannot see that one is taken.
+    fn unique(&self, working: &State, flush: &Flush, command: &Command) -> Result<(), Problem> {
+        let Command::AddPerson { name, .. } = command else { return Ok(()) };
+        if self.engine.directory.person(working, name).is_none() && !flush.joined.iter().any(|seal| seal.content == *name) {
+            return Ok(());
+        }
+        Err(Problem::new(Code::AlreadyExists, format!("there is a person called `{name}` already")).detail("choose another name"))
+    }
+
     fn decide(&self, working: &State, actor: Actor, mint: Mint, command: &Command, now: At) -> Result<Decided, Problem> {
         let seen = Seen(self.engine.seen.load_full());
         let context = Context { now, actor, mint, seen: &seen };
         let mut recalled: Option<State> = None;
         loop {
             let state = recalled.as_ref().unwrap_or(working);
-            match decide(state, &context, command) {
+            // the domain does not panic; if it did, one command would fail and not the writer
+            let decided = std::panic::catch_unwind(AssertUnwindSafe(|| decide(state, &context, command)));
+            let Ok(decided) = decided else { return Err(Problem::new(Code::Internal, "a command failed inside the server").detail("the log has the place; please report it")) };
+            match decided {
                 Ok(decided) => return Ok(decided),
                 Err(Stop::Refused(refusal)) => return Err(refused(refusal)),
                 Err(Stop::Recall(subjects)) => {
@@ -272,6 +316,9 @@ impl Writer {
 
     /// Judges what is due, in the same flush as the facts that made it so.
     fn judge(&mut self, working: &mut State, flush: &mut Flush, now: At) -> Cursor {
+        if self.engine.anew.swap(false, Ordering::AcqRel) {
+            self.cursor = Cursor::default();
+        }
         if !working.agenda.has_work(self.cursor, now) {
             return self.cursor;
         }
@@ -289,13 +336,24 @@ impl Writer {
         Cursor { at: now.max(working.at), seq: if working.seq == before { working.seq } else { before } }
     }
 
+    /// Time for the domain: the wall clock's, but while a jump of it holds things up, monotonic time since it was last
+    /// told, so that deadlines go on.
+    fn time(&mut self, wall: At) -> At {
+        let elapsed = i64::try_from(self.told.0.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let held = self.state.holds.values().any(|hold| hold.owner == Actor::System(Part::Clock));
+        let now = if held { wall.max(At(self.told.1.0.saturating_add(elapsed))) } else { wall };
+        self.told = (Instant::now(), now);
+        now
+    }
+
     /// A jump of wall against monotonic clock is a hold: only shrinking and running rollouts proceed.
     fn watch_clock(&mut self, working: &mut State, flush: &mut Flush, now: At) {
         use greenroom_domain::hold::{Plane, Scope, Stops};
         let (instant, at) = self.clock;
         let elapsed = i64::try_from(instant.elapsed().as_micros()).unwrap_or(i64::MAX);
-        let drift = now.0.saturating_sub(at.0).saturating_sub(elapsed);
-        self.clock = (Instant::now(), now);
+        let wall = super::now();
+        let drift = wall.0.saturating_sub(at.0).saturating_sub(elapsed);
+        flush.clock = Some((Instant::now(), wall));
         if drift.abs() < JUMP.0 {
             return;
         }
@@ -310,17 +368,18 @@ impl Writer {
         }
     }
 
-    fn prune(&mut self, flush: &mut Flush, now: At) {
+    fn prune(&self, flush: &mut Flush, now: At) {
         if now.since(self.pruned) >= Span::secs(60) && !flush.batch.events.is_empty() {
-            self.pruned = now;
+            flush.pruned = Some(now);
             flush.batch.side.push(SideWrite::PruneAnswers { before: (now - KEYS_KEPT).0 });
         }
     }
 
     fn commit(&mut self, working: State, flush: Flush, cursor: Cursor) {
-        let Flush { batch, events, joined, erased, pending, .. } = flush;
+        let Flush { batch, events, joined, erased, pending, clock, pruned, .. } = flush;
         if batch.events.is_empty() && batch.side.is_empty() {
             self.cursor = cursor;
+            self.clock = clock.unwrap_or(self.clock);
             return answer(pending);
         }
         failpoint::hit("before-commit");
@@ -335,6 +394,9 @@ impl Writer {
         }
         failpoint::hit("after-commit");
         self.cursor = cursor;
+        self.clock = clock.unwrap_or(self.clock);
+        self.pruned = pruned.unwrap_or(self.pruned);
+        self.rest = None;
         self.state = working;
         if !joined.is_empty() {
             self.engine.directory.joined(&joined);
@@ -347,6 +409,10 @@ impl Writer {
         for (environment, what) in publish::changed(&published, &events) {
             let _ = self.changes.send(publish::Changed { environment, what });
         }
+        if keep::tickets_changed(&events) {
+            self.tokens.fetch_add(1, Ordering::AcqRel);
+            let _ = self.stale.send(Stale::Tickets);
+        }
         self.head.send_replace(self.state.seq);
         for recorded in &events {
             stop_after(&recorded.event);
@@ -356,7 +422,11 @@ impl Writer {
 
     /// Nothing was kept, or nobody knows: the state goes back to what is durable.
     fn failed(&mut self, error: &AppendError, pending: Vec<Pending>) {
-        tracing::error!(%error, "a batch was not appended");
+        // once for each kind of trouble: a full disk must not be filled with words about it
+        if self.rest.is_none() {
+            tracing::error!(%error, "a batch was not appended; writes are refused until the disk takes them again");
+        }
+        self.rest = Some(Instant::now() + NAP);
         let problem = match error {
             AppendError::OutcomeUnknown { .. } | AppendError::Poisoned => self.reopen(),
             AppendError::Conflict { .. } => {
@@ -378,10 +448,17 @@ impl Writer {
 
     fn reopen(&mut self) -> Problem {
         match self.ledger.reopen() {
-            Ok(head) if head.seq != self.state.seq => match replay::fold(&self.engine.reader, self.state.clone()) {
+            Ok(head) if head.seq != self.state.seq => match replay::fold(&self.engine.reader, self.state.clone(), &|_| {}) {
                 Ok(state) => {
+                    // it was kept after all: everyone hears of it as after any commit
                     self.state = state;
+                    self.engine.directory.load(&self.state);
+                    self.tokens.fetch_add(1, Ordering::AcqRel);
+                    let _ = self.stale.send(Stale::Tickets);
                     self.engine.state.store(Arc::new(self.state.clone()));
+                    for environment in self.state.environments.keys() {
+                        let _ = self.changes.send(publish::Changed { environment: environment.clone(), what: Affected::All });
+                    }
                     self.head.send_replace(self.state.seq);
                 }
                 Err(error) => tracing::error!(%error, "the ledger cannot be read again"),
@@ -414,7 +491,7 @@ fn answer(pending: Vec<Pending>) {
         let outcome = one.outcome.map(|outcome| match outcome {
             Outcome::Ready(answer) => answer,
             Outcome::Render { render, state, events } => {
-                let (status, body) = render(&state, &events);
+                let (status, body) = rendered(render, &state, &events);
                 Answer { status, body, seq: state.seq }
             }
         });
@@ -430,15 +507,38 @@ fn storage(error: &greenroom_ledger::Error) -> Problem {
     Problem::new(Code::StorageUnavailable, error.to_string()).detail(format!("{}; reads and exposure go on", error.remedy()))
 }
 
-/// An answer as it is kept: its seq before its body.
-fn stored(answer: &Answer) -> Vec<u8> {
+/// A view that panics is one failed answer, and not the end of the writer.
+fn rendered(render: super::Render, state: &State, events: &[Recorded]) -> (u16, Vec<u8>) {
+    std::panic::catch_unwind(AssertUnwindSafe(|| render(state, events))).unwrap_or_else(|_| {
+        let problem = Problem::new(Code::Internal, "it was done, but its answer could not be written").detail("look at the log, and please report it");
+        (problem.status, serde_json::to_vec(&problem).unwrap_or_default())
+    })
+}
+
+/// An answer as it is kept: its seq before its body, and no secret in it.
+fn stored(answer: &Answer, secret: Option<&str>) -> Vec<u8> {
     let mut bytes = answer.seq.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&answer.body);
+    match secret {
+        Some(secret) => bytes.extend_from_slice(String::from_utf8_lossy(&answer.body).replace(secret, "").as_bytes()),
+        None => bytes.extend_from_slice(&answer.body),
+    }
     bytes
 }
 
-fn restored(status: u16, stored: &[u8]) -> Answer {
-    let (seq, body) = stored.split_at_checked(8).unwrap_or((&[], stored));
+/// The answer that was kept for `key`.
+///
+/// # Errors
+/// `idempotency-key-reused` when it was another request's.
+pub fn restored(row: &greenroom_ledger::Answer, key: &super::Key) -> Result<Answer, Problem> {
+    if row.request != key.request {
+        return Err(key_reused());
+    }
+    let (seq, body) = row.response.split_at_checked(8).unwrap_or((&[], &row.response));
     let seq = seq.try_into().map_or(0, u64::from_be_bytes);
-    Answer { status, body: body.to_vec(), seq }
+    Ok(Answer { status: row.status, body: body.to_vec(), seq })
+}
+
+fn key_reused() -> Problem {
+    Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key was used for another request")
+        .detail("send a new key with a new request; repeat a key only with the very same one")
 }

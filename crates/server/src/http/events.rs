@@ -11,12 +11,13 @@ use axum::response::{IntoResponse, Response};
 use greenroom_access::{Action, Resource};
 use greenroom_api::problem::Code;
 use greenroom_api::{Problem, views};
-use greenroom_ledger::Direction;
+use greenroom_ledger::{Direction, Reader};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::routes::{allowed, json};
+use super::routes::{allowed, catch_up, json};
+use super::v1::limit;
 use super::{Api, Refused, caller};
 use crate::engine::now;
 use crate::view::event::event;
@@ -33,7 +34,10 @@ pub struct EventsQuery {
     pub after: Option<u64>,
     /// Only events before this seq, newest first.
     pub before: Option<u64>,
+    /// At most 500; 100 unless given.
     pub limit: Option<usize>,
+    /// Where the page before ended, as it said in `next`.
+    pub cursor: Option<String>,
     pub subject: Option<String>,
     pub actor: Option<String>,
 }
@@ -41,6 +45,7 @@ pub struct EventsQuery {
 pub async fn events(Extract(api): Extract<Arc<Api>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let wants_stream = headers.get(header::ACCEPT).is_some_and(|a| a.to_str().is_ok_and(|a| a.contains("text/event-stream")));
     let answer = async {
+        catch_up(&api, &headers).await?;
         let state = api.engine.state.load_full();
         let who = caller::caller(&state, &headers, now())?;
         allowed(&api, &state, &who, Action::EventsRead, &Resource::Any)?;
@@ -57,14 +62,17 @@ pub async fn events(Extract(api): Extract<Arc<Api>>, RawQuery(query): RawQuery, 
 }
 
 fn list(api: &Api, state: &greenroom_domain::state::State, query: &EventsQuery) -> Result<views::Page<views::Event>, Problem> {
-    let limit = query.limit.unwrap_or(100).clamp(1, 500);
+    let limit = limit(query.limit)?;
     let reader = &api.engine.reader;
+    let page_from =
+        query.cursor.as_ref().map(|c| c.parse().map_err(|_| Problem::new(Code::Invalid, "the cursor is not one of this list").detail("take it from `next`"))).transpose()?;
     let (cursor, direction) = match query.after {
-        Some(after) => (after, Direction::OldestFirst),
-        None => (query.before.unwrap_or(u64::MAX), Direction::NewestFirst),
+        Some(after) => (page_from.unwrap_or(after), Direction::OldestFirst),
+        None => (page_from.or(query.before).unwrap_or(u64::MAX), Direction::NewestFirst),
     };
     let found = match (&query.subject, &query.actor) {
-        (Some(subject), _) => reader.by_subject(subject, cursor, limit, direction),
+        (Some(subject), None) => reader.by_subject(subject, cursor, limit, direction),
+        (Some(subject), Some(actor)) => by_both(reader, subject, &actor_id(api, state, actor), cursor, limit, direction),
         (None, Some(actor)) => reader.by_actor(&actor_id(api, state, actor), cursor, limit, direction),
         (None, None) if direction == Direction::OldestFirst => reader.events(cursor, limit),
         (None, None) => {
@@ -82,6 +90,21 @@ fn list(api: &Api, state: &greenroom_domain::state::State, query: &EventsQuery) 
     Ok(views::Page { items: found.iter().map(|e| event(&look, e)).collect(), next })
 }
 
+/// One index gives candidates, which are looked through for the other.
+fn by_both(reader: &Reader, subject: &str, actor: &str, mut cursor: u64, limit: usize, direction: Direction) -> Result<Vec<greenroom_ledger::Event>, greenroom_ledger::Error> {
+    let mut found = Vec::new();
+    loop {
+        let candidates = reader.by_subject(subject, cursor, CHUNK, direction)?;
+        let last = candidates.len() < CHUNK;
+        cursor = candidates.last().map_or(cursor, |e| e.seq);
+        found.extend(candidates.into_iter().filter(|e| *e.actor == *actor));
+        if last || found.len() >= limit {
+            found.truncate(limit);
+            return Ok(found);
+        }
+    }
+}
+
 /// The ledger knows people by id; others by the name they gave, as it stands.
 fn actor_id(api: &Api, state: &greenroom_domain::state::State, name: &str) -> String {
     api.engine.directory.person(state, name).map_or_else(|| name.to_owned(), |id| id.to_string())
@@ -93,6 +116,7 @@ fn stream(api: Arc<Api>, query: EventsQuery, headers: &HeaderMap) -> Result<Resp
         None => None,
         Some(value) => Some(value.to_str().ok().and_then(|v| v.parse::<u64>().ok()).ok_or_else(|| Problem::new(Code::Invalid, "Last-Event-ID is not the id of an event"))?),
     };
+    let secret_holder = caller::caller(&api.engine.state.load(), headers, now())?;
     let actor = query.actor.as_ref().map(|name| actor_id(&api, &api.engine.state.load(), name));
     let mut head = api.engine.head();
     let mut at = resumed.or(query.after).unwrap_or_else(|| *head.borrow_and_update());
@@ -107,6 +131,10 @@ fn stream(api: Arc<Api>, query: EventsQuery, headers: &HeaderMap) -> Result<Resp
                     break;
                 }
                 let state = api.engine.state.load_full();
+                // whoever has left, or whose token is gone, hears no more
+                if allowed(&api, &state, &secret_holder, Action::EventsRead, &Resource::Any).is_err() {
+                    return;
+                }
                 let look = api.look(&state);
                 for found in &events {
                     at = found.seq;

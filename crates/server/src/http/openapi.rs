@@ -50,6 +50,15 @@ fn operation(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| json!({"name": name.trim_start_matches('*'), "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();
+    // a read may wait for an event; a command may be repeated, or only be tried
+    match (route.method, route.action) {
+        (_, "") => {}
+        ("GET", _) => parameters.push(json!({"name": greenroom_api::AFTER_HEADER, "in": "header", "required": false, "schema": {"type": "integer", "minimum": 0}})),
+        _ => {
+            parameters.push(json!({"name": greenroom_api::IDEMPOTENCY_HEADER, "in": "header", "required": false, "schema": {"type": "string", "minLength": 1, "maxLength": 200}}));
+            parameters.push(json!({"name": "dry_run", "in": "query", "required": false, "schema": {"type": "boolean", "default": false}}));
+        }
+    }
     if let Some(query) = route.query {
         let schema = query(generator);
         parameters.push(json!({"name": "query", "in": "query", "required": false, "style": "form", "explode": true, "schema": schema}));
@@ -69,7 +78,8 @@ fn operation(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
         "x-greenroom-action": route.action,
         "parameters": parameters,
         "responses": {
-            route.status.to_string(): {"description": "Done", "content": content},
+            // a command may make something (201) or begin something (202)
+            if route.method == "GET" || route.action.is_empty() { "200" } else { "2XX" }: {"description": "Done", "content": content},
             "default": {"$ref": "#/components/responses/Problem"}
         }
     });

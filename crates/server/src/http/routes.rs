@@ -41,7 +41,6 @@ pub struct Route {
     pub request: Option<fn(&mut SchemaGenerator) -> Schema>,
     pub response: fn(&mut SchemaGenerator) -> Schema,
     pub query: Option<fn(&mut SchemaGenerator) -> Schema>,
-    pub status: u16,
     /// What the answer may be, by media type, when it is not the JSON of `response` alone.
     pub media: &'static [&'static str],
 }
@@ -51,6 +50,13 @@ pub struct Route {
 pub struct Routes {
     pub router: Router<Arc<Api>>,
     pub table: Vec<Route>,
+}
+
+/// The path as it was matched, if it was text.
+type Parts = Result<Path<HashMap<String, String>>, axum::extract::rejection::PathRejection>;
+
+fn params(parts: Parts) -> Result<Params, Problem> {
+    parts.map(|Path(params)| Params(params)).map_err(|_| Problem::new(Code::Invalid, "the path is not UTF-8").detail("encode names in UTF-8, then percent-encode them"))
 }
 
 /// Parts of the path.
@@ -109,15 +115,16 @@ impl Routes {
         Q: DeserializeOwned + JsonSchema + 'static,
         R: Serialize + JsonSchema + 'static,
     {
-        let serve = move |Extract(api): Extract<Arc<Api>>, Path(params): Path<HashMap<String, String>>, RawQuery(query): RawQuery, headers: HeaderMap| async move {
+        let serve = move |Extract(api): Extract<Arc<Api>>, path: Parts, RawQuery(query): RawQuery, headers: HeaderMap| async move {
             let answer = async {
+                let params = params(path)?;
                 catch_up(&api, &headers).await?;
                 let state = api.engine.state.load_full();
                 let caller = caller::caller(&state, &headers, now())?;
                 allowed(&api, &state, &caller, action, &Resource::Any)?;
                 let query = parse_query::<Q>(query.as_deref().unwrap_or(""))?;
                 // a read may touch the ledger; other tasks go on meanwhile
-                let view = tokio::task::block_in_place(|| handler(&Asked { look: api.look(&state), caller: &caller, api: &api }, &Params(params), query))?;
+                let view = tokio::task::block_in_place(|| handler(&Asked { look: api.look(&state), caller: &caller, api: &api }, &params, query))?;
                 Ok::<_, Problem>(json(200, &view, state.seq))
             };
             answer.await.unwrap_or_else(|problem| Refused(problem).into_response())
@@ -130,7 +137,6 @@ impl Routes {
             request: None,
             response: |generator| generator.subschema_for::<R>(),
             query: Some(|generator| generator.subschema_for::<Q>()),
-            status: 200,
             media: &[JSON],
         });
         self.router = self.router.route(path, get(serve));
@@ -150,12 +156,17 @@ impl Routes {
         B: DeserializeOwned + JsonSchema + Send + 'static,
         R: Serialize + JsonSchema + Send + 'static,
     {
+        let attempts: Option<Action> = action.parse().ok();
         let serve = move |Extract(api): Extract<Arc<Api>>,
-                          Path(params): Path<HashMap<String, String>>,
+                          parts: Parts,
                           RawQuery(query): RawQuery,
                           headers: HeaderMap,
                           body: Result<Bytes, axum::extract::rejection::BytesRejection>| async move {
-            run_command(&api, Params(params), query.as_deref().unwrap_or(""), &headers, body, handler).await.unwrap_or_else(|problem| Refused(problem).into_response())
+            let answer = async {
+                let asked = Received { method, path, attempts, params: params(parts)?, query: query.as_deref().unwrap_or(""), headers: &headers };
+                run_command(&api, asked, body, handler).await
+            };
+            answer.await.unwrap_or_else(|problem| Refused(problem).into_response())
         };
         let on: MethodRouter<Arc<Api>> = match method {
             "PUT" => put(serve),
@@ -170,7 +181,6 @@ impl Routes {
             request: Some(|generator| generator.subschema_for::<B>()),
             response: |generator| generator.subschema_for::<R>(),
             query: None,
-            status: 200,
             media: &[JSON],
         });
         self.router = self.router.route(path, on.layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT)));
@@ -209,7 +219,6 @@ impl Routes {
             request: (method != "GET").then_some(asks),
             response: |generator| generator.subschema_for::<R>(),
             query: (method == "GET").then_some(asks),
-            status: 200,
             media,
         });
         self.router = self.router.route(path, on.layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT)));
@@ -217,11 +226,21 @@ impl Routes {
     }
 }
 
+/// A command as it came in.
+struct Received<'a> {
+    method: &'static str,
+    /// The route's, not the request's.
+    path: &'static str,
+    /// What the route is for, where that is one action.
+    attempts: Option<Action>,
+    params: Params,
+    query: &'a str,
+    headers: &'a HeaderMap,
+}
+
 async fn run_command<B, R>(
     api: &Arc<Api>,
-    params: Params,
-    query: &str,
-    headers: &HeaderMap,
+    received: Received<'_>,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
     handler: fn(&Asked<'_>, &Params, B) -> Result<Ask<R>, Problem>,
 ) -> Result<Response, Problem>
@@ -231,15 +250,49 @@ where
 {
     crate::engine::Engine::count(&api.engine.counters.http, 1);
     let body = self::body(body)?;
-    let options: Options = parse_query(query)?;
-    let (ask, caller) = {
-        let state = api.engine.state.load_full();
-        let caller = caller::caller(&state, headers, now())?;
-        let parsed: B = parse(&body)?;
-        (handler(&Asked { look: api.look(&state), caller: &caller, api }, &params, parsed)?, caller)
+    let options: Options = parse_query(received.query)?;
+    let state = api.engine.state.load_full();
+    let caller = caller::caller(&state, received.headers, now())?;
+    received.worth_reading(api, &state, &caller)?;
+    let key = received.key(&body)?;
+    let parsed: B = parse(&body)?;
+    let asked = Asked { look: api.look(&state), caller: &caller, api };
+    let ask = match handler(&asked, &received.params, parsed) {
+        Ok(ask) => ask,
+        // what was done already may look wrong now: the person exists, the hold is gone
+        Err(problem) => return key.and_then(|key| answered(api, &caller, &key)).unwrap_or(Err(problem)),
     };
-    let key = headers.get(IDEMPOTENCY_HEADER).map(|value| key(value, &params, &body)).transpose()?;
+    drop(state);
     submit(api, caller, ask, key, options.dry_run, options.prune).await
+}
+
+impl Received<'_> {
+    /// A machine's token that may do this nowhere learns nothing from trying.
+    fn worth_reading(&self, api: &Api, state: &greenroom_domain::state::State, caller: &Caller) -> Result<(), Problem> {
+        let (Some(action), Some(principal)) = (self.attempts, caller.principal(state, now())) else { return Ok(()) };
+        if principal.scope == greenroom_access::TokenScope::None || api.engine.access.anywhere(&principal, action) {
+            return Ok(());
+        }
+        Err(Problem::new(Code::Forbidden, format!("you may not {action}")).detail("this token is not for that: sign in as a person, or use a token of another kind"))
+    }
+
+    /// A key counts for one principal, and for one request: method, path, query and body together.
+    fn key(&self, body: &[u8]) -> Result<Option<Key>, Problem> {
+        let Some(value) = self.headers.get(IDEMPOTENCY_HEADER) else { return Ok(None) };
+        let text = value.to_str().ok().filter(|t| !t.is_empty() && t.len() <= 200);
+        let text = text.ok_or_else(|| Problem::new(Code::Invalid, "the Idempotency-Key is not 1 to 200 visible characters").detail("send a UUID"))?;
+        let mut params: Vec<_> = self.params.0.iter().collect();
+        params.sort();
+        let mut covered = format!("{} {} {params:?} {}\n", self.method, self.path, self.query).into_bytes();
+        covered.extend_from_slice(body);
+        Ok(Some(Key { key: text.to_owned(), request: Hash::of(&covered) }))
+    }
+}
+
+/// The answer given before to this very request, if there is one.
+fn answered(api: &Api, caller: &Caller, key: &Key) -> Option<Result<Response, Problem>> {
+    let known = api.engine.reader.answer(&caller.actor().to_string(), &key.key).ok()??;
+    Some(crate::engine::writer::restored(&known, key).map(|answer| bytes(answer.status, answer.body, answer.seq)))
 }
 
 /// Hands the ask to the writer and renders what comes back.
@@ -267,17 +320,6 @@ pub async fn submit<R: Serialize + Send + 'static>(api: &Arc<Api>, caller: Calle
 struct Options {
     dry_run: bool,
     prune: bool,
-}
-
-/// A key counts for one principal, path and body together.
-fn key(value: &HeaderValue, params: &Params, body: &[u8]) -> Result<Key, Problem> {
-    let text = value.to_str().ok().filter(|t| !t.is_empty() && t.len() <= 200);
-    let text = text.ok_or_else(|| Problem::new(Code::Invalid, "the Idempotency-Key is not 1 to 200 visible characters").detail("send a UUID"))?;
-    let mut parts: Vec<_> = params.0.iter().collect();
-    parts.sort();
-    let mut covered = format!("{parts:?}\n").into_bytes();
-    covered.extend_from_slice(body);
-    Ok(Key { key: text.to_owned(), request: Hash::of(&covered) })
 }
 
 /// The body, if it is neither too long nor broken.
@@ -312,7 +354,11 @@ fn parse_query<Q: DeserializeOwned>(query: &str) -> Result<Q, Problem> {
     axum::extract::Query::try_from_uri(&uri).map(|axum::extract::Query(q)| q).map_err(|error| Problem::new(Code::Invalid, error.body_text()).detail("in the query"))
 }
 
-async fn catch_up(api: &Api, headers: &HeaderMap) -> Result<(), Problem> {
+/// Waits until this server has seen the event that the caller names in `Greenroom-After`.
+///
+/// # Errors
+/// `not-caught-up` after two seconds.
+pub async fn catch_up(api: &Api, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(value) = headers.get(AFTER_HEADER) else { return Ok(()) };
     let want: u64 = value.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(|| Problem::new(Code::Invalid, "Greenroom-After is not a number"))?;
     let mut head = api.engine.head();
@@ -344,5 +390,21 @@ pub fn json<T: Serialize>(status: u16, view: &T, seq: u64) -> Response {
 fn bytes(status: u16, body: Vec<u8>, seq: u64) -> Response {
     let kind = if status >= 400 { "application/problem+json" } else { "application/json" };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::HeaderName::from_static(SEQ_HEADER), HeaderValue::from(seq))], body).into_response()
+    let location = (status == StatusCode::ACCEPTED).then(|| location(&body)).flatten();
+    let mut response =
+        (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::HeaderName::from_static(SEQ_HEADER), HeaderValue::from(seq))], body).into_response();
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// Where long work can be followed: all of it is deployments.
+fn location(body: &[u8]) -> Option<HeaderValue> {
+    #[derive(serde::Deserialize)]
+    struct Made {
+        id: greenroom_domain::id::DeploymentId,
+    }
+    let made: Made = serde_json::from_slice(body).ok()?;
+    HeaderValue::try_from(format!("{}/deployments/{}", greenroom_api::PREFIX, made.id)).ok()
 }

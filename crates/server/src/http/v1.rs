@@ -49,13 +49,27 @@ pub struct Paging {
 #[serde(deny_unknown_fields)]
 pub struct NoQuery {}
 
-/// Cuts a page out of `items`, which are in a stable order by `key`.
-fn page<T>(items: impl Iterator<Item = T>, paging: &Paging, key: impl Fn(&T) -> String) -> Result<Page<T>, Problem> {
-    let limit = paging.limit.unwrap_or(100);
+/// How long a page is.
+///
+/// # Errors
+/// `invalid` unless it is 1 to 500.
+pub(super) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    let limit = asked.unwrap_or(100);
     if limit == 0 || limit > 500 {
         return Err(Problem::new(Code::Invalid, "limit is 1 to 500").detail("in the query"));
     }
-    let mut items = items.skip_while(|item| paging.cursor.as_ref().is_some_and(|c| key(item) != *c)).skip(usize::from(paging.cursor.is_some()));
+    Ok(limit)
+}
+
+/// Cuts a page out of `items`, which are in a stable order by `key`.
+fn page<T>(items: impl Iterator<Item = T>, paging: &Paging, key: impl Fn(&T) -> String) -> Result<Page<T>, Problem> {
+    let limit = limit(paging.limit)?;
+    let mut items = items;
+    if let Some(cursor) = &paging.cursor
+        && !items.any(|item| key(&item) == *cursor)
+    {
+        return Err(Problem::new(Code::Invalid, "the list goes on from something that is no longer in it").detail("start again without the cursor"));
+    }
     let page: Vec<T> = items.by_ref().take(limit).collect();
     let next = items.next().and_then(|_| page.last().map(&key));
     Ok(Page { items: page, next })

@@ -9,7 +9,7 @@ use greenroom_domain::time::At;
 use greenroom_exposure::{Json, Snapshot};
 use serde_json::{Map, Value};
 
-use crate::engine::replay;
+use crate::engine::checkpoint;
 use crate::http::Look;
 
 pub fn explain(look: &Look<'_>, feature: &FeatureKey, environment: &Name, context: &Map<String, Value>, at: Option<At>) -> Result<Explained, Problem> {
@@ -19,7 +19,7 @@ pub fn explain(look: &Look<'_>, feature: &FeatureKey, environment: &Name, contex
         Some(at) if at >= look.now => look.state,
         Some(at) => {
             let seq = look.engine.reader.event_at(at.0).map_err(|error| Problem::new(Code::StorageUnavailable, error.to_string()))?;
-            past = replay::at(&look.engine.reader, seq).map_err(|error| Problem::new(Code::StorageUnavailable, error.to_string()))?;
+            past = checkpoint::at(&look.engine.checkpoints, &look.engine.reader, seq).map_err(|error| Problem::new(Code::StorageUnavailable, error.to_string()))?;
             &past
         }
     };

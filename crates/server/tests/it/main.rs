@@ -1,4 +1,7 @@
 //! The server from outside, over HTTP, and its promises about its own shape.
 
+mod commands;
 mod coverage;
 mod openapi;
+mod restart;
+mod world;

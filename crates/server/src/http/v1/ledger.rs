@@ -70,6 +70,12 @@ fn erase(asked: &Asked<'_>, _: &Params, request: requests::Erase) -> Result<Ask<
         }
         sealed.push(person.name.clone());
     }
+    for one in &sealed {
+        let known = asked.look.engine.reader.sealed(hash_of(&one.0)).map_err(|e| Problem::new(Code::StorageUnavailable, e.to_string()).detail(e.remedy()))?;
+        if known.is_none() {
+            return Err(missing("sealed text", &one.0));
+        }
+    }
     let texts = sealed.len() as u64;
     Ok(Ask::new(Action::LedgerErase, Resource::Ledger, Command::Erase { sealed }, move |_, _| Ok(views::Erased { texts })))
 }

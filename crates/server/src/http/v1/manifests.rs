@@ -1,5 +1,7 @@
 //! Manifest sets: shown as a plan, applied whole or not at all.
 
+use std::collections::HashSet;
+
 use greenroom_access::{Action, Resource};
 use greenroom_api::requests::ApplyManifests;
 use greenroom_api::views::{ChangeAction, ManifestChange, ManifestPlan};
@@ -23,14 +25,13 @@ fn apply(asked: &Asked<'_>, params: &Params, request: ApplyManifests) -> Result<
     let parsed = manifest::parse(&request.documents).map_err(|problem| *problem)?;
     let manifests: Vec<Manifest> = parsed.iter().map(|p| p.manifest.clone()).collect();
     let before = asked.look.state.clone();
-    let needs = needs(&before, &manifests);
     let command = Command::Apply { set: set.clone(), manifests: manifests.clone(), prune: request.prune };
     // what the domain refuses is shown at its place in the file
-    if let Err(problem) = preview(asked, &command) {
-        return Err(located(problem, &parsed));
-    }
+    let planned = tokio::task::block_in_place(|| preview(asked, &command)).map_err(|problem| located(problem, &parsed))?;
+    let needs = needs(&before, &manifests, &planned);
     let mut ask = Ask::new(Action::ManifestsApply, Resource::Any, command, move |look, events| {
-        let mut changes: Vec<ManifestChange> = manifests.iter().map(|m| change(&before, m, events)).collect();
+        let touched: HashSet<String> = events.iter().filter_map(|e| e.event.subjects().into_iter().next()).map(Into::into).collect();
+        let mut changes: Vec<ManifestChange> = manifests.iter().map(|m| change(&before, m, &touched)).collect();
         changes.extend(events.iter().filter_map(|e| removal(&before, &e.event)));
         let applied = look.engine.state.load().seq >= look.state.seq || !events.is_empty();
         Ok(ManifestPlan { set, changes, applied })
@@ -39,7 +40,8 @@ fn apply(asked: &Asked<'_>, params: &Params, request: ApplyManifests) -> Result<
     Ok(ask)
 }
 
-fn preview(asked: &Asked<'_>, command: &Command) -> Result<(), Problem> {
+/// The events that would come of it.
+fn preview(asked: &Asked<'_>, command: &Command) -> Result<Vec<Recorded>, Problem> {
     use greenroom_domain::actor::{Actor, Part};
     use greenroom_domain::decide::{Context, Mint, Stop, decide};
     use greenroom_domain::link::Seen;
@@ -47,7 +49,8 @@ fn preview(asked: &Asked<'_>, command: &Command) -> Result<(), Problem> {
     let context = Context { now: asked.look.now, actor: Actor::System(Part::Host), mint: Mint { seed: [0; 16], secret: [0; 16] }, seen: &seen };
     match decide(asked.look.state, &context, command) {
         Err(Stop::Refused(refusal)) => Err(refusal.into()),
-        Ok(_) | Err(Stop::Recall(_)) => Ok(()),
+        Ok(decided) => Ok(decided.events),
+        Err(Stop::Recall(_)) => Ok(Vec::new()),
     }
 }
 
@@ -69,17 +72,38 @@ fn located(mut problem: Problem, parsed: &[manifest::Parsed]) -> Problem {
 }
 
 /// Manifests govern what may be deployed: whoever changes an environment, or a policy it uses, must be allowed to there.
-fn needs(state: &State, manifests: &[Manifest]) -> Vec<(Action, Resource)> {
+/// What an environment was counts as much as what it becomes, and removing it as much as changing it.
+fn needs(state: &State, manifests: &[Manifest], planned: &[Recorded]) -> Vec<(Action, Resource)> {
     let mut needs = vec![(Action::ManifestsApply, Resource::Any)];
     let mut ask = |name: &Name, spec: &EnvironmentSpec| needs.push((Action::ManifestsApply, Resource::Environment { name: name.clone(), purpose: spec.purpose }));
+    let ask_for_users_of = |policy: &Name, ask: &mut dyn FnMut(&Name, &EnvironmentSpec)| {
+        for environment in state.environments.values().filter(|e| e.spec.policies.contains(policy) && e.spec.purpose == Purpose::Production) {
+            ask(&environment.name, &environment.spec);
+        }
+    };
     for manifest in manifests {
         match manifest {
-            Manifest::Environment { name, spec, .. } if state.environments.get(name).is_none_or(|e| e.spec != *spec) => ask(name, spec),
-            Manifest::Policy { name, spec, .. } if state.policies.get(name).is_none_or(|p| p.spec != *spec) => {
-                for environment in state.environments.values().filter(|e| e.spec.policies.contains(name) && e.spec.purpose == Purpose::Production) {
-                    ask(&environment.name, &environment.spec);
+            Manifest::Environment { name, spec, .. } => {
+                let known = state.environments.get(name);
+                if known.is_none_or(|e| e.spec != *spec) {
+                    ask(name, spec);
+                    if let Some(known) = known {
+                        ask(name, &known.spec);
+                    }
                 }
             }
+            Manifest::Policy { name, spec, .. } if state.policies.get(name).is_none_or(|p| p.spec != *spec) => ask_for_users_of(name, &mut ask),
+            _ => {}
+        }
+    }
+    for recorded in planned {
+        match &recorded.event {
+            Event::EnvironmentRemoved(e) => {
+                if let Some(known) = state.environments.get(&e.name) {
+                    ask(&e.name, &known.spec);
+                }
+            }
+            Event::PolicyRemoved(e) => ask_for_users_of(&e.name, &mut ask),
             _ => {}
         }
     }
@@ -90,7 +114,7 @@ fn value<T: Serialize>(spec: Option<&T>) -> Option<Value> {
     spec.and_then(|s| serde_json::to_value(s).ok())
 }
 
-fn change(before: &State, manifest: &Manifest, events: &[Recorded]) -> ManifestChange {
+fn change(before: &State, manifest: &Manifest, touched: &HashSet<String>) -> ManifestChange {
     let subject = manifest.subject();
     let (kind, name) = subject.split_once('/').unwrap_or((&subject, ""));
     let (old, new) = match manifest {
@@ -100,8 +124,7 @@ fn change(before: &State, manifest: &Manifest, events: &[Recorded]) -> ManifestC
         Manifest::Feature { key, spec, .. } => (value(before.features.get(key).map(|x| &x.spec)), value(Some(spec))),
         Manifest::Cohort { name, spec, .. } => (value(before.cohorts.get(name).map(|x| &x.spec)), value(Some(spec))),
     };
-    let touched = events.iter().any(|e| e.event.subjects().first().is_some_and(|s| *s == subject));
-    let action = match (touched, &old) {
+    let action = match (touched.contains(subject.as_str()), &old) {
         (false, _) => ChangeAction::Unchanged,
         (true, None) => ChangeAction::Create,
         (true, Some(_)) => ChangeAction::Change,

@@ -28,6 +28,8 @@ use crate::view::people as view;
 
 /// A sign-in lasts this long.
 const SIGNED_IN: Span = Span::secs(30 * 86_400);
+/// Passwords are checked one at a time; whoever waits longer for a turn is sent away.
+const GUESS_WAITS: std::time::Duration = std::time::Duration::from_secs(3);
 /// A token lasts this long unless said otherwise.
 const TOKEN: Span = Span::secs(90 * 86_400);
 
@@ -36,7 +38,7 @@ pub fn routes(routes: Routes) -> Routes {
         .other::<requests::Setup, views::SignedIn>("POST", "/setup", "", "Make the first person, with the token printed at the first start", post(setup))
         .other::<requests::Login, views::SignedIn>("POST", "/login", "", "Sign in with a local account", post(login))
         .read("/whoami", Action::BoardRead, "Who the token belongs to", whoami)
-        .read("/people", Action::BoardRead, "People", people)
+        .read("/people", Action::PeopleRead, "People", people)
         .command("POST", "/people", "person.add", "Add a person", add)
         .command("PUT", "/people/{id}/roles", "person.roles", "Set a person's roles", set_roles)
         .command("PUT", "/people/{id}/password", "person.add", "Set a person's password", set_password)
@@ -52,7 +54,10 @@ fn hashed(password: &str) -> Result<String, Problem> {
         return Err(Problem::new(Code::Invalid, "the password has fewer than 8 characters").detail("choose a longer one"));
     }
     let salt = SaltString::encode_b64(&secret::random::<16>()).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
-    Argon2::default().hash_password(password.as_bytes(), &salt).map(|hash| hash.to_string()).map_err(|e| Problem::new(Code::Internal, e.to_string()))
+    // tens of milliseconds by design: other tasks go on meanwhile
+    tokio::task::block_in_place(|| Argon2::default().hash_password(password.as_bytes(), &salt))
+        .map(|hash| hash.to_string())
+        .map_err(|e| Problem::new(Code::Internal, e.to_string()))
 }
 
 async fn setup(Extract(api): Extract<Arc<Api>>, sent: Result<Bytes, BytesRejection>) -> Response {
@@ -65,7 +70,7 @@ async fn first(api: &Arc<Api>, sent: Result<Bytes, BytesRejection>) -> Result<Re
         Problem::new(Code::Unauthenticated, "this is not the first-start token, or it was used, or its hour is over")
             .detail("restart the server while nobody has joined: it prints another")
     };
-    let hash = tokio::task::block_in_place(|| hashed(&request.password))?;
+    let hash = hashed(&request.password)?;
     {
         // taken before the command: it works once, even for two at the same time
         let mut first = api.first.lock().map_err(|_| refused())?;
@@ -88,7 +93,7 @@ async fn joined(api: &Arc<Api>, command: Command, hash: String) -> Result<Person
             needs: Vec::new(),
             key: None,
             dry_run: false,
-            beside: crate::engine::Beside { password: Some((None, hash)) },
+            beside: crate::engine::Beside { password: Some((None, hash)), ..crate::engine::Beside::default() },
             render: Box::new(|_, events| (200, who_joined(events).map(|id| id.to_string().into_bytes()).unwrap_or_default())),
             answer,
         })
@@ -106,6 +111,11 @@ async fn login(Extract(api): Extract<Arc<Api>>, sent: Result<Bytes, BytesRejecti
 
 async fn sign_in(api: &Arc<Api>, sent: Result<Bytes, BytesRejection>) -> Result<Response, Problem> {
     let request: requests::Login = parse(&body(sent)?)?;
+    // guessing is slow for all guessers together, and cannot take the cores from those who are signed in
+    let turn = tokio::time::timeout(GUESS_WAITS, api.guessing.acquire()).await;
+    let Ok(Ok(_turn)) = turn else {
+        return Err(Problem::new(Code::RateLimited, "too many are signing in at this moment").detail("try again in a few seconds"));
+    };
     let refused = || Problem::new(Code::Unauthenticated, "name or password is wrong").detail("an admin can set a new password: greenroom person password NAME");
     let person = api.engine.directory.person(&api.engine.state.load(), &request.name);
     let stored = match person {
@@ -156,10 +166,7 @@ fn people(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<v
     page(look.state.persons.values().map(|p| view::person(&look, p)), &paging, |p| p.id.to_string())
 }
 
-fn add(asked: &Asked<'_>, _: &Params, request: requests::AddPerson) -> Result<Ask<views::Person>, Problem> {
-    if asked.look.engine.directory.person(asked.look.state, &request.name).is_some() {
-        return Err(Problem::new(Code::AlreadyExists, format!("there is a person called `{}` already", request.name)).detail("choose another name"));
-    }
+fn add(_: &Asked<'_>, _: &Params, request: requests::AddPerson) -> Result<Ask<views::Person>, Problem> {
     let hash = request.password.as_deref().map(hashed).transpose()?;
     let roles_too = !request.roles.is_empty();
     let mut ask = Ask::new(Action::PersonAdd, Resource::Any, Command::AddPerson { name: request.name.clone(), roles: request.roles }, move |look, events| {
@@ -223,6 +230,10 @@ fn tokens(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<v
 }
 
 fn create_token(asked: &Asked<'_>, _: &Params, request: requests::CreateToken) -> Result<Ask<views::TokenCreated>, Problem> {
+    if request.environment.is_some() && !matches!(request.kind, TokenKind::Sdk | TokenKind::Relay) {
+        return Err(Problem::new(Code::Invalid, format!("a {} token is not bound to one environment", secret::kind_text(request.kind)))
+            .detail("leave the environment out: only sdk and relay tokens have one"));
+    }
     let secret = secret::mint(request.kind);
     let caller = match asked.caller.actor() {
         greenroom_domain::actor::Actor::Person(id) => Some(id),
@@ -240,10 +251,12 @@ fn create_token(asked: &Asked<'_>, _: &Params, request: requests::CreateToken) -
         expires: now() + request.valid_for.unwrap_or(TOKEN),
     };
     let public_key = asked.api.signer.public();
+    let kept_from_answers = secret.clone();
     let mut ask = Ask::new(Action::TokenCreate, Resource::Any, command, move |look, _| {
         let token = look.state.tokens.get(&hash).ok_or_else(|| missing("token", "new"))?;
         Ok(views::TokenCreated { token: view::token(token), secret, public_key })
     });
+    ask.beside.secret = Some(kept_from_answers);
     if own {
         // everyone may make tokens for themselves: they allow no more than their person
         ask.needs = vec![(Action::BoardRead, Resource::Any)];
