@@ -108,6 +108,10 @@ pub enum SideWrite {
     Erase {
         hash: Hash,
     },
+    /// Cuts every kept answer to its first `keep` bytes: each may quote what was erased.
+    CutAnswers {
+        keep: u32,
+    },
     /// Adds `count` to the row.
     Usage(UsageRow),
     PruneUsage {
@@ -124,6 +128,6 @@ pub enum SideWrite {
 impl SideWrite {
     /// Whether what it removes must not linger in freed pages.
     pub(crate) fn shreds(&self) -> bool {
-        matches!(self, SideWrite::Erase { .. } | SideWrite::ForgetPerson { .. } | SideWrite::ForgetCredential { .. })
+        matches!(self, SideWrite::Erase { .. } | SideWrite::CutAnswers { .. } | SideWrite::ForgetPerson { .. } | SideWrite::ForgetCredential { .. })
     }
 }

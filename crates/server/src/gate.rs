@@ -40,7 +40,7 @@ fn ticket(state: &State, token: &Token) -> Option<Ticket> {
 
 /// A token that this thread has let in before.
 struct Known {
-    gate: usize,
+    gate: u64,
     version: u64,
     secret: String,
     scope: Scope,
@@ -52,6 +52,8 @@ thread_local! {
 }
 
 pub struct TokenGate {
+    /// Of all gates there ever were in this process.
+    number: u64,
     early: HashMap<Digest, Ticket>,
     engine: OnceLock<Arc<Engine>>,
     /// Moved whenever a token may have changed.
@@ -62,7 +64,8 @@ impl TokenGate {
     #[must_use]
     pub fn new(early: Vec<Ticket>) -> Self {
         let early = early.into_iter().map(|ticket| (ticket.sha256.clone(), ticket)).collect();
-        Self { early, engine: OnceLock::new(), version: Arc::default() }
+        static GATES: AtomicU64 = AtomicU64::new(0);
+        Self { number: GATES.fetch_add(1, Ordering::Relaxed), early, engine: OnceLock::new(), version: Arc::default() }
     }
 
     /// From now on the state decides; whoever changes tokens moves the version.
@@ -86,17 +89,12 @@ impl TokenGate {
         }
         ticket(&state, token).ok_or(Denied::Forbidden)
     }
-
-    /// Unique while this gate lives.
-    fn number(&self) -> usize {
-        std::ptr::from_ref(&*self.version) as usize
-    }
 }
 
 impl Gate for TokenGate {
     fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
         let secret = secret::bare(presented.ok_or(Denied::Unauthenticated)?);
-        let (gate, version) = (self.number(), self.version.load(Ordering::Acquire));
+        let (gate, version) = (self.number, self.version.load(Ordering::Acquire));
         let known = KNOWN.with_borrow(|known| {
             let known = known.as_ref().filter(|k| k.gate == gate && k.version == version && k.expires > now())?;
             bool::from(known.secret.as_bytes().ct_eq(secret.as_bytes())).then(|| known.scope.clone())

@@ -24,11 +24,8 @@ pub(super) fn apply(conn: &Connection, write: &SideWrite, log: &mut answers::Log
         SideWrite::EndSessionsOf { person } => run(conn, "DELETE FROM session WHERE person = ?1", params![person]),
         SideWrite::PruneSessions { expired_before } => run(conn, "DELETE FROM session WHERE expires < ?1", params![expired_before]),
         SideWrite::Seal(sealed) => run(conn, "INSERT OR REPLACE INTO sealed (hash, nonce, content) VALUES (?1, ?2, ?3)", params![sealed.hash.0, sealed.nonce, sealed.content]),
-        SideWrite::Erase { hash } => {
-            run(conn, "DELETE FROM sealed WHERE hash = ?1", params![hash.0])?;
-            // what was answered may quote it: keys and outcomes stay, so that nothing is done twice, the words go
-            run(conn, "UPDATE answer SET response = substr(response, 1, 8) WHERE length(response) > 8", [])
-        }
+        SideWrite::Erase { hash } => run(conn, "DELETE FROM sealed WHERE hash = ?1", params![hash.0]),
+        SideWrite::CutAnswers { keep } => run(conn, "UPDATE answer SET response = substr(response, 1, ?1) WHERE length(response) > ?1", params![keep]),
         SideWrite::Usage(usage) => run(
             conn,
             "INSERT INTO usage (day, environment, feature, variant, build, count)

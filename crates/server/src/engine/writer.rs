@@ -35,6 +35,8 @@ const BATCH: usize = 512;
 const NAP: Duration = Duration::from_millis(250);
 /// A jump of the wall clock against the monotonic one that is worth a hold.
 const JUMP: Span = Span::secs(60);
+/// Bytes of a seq, which stand before the body of a kept answer.
+const SEQ: u32 = 8;
 /// Answers to idempotency keys are kept this long.
 const KEYS_KEPT: Span = Span::secs(7 * 24 * 3600);
 
@@ -303,6 +305,8 @@ impl Writer {
                 Event::Erased(e) => {
                     flush.erased.extend(e.sealed.iter().cloned());
                     flush.batch.side.extend(e.sealed.iter().map(|s| SideWrite::Erase { hash: hash_of(&s.0) }));
+                    // what was answered may quote it: keys and outcomes stay, so that nothing is done twice
+                    flush.batch.side.push(SideWrite::CutAnswers { keep: SEQ });
                 }
                 _ => {}
             }
@@ -533,7 +537,7 @@ pub fn restored(row: &greenroom_ledger::Answer, key: &super::Key) -> Result<Answ
     if row.request != key.request {
         return Err(key_reused());
     }
-    let (seq, body) = row.response.split_at_checked(8).unwrap_or((&[], &row.response));
+    let (seq, body) = row.response.split_at_checked(SEQ as usize).unwrap_or((&[], &row.response));
     let seq = seq.try_into().map_or(0, u64::from_be_bytes);
     Ok(Answer { status: row.status, body: body.to_vec(), seq })
 }
