@@ -63,8 +63,43 @@ pub struct Counters {
     pub events: AtomicU64,
     pub http: AtomicU64,
     pub commit_micros: AtomicU64,
+    /// What the writer does for a batch beside its flush.
+    pub stalls: Stalls,
     /// What the last look at the whole chain found: 1 sound, 0 broken, -1 not looked yet.
     pub chain_sound: AtomicI64,
+}
+
+/// Durations by powers of two of a microsecond: the last is everything longer.
+#[derive(Debug, Default)]
+pub struct Stalls {
+    buckets: [AtomicU64; Stalls::BUCKETS],
+    micros: AtomicU64,
+}
+
+impl Stalls {
+    const BUCKETS: usize = 18;
+
+    pub fn count(&self, took: std::time::Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = (64 - micros.leading_zeros() as usize).min(Self::BUCKETS - 1);
+        if let Some(bucket) = self.buckets.get(bucket) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Seconds altogether.
+    #[must_use]
+    pub fn sum(&self) -> f64 {
+        std::time::Duration::from_micros(self.micros.load(Ordering::Relaxed)).as_secs_f64()
+    }
+
+    /// Upper bounds in seconds with counts so far, the last bound being the longest there is.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<(f64, u64)> {
+        let bound = |i: usize| if i + 1 == Self::BUCKETS { f64::MAX } else { f64::from(1_u32 << i) / 1e6 };
+        self.buckets.iter().enumerate().map(|(i, n)| (bound(i), n.load(Ordering::Relaxed))).collect()
+    }
 }
 
 /// Who asks, as authenticated. Roles are looked up in the writer, on the state that is decided on.

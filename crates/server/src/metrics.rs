@@ -7,11 +7,31 @@ use axum::extract::State as Extract;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::http::Api;
+
+/// A histogram as it stands.
+#[derive(Debug)]
+struct Histogram {
+    buckets: Vec<(f64, u64)>,
+    sum: f64,
+}
+
+impl EncodeMetric for Histogram {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let count = self.buckets.iter().map(|(_, n)| n).sum();
+        encoder.encode_histogram::<NoLabelSet>(self.sum, count, &self.buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
 
 pub async fn metrics(Extract(api): Extract<Arc<Api>>) -> Response {
     let counters = &api.engine.counters;
@@ -36,6 +56,12 @@ pub async fn metrics(Extract(api): Extract<Arc<Api>>) -> Response {
         "ledger_chain_sound",
         "What the last look at the whole chain found: 1 sound, 0 broken, -1 not looked yet",
         ConstGauge::new(counters.chain_sound.load(Ordering::Relaxed)),
+    );
+    registry.register_with_unit(
+        "writer_stall",
+        "What the writer does for a batch beside its flush",
+        Unit::Seconds,
+        Histogram { buckets: counters.stalls.buckets(), sum: counters.stalls.sum() },
     );
     let mut text = String::new();
     match encode(&mut text, &registry) {

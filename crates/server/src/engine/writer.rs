@@ -125,6 +125,7 @@ impl Writer {
             };
             let mut flush = Flush { batch: Batch { expect_head: Some(self.state.seq), ..Batch::default() }, ..Flush::default() };
             let mut working = self.state.clone();
+            let began = Instant::now();
             let now = self.time(now());
             self.watch_clock(&mut working, &mut flush, now);
             let mut next = first;
@@ -136,7 +137,7 @@ impl Writer {
             }
             let judged = self.judge(&mut working, &mut flush, now);
             self.prune(&mut flush, now);
-            self.commit(working, flush, judged);
+            self.commit(working, flush, judged, began);
         }
         self.engine.writing.store(false, Ordering::Release);
         if let Err(error) = self.ledger.settle() {
@@ -379,7 +380,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, working: State, flush: Flush, cursor: Cursor) {
+    fn commit(&mut self, working: State, flush: Flush, cursor: Cursor, began: Instant) {
         let Flush { batch, events, joined, erased, pending, clock, pruned, .. } = flush;
         if batch.events.is_empty() && batch.side.is_empty() {
             self.cursor = cursor;
@@ -392,7 +393,8 @@ impl Writer {
         let counters = &self.engine.counters;
         Engine::count(&counters.batches, 1);
         Engine::count(&counters.events, events.len() as u64);
-        Engine::count(&counters.commit_micros, u64::try_from(started.elapsed().as_micros()).unwrap_or(0));
+        let flushed = started.elapsed();
+        Engine::count(&counters.commit_micros, u64::try_from(flushed.as_micros()).unwrap_or(0));
         if let Err(error) = appended {
             return self.failed(&error, pending);
         }
@@ -421,6 +423,7 @@ impl Writer {
         for recorded in &events {
             stop_after(&recorded.event);
         }
+        self.engine.counters.stalls.count(began.elapsed().saturating_sub(flushed));
         answer(pending);
     }
 

@@ -1,0 +1,162 @@
+//! The server and the floor as processes of their own, what they cost, and what the disk costs.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Path as Segment, State};
+use axum::routing::post;
+use greenroom_exposure::{Json, Model, Snapshot};
+use serde_json::{Value, json};
+
+use crate::{Outcome, Wire, percentile};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Child {
+    process: std::process::Child,
+    pub address: SocketAddr,
+}
+
+/// Listens on a free port, says which, and serves until TERM.
+pub fn serve(data: &str) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let address = std::env::var("BENCH_LISTEN")?.parse()?;
+        let running = greenroom_server::start(Path::new(data), address, std::env::current_exe()?).await?;
+        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        term.recv().await;
+        running.stop().await;
+        Ok(())
+    })
+}
+
+/// The smallest honest code for one evaluation: parse, look up, evaluate, serialise; nobody is asked who they are.
+pub fn floor() -> Outcome {
+    let features: serde_json::Map<String, Value> =
+        (0..2_000).map(|i| (format!("f{i}"), json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "default": "off"}))).collect();
+    let model: Model = serde_json::from_value(json!({"format": "greenroom/snapshot/1", "environment": "floor", "revision": 1, "features": features}))?;
+    let snapshot = Arc::new(Snapshot::compile(&model).0);
+    let evaluate = async |State(snapshot): State<Arc<Snapshot>>, Segment(key): Segment<String>, body: axum::body::Bytes| {
+        let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let context = request["context"].as_object().cloned().unwrap_or_default();
+        match snapshot.evaluate(&key, &Json(&context)) {
+            Some(answer) => axum::Json(json!({"key": key, "value": answer.value(), "variant": answer.variant(), "reason": "STATIC", "metadata": {"revision": 1}})),
+            None => axum::Json(json!({"key": key, "errorCode": "FLAG_NOT_FOUND"})),
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
+        let app = Router::new().route("/ofrep/v1/evaluate/flags/{key}", post(evaluate)).with_state(snapshot);
+        Ok(axum::serve(listener, app).await?)
+    })
+}
+
+impl Child {
+    pub fn start(data: &Path) -> Outcome<Self> {
+        Self::spawn(Command::new(std::env::current_exe()?).arg("serve").arg(data))
+    }
+
+    pub fn floor() -> Outcome<Self> {
+        Self::spawn(Command::new(std::env::current_exe()?).arg("floor"))
+    }
+
+    /// A program that listens where `BENCH_LISTEN` says.
+    pub fn spawn(command: &mut Command) -> Outcome<Self> {
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let process = command.env("BENCH_LISTEN", address.to_string()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Ok(Self { process, address })
+    }
+
+    /// Already started, listening at `address`.
+    pub fn at(process: std::process::Child, address: SocketAddr) -> Self {
+        Self { process, address }
+    }
+
+    /// Asks until the answer is 200.
+    async fn until(&self, method: &str, path: &str, token: &str, body: &str) -> Outcome {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            if let Ok(mut wire) = Wire::try_open(self.address).await
+                && let Ok((200, _)) = wire.try_send(method, path, token, None, body).await
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Err(format!("{path} was not answered").into())
+    }
+
+    pub async fn ready(&self) -> Outcome {
+        self.until("GET", "/readyz", "", "").await
+    }
+
+    pub async fn evaluates(&self, sdk: &str) -> Outcome {
+        self.until("POST", "/ofrep/v1/evaluate/flags/f1", sdk, r#"{"context":{"targetingKey":"user-1"}}"#).await
+    }
+
+    /// Waits until what exposure needs at the next start is on disk.
+    pub async fn kept(&self, data: &Path) -> Outcome {
+        let began = Instant::now();
+        while !(data.join("snapshots/TICKETS").exists() && data.join("snapshots/development").exists()) {
+            if began.elapsed() > PATIENCE {
+                return Err("no snapshot was kept".into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// User and system time so far, all threads.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
+        let fields: Vec<u64> = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(1).map(|f| f.parse().unwrap_or(0)).collect();
+        Duration::from_millis((fields.get(10).copied().unwrap_or(0) + fields.get(11).copied().unwrap_or(0)) * 10)
+    }
+
+    /// Resident, in bytes.
+    pub fn rss(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or("0");
+        line.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024
+    }
+
+    /// `kill -9`.
+    pub fn end(mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// TERM, and waits for the end.
+    pub async fn stop(mut self) -> Outcome {
+        let id = i32::try_from(self.process.id())?;
+        if let Some(pid) = rustix::process::Pid::from_raw(id) {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        }
+        tokio::task::spawn_blocking(move || self.process.wait()).await??;
+        Ok(())
+    }
+}
+
+/// One page at a time into a file that is there already: p50 and p99 in ms.
+pub fn fdatasync(dir: &Path) -> Outcome<(f64, f64)> {
+    let file = std::fs::File::create(dir.join("sync"))?;
+    let mut preallocated = &file;
+    preallocated.write_all(&vec![0; 4 << 20])?;
+    file.sync_all()?;
+    let mut all = Vec::new();
+    for i in 0..1_000 {
+        let at = Instant::now();
+        file.write_all_at(&[1; 4096], (i % 1024) * 4096)?;
+        file.sync_data()?;
+        all.push(at.elapsed());
+    }
+    all.sort_unstable();
+    Ok((percentile(&all, 0.5), percentile(&all, 0.99)))
+}
