@@ -44,9 +44,11 @@ async fn without_it_nothing_is_healthy_and_applying_again_brings_it_back() {
     let old = proxy::running(&world.place.target()).unwrap().unwrap().process.pid;
     send(old, Signal::KILL);
     let seen = until("unhealthy", || async { Some(world.observe().await).filter(|s| s.observation.health == Health::Unhealthy) }).await;
-    assert_eq!(seen.failure, Some(format!("no proxy holds {}", world.place.stable.unwrap())));
-    assert!(!seen.settled);
+    assert_eq!((&seen.failure, &seen.unreachable), (&Some(format!("no proxy holds {}", world.place.stable.unwrap())), &seen.failure));
+    assert!(!seen.settled && !seen.observation.serving.is_empty(), "what serves is as it was: {seen:?}");
+    let began = std::time::Instant::now();
     let after = world.deploy("1.0", 1).await;
+    assert!(began.elapsed().as_secs() < 5 && after.unreachable.is_none(), "{:?}, {after:?}", began.elapsed());
     assert_eq!((after.instances[0].pid, after.instances[0].restarts), (before.instances[0].pid, 0));
     assert_eq!(get(world.place.stable.unwrap(), "/").await.unwrap(), "1.0 0");
 
