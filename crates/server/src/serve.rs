@@ -82,7 +82,7 @@ pub struct Running {
     reactors: Vec<tokio::task::JoinHandle<()>>,
     publisher: tokio::task::JoinHandle<()>,
     writer: std::thread::JoinHandle<()>,
-    api: Arc<Api>,
+    pub(crate) api: Arc<Api>,
 }
 
 /// Starts a server on `data`, listening on `listen`; `proxy` is the program that holds stable addresses.
@@ -91,6 +91,13 @@ pub struct Running {
 /// When the data directory, the ledger, the key or the address cannot be used. Nothing is left running then.
 pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Running, StartError> {
     failpoint::arm(data);
+    let hook = Arc::new(|step: &'static str| failpoint::hit(&format!("driver-{}", step.replace('_', "-"))));
+    let process = ProcessDriver::with_hook(proxy, hook).map_err(|error| StartError::Processes(error.to_string()))?;
+    start_with(data, listen, Arc::new(process)).await
+}
+
+/// As [`start`], with another driver in the place of the process driver.
+pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn Driver>) -> Result<Running, StartError> {
     let dir = DataDir::open(data)?;
     let data = dir.path().canonicalize().unwrap_or_else(|_| dir.path().to_owned());
     let signer = Arc::new(Signer::open(&dir.keys()).map_err(|source| StartError::Key { keys: dir.keys(), source })?);
@@ -138,11 +145,8 @@ pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Ru
     let runtime = tokio::runtime::Handle::current();
     let writer = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&runtime)).map_err(|source| StartError::Listen { address, source })?;
 
-    let process = ProcessDriver::new(proxy).map_err(|error| StartError::Processes(error.to_string()))?;
-    let drivers: HashMap<DriverKind, Arc<dyn Driver>> = HashMap::from([
-        (DriverKind::Process, Arc::new(process) as Arc<dyn Driver>),
-        (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>),
-    ]);
+    let drivers: HashMap<DriverKind, Arc<dyn Driver>> =
+        HashMap::from([(DriverKind::Process, process), (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>)]);
     let driven = Arc::new(Fleet { engine: Arc::clone(&engine), drivers, control: format!("http://{address}") });
     let reactors = vec![tokio::spawn(rollouts::run(Arc::clone(&driven))), tokio::spawn(fleet::run(driven)), tokio::spawn(checkpoints(dir.checkpoints(), Arc::clone(&engine)))];
     let api = Arc::new(Api {
