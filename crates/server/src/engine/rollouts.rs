@@ -137,7 +137,10 @@ impl Course {
 
     /// What the end of the driver's work means; an error that may pass is said once and kept for the last word.
     async fn word(&mut self, rollout: &Rollout) -> Option<Report> {
-        let error = self.applying.take_if(|task| task.is_finished())?.await.ok()?.err()?;
+        let Err(error) = self.applying.take_if(|task| task.is_finished())?.await.ok()? else {
+            self.trouble = None;
+            return None;
+        };
         let report = verdict(rollout, &error);
         self.lost |= matches!(error, DriverError::Lost(_));
         let text = with_causes(&error);
@@ -211,7 +214,7 @@ async fn drive(fleet: Arc<Fleet>, id: RolloutId) {
             && course.ends(&rollout, now())
             && let Some(why) = &course.trouble
         {
-            reported = fleet.report(Report::Failed { op: desired.op, why: format!("not live before its deadline: {why}") }).await;
+            reported = fleet.report(Report::Failed { op: desired.op, why: format!("not live before its deadline; the last error was: {why}") }).await;
         }
         if course.applying.is_none() && !over && !rollout.cancelling && !course.lost && !reported {
             let (driver, desired) = (Arc::clone(&driver), desired.clone());

@@ -122,7 +122,7 @@ async fn an_error_that_does_not_pass_before_the_deadline_is_its_reason() {
     house.targets.trouble(&web(), Some("no space left on device"));
     house.deploy("1.0.0").await;
     let failed = house.until(StepKind::Failed).await;
-    assert_eq!(why(&failed), "not live before its deadline: no contact: no space left on device");
+    assert_eq!(why(&failed), "not live before its deadline; the last error was: no contact: no space left on device");
     house.close().await;
 }
 
