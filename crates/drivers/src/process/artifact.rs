@@ -21,7 +21,7 @@ pub enum ArtifactError {
     Scheme { component: Name, uri: String },
     #[error("component `{component}`: `{uri}` is a directory; pack it into one file")]
     Directory { component: Name, uri: String },
-    #[error("component `{component}`: cannot copy `{uri}`: no such file; put it there or correct its address, and deploy again")]
+    #[error("component `{component}`: cannot copy `{uri}`: no such file")]
     Missing { component: Name, uri: String },
     #[error("component `{component}`: cannot copy `{uri}`")]
     Copy {

@@ -74,11 +74,12 @@ async fn it_serves_on_while_it_can_write_nothing_and_speaks_again_when_it_can() 
         std::fs::rename(new, target.join(ROUTES_FILE)).unwrap();
     };
     lead_to(1, free_address());
-    let starting = { (world.place.proxy_program(), target.clone()) };
-    let starting = tokio::spawn(async move { proxy::ensure(&starting.0, &starting.1).await });
+    let mut program = tokio::process::Command::new(world.place.proxy_program());
+    program.arg("proxy").arg("--routes").arg(target.join(ROUTES_FILE)).env("GREENROOM_PROXY", &target).process_group(0);
+    let pid = program.spawn().unwrap().id().unwrap();
     until("it listens though it cannot say so", || async { TcpStream::connect(stable).await.ok() }).await;
     clear();
-    let Ensured::Started { pid } = starting.await.unwrap().unwrap() else { panic!("another proxy") };
+    assert_eq!(proxy::ensure(&world.place.proxy_program(), &target).await.unwrap(), Ensured::Adopted { pid });
 
     std::fs::remove_file(target.join("proxy-state.json")).unwrap();
     std::fs::create_dir_all(&obstacles[0]).unwrap();
