@@ -17,7 +17,7 @@ use greenroom_domain::time::Span;
 use rustix::process::Signal;
 
 use self::record::{Book, Pages, Record, words_of};
-use crate::disk::{At as _, last_line};
+use crate::disk::{At as _, way_to};
 use crate::process::mark;
 use crate::program::{Children, Inherit, Program};
 use crate::table::{self, Members};
@@ -57,8 +57,17 @@ impl CommandDriver {
         Self { state: state.into(), children: Children::default(), steady: Arc::default() }
     }
 
+    fn root(&self) -> PathBuf {
+        std::path::absolute(&self.state).unwrap_or_else(|_| self.state.clone())
+    }
+
     fn book(&self, key: &PlacementKey) -> Book {
-        Book::new(&std::path::absolute(&self.state).unwrap_or_else(|_| self.state.clone()), key)
+        Book::new(&self.root(), key)
+    }
+
+    /// Where a file of ours stands, for people.
+    fn way(&self, path: &Path) -> String {
+        way_to(path, &self.root())
     }
 
     async fn run(&self, desired: &Desired) -> Result<(), DriverError> {
@@ -78,11 +87,13 @@ impl CommandDriver {
             }
             match end_of(&book, &record)? {
                 End::Exited(0) => return Ok(book.reported(desired.op)?),
-                End::Exited(code) => return Err(DriverError::Failed(exit_text(code, &record.log))),
+                End::Exited(code) => return Err(DriverError::Failed(exit_text(code, &self.way(&record.log)))),
                 End::Stopped(why) => return Err(DriverError::Failed(why)),
                 // Whoever can look may run it again; without a look, what it did is not known.
                 End::Lost if recipe.observe.is_some() || record.process.is_none() => self.start(&book, desired, recipe, record.starts + 1)?,
-                End::Lost => return Err(NoContact::new("the command was killed before it ended, and nothing says what it did").into()),
+                End::Lost => {
+                    return Err(DriverError::Lost(format!("the command was killed before it ended, and nothing says what it did; its log stands in {}", self.way(&record.log))));
+                }
                 End::Running if record.stopped.is_some() => self.stop(&book, &record, "").await?,
                 End::Running if late(&record, recipe.deadline)? => {
                     self.stop(&book, &record, &format!("did not end within {}", recipe.deadline)).await?;
@@ -218,11 +229,8 @@ fn late(record: &Record, deadline: Span) -> Result<bool, NoContact> {
     Ok(record.boot != boot()? || uptime()?.0 - record.began.0 >= deadline.0)
 }
 
-fn exit_text(code: i32, log: &Path) -> String {
-    match last_line(log, 200) {
-        Some(line) => format!("exited with status {code}: {line}"),
-        None => format!("exited with status {code}"),
-    }
+fn exit_text(code: i32, log: &str) -> String {
+    format!("exited with status {code}; its log stands in {log}")
 }
 
 fn recipe_of(recipe: &Recipe) -> Result<&CommandRecipe, DriverError> {

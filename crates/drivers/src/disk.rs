@@ -122,6 +122,13 @@ impl Lock {
     }
 }
 
+/// `path` as people look for it: the name of the directory `base` and the way from there. What a program wrote may hold
+/// secrets and personal data, so that others are told where it stands and never what it says.
+pub(crate) fn way_to(path: &Path, base: &Path) -> String {
+    let way = path.strip_prefix(base).unwrap_or(path);
+    base.file_name().map_or_else(|| way.to_owned(), |name| Path::new(name).join(way)).display().to_string()
+}
+
 /// The last line with something on it, at most `limit` characters; reads no more than the end of the file.
 pub(crate) fn last_line(path: &Path, limit: usize) -> Option<String> {
     let text = String::from_utf8_lossy(&tail(path, 4096).ok()?).into_owned();
@@ -143,6 +150,12 @@ pub(crate) fn tail(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_way_starts_at_the_directory_that_people_know() {
+        assert_eq!(way_to(Path::new("/data/run/test/services/web/x.log"), Path::new("/data/run/test")), "test/services/web/x.log");
+        assert_eq!(way_to(Path::new("/x.log"), Path::new("/")), "x.log");
+    }
 
     #[test]
     fn a_lock_is_exclusive_until_dropped_and_a_record_is_replaced_whole() {

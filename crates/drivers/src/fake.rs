@@ -14,6 +14,8 @@ use crate::{BoxFuture, Desired, Diff, Driver, DriverError, Instance, NoContact, 
 pub enum Next {
     /// `apply` fails; the target is as it was.
     Fail(String),
+    /// Nobody can say what `apply` did.
+    Lose(String),
     /// The new instance dies; the target takes it back.
     TakeBack(String),
     /// `apply` starts and waits for [`FakeDriver::release`], then succeeds.
@@ -48,6 +50,8 @@ struct Inner {
 struct Place {
     next: VecDeque<Next>,
     silent: bool,
+    trouble: Option<String>,
+    cut_off: bool,
     fence: u64,
     wanted: Option<OperationId>,
     underway: Option<OperationId>,
@@ -99,6 +103,21 @@ impl FakeDriver {
         self.lock().place(key).running = Some(running);
     }
 
+    /// From now on every `apply` on `key` that is not refused fails for this reason, which may pass; `None` ends it.
+    pub fn trouble(&self, key: &PlacementKey, why: Option<&str>) {
+        self.lock().place(key).trouble = why.map(str::to_owned);
+    }
+
+    /// The target holds this number, from an owner that we know nothing of.
+    pub fn fence(&self, key: &PlacementKey, number: u64) {
+        self.lock().place(key).fence = number;
+    }
+
+    /// Nobody reaches what runs there, until it is applied again.
+    pub fn cut_off(&self, key: &PlacementKey) {
+        self.lock().place(key).cut_off = true;
+    }
+
     /// What runs there dies.
     pub fn kill(&self, key: &PlacementKey) {
         if let Some(running) = &mut self.lock().place(key).running {
@@ -125,6 +144,10 @@ impl FakeDriver {
             return Err(DriverError::Fenced { offered: desired.fence, held: place.fence });
         }
         place.fence = desired.fence;
+        if let Some(why) = &place.trouble {
+            return Err(NoContact::new(why).into());
+        }
+        place.cut_off = false;
         let first = place.wanted.replace(desired.op) != Some(desired.op);
         let serves = place.running.as_ref().is_some_and(|r| r.op == Some(desired.op));
         let over = place.taken_back == Some(desired.op);
@@ -150,6 +173,7 @@ impl FakeDriver {
                 place.take_back(desired.op, why);
                 false
             }
+            Some(Next::Lose(why)) => return Err(DriverError::Lost(why)),
             Some(Next::Fail(why)) => {
                 // Whoever repeats it is to have it done.
                 place.wanted = None;
@@ -203,7 +227,11 @@ impl Place {
         let mut health = Health::Down;
         let mut serving = BTreeMap::new();
         if let Some(running) = self.running.as_mut().filter(|r| r.alive) {
-            health = if running.unready == 0 && self.underway.is_none() { Health::Healthy } else { Health::Progressing };
+            health = match (running.unready, self.underway) {
+                _ if self.cut_off => Health::Unhealthy,
+                (0, None) => Health::Healthy,
+                _ => Health::Progressing,
+            };
             running.unready = running.unready.saturating_sub(1);
             serving.insert(running.digest.clone(), 1);
         }
@@ -220,6 +248,7 @@ impl Place {
             old_instances: Vec::new(),
             underway: self.underway,
             failure: self.failure.clone(),
+            unreachable: self.cut_off.then(|| "the fake was told to be out of reach".to_owned()),
             taken_back: self.taken_back,
             settled: health == Health::Healthy && op.is_some(),
         }

@@ -123,6 +123,8 @@ pub struct Seen {
     pub underway: Option<OperationId>,
     /// Why the newest instance died or never became ready.
     pub failure: Option<String>,
+    /// Why nobody reaches the stable address, whatever runs behind it: apply what was live again.
+    pub unreachable: Option<String>,
     /// The target's own record says that this operation failed and what was there before serves again.
     pub taken_back: Option<OperationId>,
     /// `observation.op` is done: its build on every instance, nothing old left, ready without restarts for `min_stable`.
@@ -206,6 +208,9 @@ pub enum DriverError {
     /// The program of the user's own said that it failed.
     #[error("{0}")]
     Failed(String),
+    /// Nobody can say any more what the operation did.
+    #[error("{0}")]
+    Lost(String),
     #[error(transparent)]
     NoContact(#[from] NoContact),
     #[error("a step of the driver ended before its time")]
@@ -217,11 +222,23 @@ impl DriverError {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         match self {
-            Self::Fenced { .. } | Self::Overtaken { .. } | Self::Recipe | Self::Template(_) | Self::Failed(_) => true,
+            Self::Fenced { .. } | Self::Overtaken { .. } | Self::Recipe | Self::Template(_) | Self::Failed(_) | Self::Lost(_) => true,
             Self::Artifact(e) => e.is_final(),
             Self::Disk(_) | Self::Proxy(_) | Self::NoContact(_) | Self::Interrupted => false,
         }
     }
+}
+
+/// An error with all its causes, in one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        text = format!("{text}: {deeper}");
+        cause = deeper.source();
+    }
+    text
 }
 
 /// Digest of the configuration under which `service` runs: its recipe, its own stable address and those that the recipe

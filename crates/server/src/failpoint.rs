@@ -11,8 +11,21 @@ use std::sync::atomic::{AtomicI64, Ordering};
 static ARMED: OnceLock<HashMap<String, AtomicI64>> = OnceLock::new();
 
 /// Every point there is, in the order a deployment and a release pass them.
-pub const POINTS: &[&str] =
-    &["before-commit", "after-commit", "before-publish", "after-publish", "rollout-applying", "rollout-observing", "rollout-verifying", "release-exposing", "release-withdrawing"];
+pub const POINTS: &[&str] = &[
+    "before-commit",
+    "after-commit",
+    "before-publish",
+    "after-publish",
+    "rollout-applying",
+    "driver-after-start",
+    "rollout-observing",
+    "driver-before-switch",
+    "driver-after-switch",
+    "driver-before-stop-old",
+    "rollout-verifying",
+    "release-exposing",
+    "release-withdrawing",
+];
 
 /// Reads the variable once; without the file in `data` nothing is armed.
 pub fn arm(data: &Path) {

@@ -91,12 +91,12 @@ pub struct Running {
     stop: watch::Sender<bool>,
     http: tokio::task::JoinHandle<io::Result<()>>,
     feeds: Arc<Feeds>,
-    control: Option<Control>,
+    pub(crate) control: Option<Control>,
 }
 
 /// What works once the ledger is read.
-struct Control {
-    engine: Arc<Engine>,
+pub(crate) struct Control {
+    pub(crate) engine: Arc<Engine>,
     first_token: Option<String>,
     reactors: Vec<tokio::task::JoinHandle<()>>,
     publisher: tokio::task::JoinHandle<()>,
@@ -114,6 +114,13 @@ struct Control {
 /// Nothing is left running then.
 pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Running, StartError> {
     failpoint::arm(data);
+    let hook = Arc::new(|step: &'static str| failpoint::hit(&format!("driver-{}", step.replace('_', "-"))));
+    let process = ProcessDriver::with_hook(proxy, hook).map_err(|error| StartError::Processes(error.to_string()))?;
+    start_with(data, listen, Arc::new(process)).await
+}
+
+/// As [`start`], with another driver in the place of the process driver.
+pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn Driver>) -> Result<Running, StartError> {
     let dir = DataDir::open(data)?;
     let signer = Arc::new(Signer::open(&dir.keys()).map_err(|source| StartError::Key { keys: dir.keys(), source })?);
     // kept across restarts, so that addresses of streams given out before stay good
@@ -141,7 +148,7 @@ pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Ru
             .await
     });
 
-    let (control, trouble) = match control(&dir, address, proxy, &door, &gate, &feeds, presence, signer) {
+    let (control, trouble) = match control(&dir, address, process, &door, &gate, &feeds, presence, signer) {
         Ok(control) => (Some(control), None),
         Err(error) if feeds.environments().is_empty() => {
             http.abort();
@@ -163,7 +170,7 @@ pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Ru
 fn control(
     dir: &DataDir,
     address: SocketAddr,
-    proxy: PathBuf,
+    process: Arc<dyn Driver>,
     door: &Arc<Door>,
     gate: &TokenGate,
     feeds: &Arc<Feeds>,
@@ -202,8 +209,6 @@ fn control(
         commands,
         head,
     });
-    let process = ProcessDriver::new(proxy).map_err(|error| StartError::Processes(error.to_string()))?;
-
     let publisher = Publisher { engine: Arc::clone(&engine), feeds: Arc::clone(feeds), stale: stale.clone(), changes: changed };
     publisher.publish_all();
     gate.open(Arc::clone(&engine));
@@ -223,7 +228,7 @@ fn control(
         .map_err(|source| StartError::Listen { address, source })?;
 
     let drivers: HashMap<DriverKind, Arc<dyn Driver>> = HashMap::from([
-        (DriverKind::Process, Arc::new(process) as Arc<dyn Driver>),
+        (DriverKind::Process, process),
         (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>),
     ]);
     let driven = Arc::new(Fleet { engine: Arc::clone(&engine), drivers, control: format!("http://{address}") });

@@ -8,7 +8,7 @@ use greenroom_domain::deployment::check::{CheckSpec, CommandCheck, Outcome};
 
 use super::junit::Counts;
 use super::{CheckContext, Found, JUNIT, TEXT};
-use crate::disk::{last_line, tail};
+use crate::disk::tail;
 use crate::program::{Inherit, Program, describe};
 
 const OUTPUT_KEPT: u64 = 64 << 10;
@@ -44,15 +44,15 @@ pub(super) async fn run(spec: &CheckSpec, check: &CommandCheck, ctx: &CheckConte
         Ok(Some(status)) => {
             // A runner that was killed or gave up may have left a file that looks good.
             let understood = matches!(status.code(), Some(0 | 1));
-            let said = || last_line(&log, 200).map_or_else(String::new, |line| format!(": {line}"));
             match (&junit, status.code()) {
-                _ if !understood => Found::error(format!("{}{}", describe(*status), said())),
+                // What it said is evidence, which is kept and erased apart from the ledger.
+                _ if !understood => Found::error(describe(*status)),
                 (Some(path), _) => match read_junit(path) {
                     Ok(counts) => Found::new(counts.outcome(), counts.to_string()),
                     Err(why) => Found::error(format!("{why}; the program {}", describe(*status))),
                 },
-                (None, Some(0)) => Found::new(Outcome::Pass, last_line(&log, 200).unwrap_or_else(|| "passed".into())),
-                (None, _) => Found::new(Outcome::Fail, last_line(&log, 200).unwrap_or_else(|| "failed".into())),
+                (None, Some(0)) => Found::new(Outcome::Pass, describe(*status)),
+                (None, _) => Found::new(Outcome::Fail, describe(*status)),
             }
         }
     };

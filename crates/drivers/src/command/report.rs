@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use serde::Deserialize;
 
 use super::record::{Book, Pages, Record, words_of};
 use super::{CommandDriver, End, end_of, environment_of, exit_text, recipe_of};
-use crate::disk::{beside, create_dir, last_line};
+use crate::disk::{beside, create_dir};
 use crate::program::{Inherit, Program, describe};
 use crate::template::Words;
 use crate::{Instance, NoContact, Seen, Where, now};
@@ -49,7 +50,7 @@ impl CommandDriver {
         };
         let steady = self.steady_for(place, &observation) >= recipe.min_stable.as_std();
         let failure = match (&end, wanted) {
-            (Some(End::Exited(code)), Some(record)) if *code != 0 => Some(exit_text(*code, &record.log)),
+            (Some(End::Exited(code)), Some(record)) if *code != 0 => Some(exit_text(*code, &self.way(&record.log))),
             (Some(End::Stopped(why)), _) => Some(why.clone()),
             (Some(End::Lost), _) => Some("the command was killed before it ended".into()),
             _ => None,
@@ -74,6 +75,7 @@ impl CommandDriver {
                 Some(_) => None,
             },
             failure,
+            unreachable: None,
             taken_back: None,
             settled,
             observation,
@@ -94,12 +96,13 @@ impl CommandDriver {
             let patience = Span(i64::try_from(patience.as_micros()).unwrap_or(i64::MAX));
             return Err(NoContact::new(format_args!("the observe command did not end within {patience}")));
         };
-        let said = || last_line(&output.path, 200).unwrap_or_else(|| "it said nothing".into());
         if !status.success() {
-            return Err(NoContact::new(format_args!("the observe command {}: {}", describe(status), said())));
+            return Err(NoContact::new(format_args!("the observe command {}; what it said stands in {}", describe(status), self.way(&output.keep()))));
         }
         let text = fs::read_to_string(&output.path).map_err(NoContact::new)?;
-        let report = parse(&text).ok_or_else(|| NoContact::new(format_args!("the observe command gave no report that is understood: {}", said())))?;
+        let Some(report) = parse(&text) else {
+            return Err(NoContact::new(format_args!("the observe command gave no report that is understood; what it said stands in {}", self.way(&output.keep()))));
+        };
         let serves = report.serving.values().any(|n| *n > 0);
         Ok(Observation {
             serving: report.serving.into_iter().filter(|(_, n)| *n > 0).collect(),
@@ -155,12 +158,20 @@ fn words_without(place: &Where) -> Words {
 }
 
 struct Output {
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 impl Output {
     fn new(book: &Book) -> Self {
         Self { path: beside(&book.dir().join("observe")) }
+    }
+
+    /// Where the output stays until the next one that is not understood.
+    fn keep(&self) -> PathBuf {
+        let kept = self.path.with_file_name("observe.log");
+        // Were it not to, there would be no file where one is named, which harms nobody.
+        let _ = fs::rename(&self.path, &kept);
+        kept
     }
 }
 

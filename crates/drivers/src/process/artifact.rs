@@ -21,6 +21,8 @@ pub enum ArtifactError {
     Scheme { component: Name, uri: String },
     #[error("component `{component}`: `{uri}` is a directory; pack it into one file")]
     Directory { component: Name, uri: String },
+    #[error("component `{component}`: cannot copy `{uri}`: no such file")]
+    Missing { component: Name, uri: String },
     #[error("component `{component}`: cannot copy `{uri}`")]
     Copy {
         component: Name,
@@ -31,7 +33,7 @@ pub enum ArtifactError {
 }
 
 impl ArtifactError {
-    /// A file may yet appear; what is there and wrong stays wrong.
+    /// A disk may yet have room; what is missing, or there and wrong, stays so for as long as a deployment waits.
     pub(crate) const fn is_final(&self) -> bool {
         !matches!(self, Self::Copy { .. })
     }
@@ -49,7 +51,10 @@ pub(crate) fn place(dir: &Path, component: &Name, artifact: &Artifact) -> Result
         None => PathBuf::from(&artifact.uri),
     };
     let copy = |e| ArtifactError::Copy { component: component.clone(), uri: uri(), source: e };
-    let mut from = File::open(&source).map_err(copy)?;
+    let mut from = File::open(&source).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => ArtifactError::Missing { component: component.clone(), uri: uri() },
+        _ => copy(e),
+    })?;
     if from.metadata().map_err(copy)?.is_dir() {
         return Err(ArtifactError::Directory { component: component.clone(), uri: uri() });
     }
@@ -120,7 +125,8 @@ mod tests {
         }
         fs::remove_file(&source).unwrap();
         assert!(place(&store, &web, &artifact("gone".into(), &[&abc])).is_ok(), "what is there needs no source");
-        assert!(matches!(place(&store, &web, &artifact("gone".into(), &[&other])), Err(ArtifactError::Copy { .. })));
+        let missing = place(&store, &web, &artifact("gone".into(), &[&other])).unwrap_err();
+        assert!(matches!(missing, ArtifactError::Missing { .. }) && missing.is_final(), "{missing}");
         assert!(matches!(place(&store, &web, &artifact("https://x/y".into(), &[&other])), Err(ArtifactError::Scheme { .. })));
         assert!(matches!(place(&store, &web, &artifact(dir.display().to_string(), &[&other])), Err(ArtifactError::Directory { .. })));
         fs::remove_dir_all(&dir).unwrap();

@@ -217,7 +217,7 @@ impl Shared {
         };
         Ok(Facts {
             record: mine,
-            life: mine.map_or(Ok(Life::Absent), |m| life_of(m, &self.children))?,
+            life: mine.map_or(Ok(Life::Absent), |m| life_of(m, job, &self.children))?,
             probed: probed.clone(),
             cancelled: job.book.is_cancelled(job.op),
             elapsed: match mine {

@@ -8,7 +8,7 @@ use greenroom_domain::time::{At, Span};
 use super::job::{Job, mark};
 use super::record::{Book, Current, Pages, Phase, Record};
 use super::step::Life;
-use crate::disk::last_line;
+use crate::disk::way_to;
 use crate::program::Children;
 use crate::proxy::Routes;
 use crate::table::{self, Found, Members};
@@ -26,7 +26,7 @@ pub(crate) fn uptime() -> Result<Span, NoContact> {
 
 /// What became of a record's process. A process of an earlier boot is gone, which is an observation and no fault of its
 /// own.
-pub(crate) fn life_of(record: &Record, children: &Children) -> Result<Life, NoContact> {
+pub(crate) fn life_of(record: &Record, job: &Job, children: &Children) -> Result<Life, NoContact> {
     let Some(process) = &record.process else { return Ok(Life::Absent) };
     if table::is_alive(process).map_err(unreadable)? {
         return Ok(Life::Alive);
@@ -34,11 +34,7 @@ pub(crate) fn life_of(record: &Record, children: &Children) -> Result<Life, NoCo
     if process.boot != table::boot_id().map_err(unreadable)? {
         return Ok(Life::Absent);
     }
-    let end = children.end_of(process);
-    Ok(Life::Dead(match last_line(&record.log, 200) {
-        Some(line) => format!("{end}: {line}"),
-        None => end,
-    }))
+    Ok(Life::Dead(format!("{}; its log stands in {}", children.end_of(process), way_to(&record.log, &job.address))))
 }
 
 pub(crate) fn is_alive(record: &Record) -> Result<bool, NoContact> {

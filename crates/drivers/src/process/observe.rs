@@ -11,7 +11,7 @@ use super::record::{Pages, Phase, Record};
 use super::step::Life;
 use super::{ProcessDriver, recipe_of, watch};
 use crate::proxy::{self, Routes};
-use crate::{Desired, Diff, DriverError, Instance, NoContact, Seen, Where, now};
+use crate::{Desired, Diff, DriverError, Instance, NoContact, Seen, Where, now, with_causes};
 
 /// What can be seen without asking anyone.
 struct View {
@@ -31,7 +31,7 @@ pub(super) async fn observe(driver: &ProcessDriver, place: &Where) -> Result<See
     let job = Job::at(place, nobody()).map_err(NoContact::new)?;
     let view = driver.blocking(move |shared| look(&job, shared)).await.map_err(|e| match e {
         DriverError::NoContact(e) => e,
-        e => NoContact::new(with_source(&e)),
+        e => NoContact::new(with_causes(&e)),
     })?;
     let Some(view) = view else { return Ok(nothing()) };
     let ready = match &view.main {
@@ -58,7 +58,7 @@ fn look(job: &Job, shared: &super::drive::Shared) -> Result<Option<View>, Driver
     let main = serving.or(wanted.filter(|r| r.verdict.is_none())).or(known).cloned();
     let unreachable = main.as_ref().and_then(|m| m.stable).and_then(|stable| proxy::trouble(&job.address, stable));
     let death = match &main {
-        Some(main) => match life_of(main, &shared.children)? {
+        Some(main) => match life_of(main, job, &shared.children)? {
             Life::Dead(why) => Some(why),
             Life::Absent if main.process.is_some() => Some("gone since the machine was restarted".into()),
             Life::Absent | Life::Alive => None,
@@ -114,6 +114,7 @@ fn seen(view: &View, ready: &Result<(), String>) -> Seen {
         old_instances,
         underway,
         failure,
+        unreachable: view.unreachable.clone(),
         taken_back,
         settled,
     }
@@ -132,6 +133,7 @@ fn nothing() -> Seen {
         old_instances: Vec::new(),
         underway: None,
         failure: None,
+        unreachable: None,
         taken_back: None,
         settled: false,
     }
@@ -139,7 +141,7 @@ fn nothing() -> Seen {
 
 pub(super) async fn plan(driver: &ProcessDriver, desired: &Desired) -> Result<Diff, NoContact> {
     let job = Job::of(desired).map_err(NoContact::new)?;
-    let view = driver.blocking(move |shared| look(&job, shared)).await.map_err(|e| NoContact::new(with_source(&e)))?;
+    let view = driver.blocking(move |shared| look(&job, shared)).await.map_err(|e| NoContact::new(with_causes(&e)))?;
     let main = view.and_then(|v| v.main.filter(|m| v.alive.contains(&m.op)));
     let main = main.as_ref();
     let mut diff = Diff::default();
@@ -152,11 +154,4 @@ pub(super) async fn plan(driver: &ProcessDriver, desired: &Desired) -> Result<Di
 
 fn nobody() -> OperationId {
     OperationId { rollout: greenroom_domain::id::RolloutId::new(Default::default()), attempt: 0 }
-}
-
-fn with_source(e: &dyn std::error::Error) -> String {
-    match e.source() {
-        Some(source) => format!("{e}: {source}"),
-        None => e.to_string(),
-    }
 }

@@ -26,6 +26,8 @@ use crate::table::{self, Identity};
 const TICK: Duration = Duration::from_millis(20);
 /// How often an address in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(250);
+/// How often a file is tried again that could not be written.
+const SPEAK_AGAIN: Duration = Duration::from_millis(250);
 /// How long requests under way may take at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,11 @@ struct Proxy {
     state: State,
     said: Option<State>,
     bind_again: Instant,
+    /// Who we are, until that stands on disk.
+    record: Option<ProxyRecord>,
+    /// Why the last word of ours did not get onto the disk; said once.
+    mute: Option<String>,
+    speak_again: Instant,
 }
 
 /// Serves the routes in `routes_file` until it is sent TERM. Does not mind a terminal that closes.
@@ -52,14 +59,24 @@ pub async fn run(routes_file: PathBuf) -> Result<(), ProxyError> {
     let me: Identity = me.ok_or_else(|| ProxyError::Table(std::io::Error::other("this process is not in it")))?;
     let state = State { pid: me.pid, ..State::default() };
     let record = ProxyRecord { process: me, version: env!("CARGO_PKG_VERSION").into() };
-    let mut proxy = Proxy { dir, routes_file, table: Arc::default(), seen: None, listeners: HashMap::new(), state, said: None, bind_again: Instant::now() };
-    proxy.look().await?;
-    disk::write_json(&proxy.dir.join(RECORD_FILE), &record, Keep::Durably)?;
+    let mut proxy = Proxy {
+        dir,
+        routes_file,
+        table: Arc::default(),
+        seen: None,
+        listeners: HashMap::new(),
+        state,
+        said: None,
+        bind_again: Instant::now(),
+        record: Some(record),
+        mute: None,
+        speak_again: Instant::now(),
+    };
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => proxy.look().await?,
+            _ = ticks.tick() => proxy.look().await,
             _ = hangup.recv() => {}
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
@@ -70,7 +87,8 @@ pub async fn run(routes_file: PathBuf) -> Result<(), ProxyError> {
 }
 
 impl Proxy {
-    async fn look(&mut self) -> Result<(), ProxyError> {
+    /// Nothing that goes wrong with a file ends it: customers are at its addresses.
+    async fn look(&mut self) {
         let stamp = fs::metadata(&self.routes_file).ok().map(|m| (m.ino(), m.mtime(), m.mtime_nsec(), m.size()));
         let changed = stamp.is_some() && stamp != self.seen;
         if changed {
@@ -84,9 +102,31 @@ impl Proxy {
             self.listen().await;
         }
         self.state.in_flight = self.table.retired();
+        if Instant::now() < self.speak_again {
+            return;
+        }
+        match self.speak() {
+            Ok(()) => self.mute = None,
+            Err(e) => {
+                let why = source_of(&e);
+                if self.mute.as_ref() != Some(&why) {
+                    tracing::warn!(error = %why, "cannot say what is served; it is served all the same");
+                    self.mute = Some(why);
+                }
+                self.speak_again = Instant::now() + SPEAK_AGAIN;
+            }
+        }
+    }
+
+    /// Writes what has changed: first what it does, then who it is, so that whoever finds it finds both.
+    fn speak(&mut self) -> Result<(), DiskError> {
         if self.said.as_ref() != Some(&self.state) {
             disk::write_json(&state_file(&self.dir), &self.state, Keep::Meanwhile)?;
             self.said = Some(self.state.clone());
+        }
+        if let Some(record) = &self.record {
+            disk::write_json(&self.dir.join(RECORD_FILE), record, Keep::Durably)?;
+            self.record = None;
         }
         Ok(())
     }

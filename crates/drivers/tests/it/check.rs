@@ -70,9 +70,9 @@ async fn programs() {
     const JUNIT_PASS: &str = "echo '<testsuite><testcase/></testsuite>' >\"$1/r.xml\"";
     const JUNIT_FAIL: &str = "echo '<testsuite><testcase><failure/></testcase></testsuite>' >r.xml";
     for (script, junit, outcome, summary) in [
-        ("echo \"$2 $3 $GREENROOM_BUILD\"", None, Outcome::Pass, "1.0 /srv/web web@1.0"),
-        ("echo one; echo two; exit 1", None, Outcome::Fail, "two"),
-        ("echo usage; exit 2", None, Outcome::Error, "exited with status 2: usage"),
+        ("echo \"$2 $3 $GREENROOM_BUILD\"", None, Outcome::Pass, "exited with status 0"),
+        ("echo one; echo two; exit 1", None, Outcome::Fail, "exited with status 1"),
+        ("echo usage; exit 2", None, Outcome::Error, "exited with status 2"),
         ("kill -9 $$", None, Outcome::Error, "was killed by signal 9"),
         (JUNIT_PASS, Some("{work}/r.xml"), Outcome::Pass, "1 passed"),
         (JUNIT_FAIL, Some("r.xml"), Outcome::Fail, "1 failed"),
@@ -84,7 +84,10 @@ async fn programs() {
         let ran = sh(script, junit, Span::secs(20)).await;
         assert_eq!(ran.outcome, outcome, "{script}: {}", ran.summary);
         assert!(ran.summary.starts_with(summary), "{script}: {}", ran.summary);
+        assert!(["/srv/web", "two", "usage"].iter().all(|word| !ran.summary.contains(word)), "{script}: its own words are evidence and no more: {}", ran.summary);
     }
+    let said = sh("echo \"$2 $3 $GREENROOM_BUILD\"", None, Span::secs(20)).await;
+    assert_eq!(said.evidence, [(TEXT, b"1.0 /srv/web web@1.0\n".to_vec())]);
     let kept = sh(&format!("{JUNIT_PASS}; head -c 200000 /dev/zero | tr '\\0' x"), Some("r.xml"), Span::secs(20)).await;
     let kinds: Vec<_> = kept.evidence.iter().map(|(kind, bytes)| (*kind, bytes.len())).collect();
     assert_eq!(kinds, [(JUNIT, 35), (TEXT, 64 << 10)]);

@@ -82,7 +82,8 @@ async fn what_the_observe_program_prints_is_an_observation() {
     assert_eq!((seen.observation.health, seen.settled), (Health::Down, false));
     std::fs::write(site.dir.join("runs"), "connection refused").unwrap();
     let why = site.driver.observe(&desired.place()).await.unwrap_err().to_string();
-    assert_eq!(why, "no contact: the observe command gave no report that is understood: connection refused");
+    assert_eq!(why, "no contact: the observe command gave no report that is understood; what it said stands in state/test/here/web/observe.log");
+    assert_eq!(site.lines("state/test/here/web/observe.log"), ["connection refused"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,11 +96,12 @@ async fn without_an_observe_program_it_is_reported_only() {
 
     let failing = site.desired(2, "echo no quota left; exit 9", None);
     let e = site.driver.apply(&failing).await.unwrap_err();
-    assert!(matches!(&e, DriverError::Failed(why) if why == "exited with status 9: no quota left"), "{e}");
+    let why = format!("exited with status 9; its log stands in state/test/here/web/{}.log", op(2).to_string().replace('/', "-"));
+    assert!(matches!(&e, DriverError::Failed(said) if *said == why), "its own words stay in its log: {e}");
     assert!(site.driver.apply(&failing).await.is_err(), "and is not run again");
     let seen = site.driver.observe(&failing.place()).await.unwrap();
     assert_eq!((seen.observation.op, seen.settled, seen.taken_back), (Some(op(1)), false, None));
-    assert_eq!(seen.failure.as_deref(), Some("exited with status 9: no quota left"));
+    assert_eq!(seen.failure, Some(why));
     assert!(matches!(site.driver.apply(&desired).await, Err(DriverError::Fenced { offered: 1, held: 2 })));
 }
 
@@ -161,4 +163,13 @@ async fn cancelled_late_or_overtaken_it_is_stopped() {
     site.driver.apply(&newer).await.unwrap();
     assert!(applying.await.unwrap().is_err());
     assert_eq!(site.driver.observe(&newer.place()).await.unwrap().observation.op, Some(op(4)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_before_its_end_and_with_nobody_to_look_its_outcome_is_unknown() {
+    let site = Site::new();
+    let desired = site.desired(1, "kill -9 $PPID", None);
+    let e = site.driver.apply(&desired).await.unwrap_err();
+    assert!(matches!(&e, DriverError::Lost(why) if why.contains("; its log stands in state/test/here/web/")), "{e}");
+    assert!(e.is_final());
 }

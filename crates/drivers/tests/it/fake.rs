@@ -52,6 +52,15 @@ async fn it_does_what_it_is_told() {
     fake.apply(&third).await.unwrap();
     assert_eq!(see(&fake, &third).await.instances[0].restarts, 1);
 
+    fake.cut_off(key);
+    let seen = see(&fake, &third).await;
+    assert!(seen.unreachable.is_some() && !seen.settled && !seen.observation.serving.is_empty(), "{seen:?}");
+    fake.trouble(key, Some("no space left"));
+    assert!(fake.apply(&third).await.is_err_and(|e| !e.is_final()));
+    fake.trouble(key, None);
+    fake.apply(&third).await.unwrap();
+    assert!(see(&fake, &third).await.unreachable.is_none());
+
     fake.break_contact(key);
     assert!(fake.observe(&third.place()).await.is_err());
     assert!(matches!(fake.apply(&third).await, Err(DriverError::NoContact(_))));

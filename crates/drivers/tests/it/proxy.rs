@@ -44,15 +44,53 @@ async fn without_it_nothing_is_healthy_and_applying_again_brings_it_back() {
     let old = proxy::running(&world.place.target()).unwrap().unwrap().process.pid;
     send(old, Signal::KILL);
     let seen = until("unhealthy", || async { Some(world.observe().await).filter(|s| s.observation.health == Health::Unhealthy) }).await;
-    assert_eq!(seen.failure, Some(format!("no proxy holds {}", world.place.stable.unwrap())));
-    assert!(!seen.settled);
+    assert_eq!((&seen.failure, &seen.unreachable), (&Some(format!("no proxy holds {}", world.place.stable.unwrap())), &seen.failure));
+    assert!(!seen.settled && !seen.observation.serving.is_empty(), "what serves is as it was: {seen:?}");
+    let began = std::time::Instant::now();
     let after = world.deploy("1.0", 1).await;
+    assert!(began.elapsed().as_secs() < 5 && after.unreachable.is_none(), "{:?}, {after:?}", began.elapsed());
     assert_eq!((after.instances[0].pid, after.instances[0].restarts), (before.instances[0].pid, 0));
     assert_eq!(get(world.place.stable.unwrap(), "/").await.unwrap(), "1.0 0");
 
     proxy::stop(&world.place.target()).await.unwrap();
     assert!(proxy::running(&world.place.target()).unwrap().is_none());
     proxy::stop(&world.place.target()).await.unwrap();
+}
+
+/// As on a full disk: what stands where its files should go cannot be replaced, not even by root.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_serves_on_while_it_can_write_nothing_and_speaks_again_when_it_can() {
+    let world = World::new();
+    let (stable, target) = (world.place.stable.unwrap(), world.place.target());
+    std::fs::create_dir_all(&target).unwrap();
+    let obstacles = ["proxy-state.json", "proxy.json"].map(|file| target.join(file).join("full"));
+    obstacles.iter().for_each(|o| std::fs::create_dir_all(o).unwrap());
+    let clear = || obstacles.iter().for_each(|o| std::fs::remove_dir_all(o.parent().unwrap()).unwrap());
+    let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let lead_to = |revision, backend: SocketAddr| {
+        let routes = Routes { revision, routes: [(stable, backend)].into() };
+        let new = target.join("routes.new");
+        std::fs::write(&new, serde_json::to_vec(&routes).unwrap()).unwrap();
+        std::fs::rename(new, target.join(ROUTES_FILE)).unwrap();
+    };
+    lead_to(1, free_address());
+    let mut program = tokio::process::Command::new(world.place.proxy_program());
+    program.arg("proxy").arg("--routes").arg(target.join(ROUTES_FILE)).env("GREENROOM_PROXY", &target).process_group(0);
+    let pid = program.spawn().unwrap().id().unwrap();
+    until("it listens though it cannot say so", || async { TcpStream::connect(stable).await.ok() }).await;
+    clear();
+    assert_eq!(proxy::ensure(&world.place.proxy_program(), &target).await.unwrap(), Ensured::Adopted { pid });
+
+    std::fs::remove_file(target.join("proxy-state.json")).unwrap();
+    std::fs::create_dir_all(&obstacles[0]).unwrap();
+    lead_to(2, backend.local_addr().unwrap());
+    let reached = until("it goes by its new routes", || async {
+        drop(TcpStream::connect(stable).await.unwrap().write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await);
+        tokio::time::timeout(std::time::Duration::from_millis(100), backend.accept()).await.ok()
+    });
+    reached.await.unwrap();
+    std::fs::remove_dir_all(target.join("proxy-state.json")).unwrap();
+    assert_eq!(proxy::ensure(&world.place.proxy_program(), &target).await.unwrap(), Ensured::Adopted { pid }, "it never left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,17 @@ use super::stage::Stage;
 use super::story::{self, FEATURE};
 
 /// Points that a deployment passes; the first is passed by whatever is written first.
-const DEPLOYING: [&str; 5] = ["before-commit", "after-commit", "rollout-applying", "rollout-observing", "rollout-verifying"];
+const DEPLOYING: [&str; 9] = [
+    "before-commit",
+    "after-commit",
+    "rollout-applying",
+    "driver-after-start",
+    "rollout-observing",
+    "driver-before-switch",
+    "driver-after-switch",
+    "driver-before-stop-old",
+    "rollout-verifying",
+];
 /// Points that starting a release passes.
 const EXPOSING: [&str; 3] = ["release-exposing", "before-publish", "after-publish"];
 /// Points that withdrawing passes.

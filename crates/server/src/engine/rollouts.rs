@@ -13,15 +13,24 @@ use greenroom_domain::deployment::check::{CheckSpec, Outcome};
 use greenroom_domain::deployment::deployment::{Config, Recipe};
 use greenroom_domain::deployment::environment::DriverKind;
 use greenroom_domain::deployment::rollout::{Rollout, StepKind};
+use greenroom_domain::deployment::service::{CommandRecipe, ProcessRecipe};
 use greenroom_domain::id::{Digest, PlacementKey, RolloutId};
 use greenroom_domain::state::State;
-use greenroom_drivers::{Desired, Driver, Seen, Where, check};
+use greenroom_domain::time::{At, Span};
+use greenroom_drivers::{Desired, Driver, DriverError, Seen, Where, check, with_causes};
 use tokio::task::JoinHandle;
 
 use super::{Engine, now};
 
 /// How often a rollout under way looks at its target.
 const LOOK: Duration = Duration::from_millis(100);
+/// So long before its deadline, and the length of a look, a rollout says what stood in its way: at the deadline itself the
+/// writer says no more than that it passed.
+const LAST_WORD: Span = Span::millis(500);
+/// A target that has not answered for this long is out of contact, as the rules of rollouts have it.
+const IN_CONTACT: Span = Span::secs(10);
+/// A driver gets this much less time than its rollout, so that it takes back by itself what never became ready.
+const SLACK: Span = Span::secs(2);
 /// Tries of a check that could not be judged, before its rollout waits for its deadline.
 const TRIES: u32 = 3;
 
@@ -77,9 +86,10 @@ impl Fleet {
 }
 
 fn recipe(config: &Config) -> greenroom_drivers::Recipe {
+    let within = |deadline: Span| Span(deadline.0 - SLACK.0.min(deadline.0 / 10));
     match &config.recipe {
-        Recipe::Process(r) => greenroom_drivers::Recipe::Process(r.clone()),
-        Recipe::Command(r) => greenroom_drivers::Recipe::Command(r.clone()),
+        Recipe::Process(r) => greenroom_drivers::Recipe::Process(ProcessRecipe { deadline: within(r.deadline), ..r.clone() }),
+        Recipe::Command(r) => greenroom_drivers::Recipe::Command(CommandRecipe { deadline: within(r.deadline), ..r.clone() }),
     }
 }
 
@@ -103,10 +113,68 @@ pub async fn run(fleet: Arc<Fleet>) {
     }
 }
 
+/// What one task knows of its rollout besides the ledger and the target.
+struct Course {
+    /// While the driver works in the background, the target is watched.
+    applying: Option<JoinHandle<Result<(), DriverError>>>,
+    /// The last error that may pass by itself.
+    trouble: Option<String>,
+    /// Why the target did not answer, last time.
+    silence: Option<String>,
+    answered: Option<At>,
+    /// How long the last look took.
+    took: Span,
+    /// The driver said that nobody knows what became of the operation: it is not begun again.
+    lost: bool,
+}
+
+impl Course {
+    /// Whether the deadline comes before the next look is over.
+    fn ends(&self, rollout: &Rollout, at: At) -> bool {
+        let timed = matches!(rollout.step.kind(), StepKind::Applying | StepKind::Observing) && !rollout.cancelling;
+        timed && rollout.step.due().is_some_and(|deadline| at + self.took + LAST_WORD >= deadline)
+    }
+
+    /// What the end of the driver's work means; an error that may pass is said once and kept for the last word.
+    async fn word(&mut self, rollout: &Rollout) -> Option<Report> {
+        let Err(error) = self.applying.take_if(|task| task.is_finished())?.await.ok()? else {
+            self.trouble = None;
+            return None;
+        };
+        let report = verdict(rollout, &error);
+        self.lost |= matches!(error, DriverError::Lost(_));
+        let text = with_causes(&error);
+        if report.is_none() && self.trouble.as_ref() != Some(&text) {
+            tracing::warn!(rollout.id = %rollout.id, placement = %rollout.key, error = %text, "the driver could not do its work; it is asked again");
+            self.trouble = Some(text);
+        }
+        report
+    }
+
+    fn silent(&mut self, rollout: &Rollout, error: &greenroom_drivers::NoContact, at: At) -> Option<Report> {
+        let text = error.to_string();
+        if self.silence.as_ref() != Some(&text) {
+            tracing::warn!(rollout.id = %rollout.id, placement = %rollout.key, error = %text, "the target does not answer");
+            self.silence = Some(text.clone());
+        }
+        let out_of_contact = self.answered.is_none_or(|seen| at.since(seen) > IN_CONTACT);
+        (out_of_contact && self.ends(rollout, at)).then(|| Report::Lost { op: rollout.op(), why: format!("its deadline passed: {text}") })
+    }
+}
+
+/// What an error says about the operation for good; `None` if asking again may help.
+fn verdict(rollout: &Rollout, error: &DriverError) -> Option<Report> {
+    let (op, why) = (rollout.op(), with_causes(error));
+    match error {
+        DriverError::Fenced { .. } | DriverError::Overtaken { .. } => Some(Report::Overtaken { op, why }),
+        DriverError::Lost(_) => Some(Report::Lost { op, why }).filter(|_| rollout.step.kind() != StepKind::Unknown),
+        error => error.is_final().then_some(Report::Failed { op, why }),
+    }
+}
+
 /// Follows one rollout until it is over.
 async fn drive(fleet: Arc<Fleet>, id: RolloutId) {
-    // while the driver works in the background, the target is watched
-    let mut applying: Option<JoinHandle<Result<(), greenroom_drivers::DriverError>>> = None;
+    let mut course = Course { applying: None, trouble: None, silence: None, answered: None, took: Span(0), lost: false };
     loop {
         let state = fleet.engine.state.load_full();
         let Some(rollout) = state.rollouts.get(&id).cloned() else { break };
@@ -122,36 +190,47 @@ async fn drive(fleet: Arc<Fleet>, id: RolloutId) {
             pause(&fleet).await;
             continue;
         }
-        let seen = match driver.observe(&desired.place()).await {
+        let began = now();
+        let seen = driver.observe(&desired.place()).await;
+        let at = now();
+        course.took = at.since(began);
+        let seen = match seen {
             Ok(seen) => seen,
             Err(error) => {
-                tracing::warn!(rollout.id = %id, %error, "the target does not answer");
+                if let Some(report) = course.silent(&rollout, &error, at) {
+                    fleet.report(report).await;
+                }
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
         };
-        fleet.engine.saw([(rollout.key.clone(), now())]);
-        let failure = match applying.take_if(|task| task.is_finished()) {
-            Some(task) => task.await.ok().and_then(Result::err).filter(greenroom_drivers::DriverError::is_final).map(|e| e.to_string()),
-            None => None,
-        };
-        let reported = step(&fleet, &driver, &desired, &rollout, &seen, failure).await;
+        (course.answered, course.silence) = (Some(at), None);
+        fleet.engine.saw([(rollout.key.clone(), at)]);
+        let word = course.word(&rollout).await;
+        let mut reported = step(&fleet, &driver, &desired, &rollout, &seen, word, course.lost).await;
         let over = seen.settled && seen.observation.op == Some(desired.op) || seen.taken_back == Some(desired.op);
-        if applying.is_none() && !over && !rollout.cancelling {
+        if !reported
+            && !over
+            && course.ends(&rollout, now())
+            && let Some(why) = &course.trouble
+        {
+            reported = fleet.report(Report::Failed { op: desired.op, why: format!("not live before its deadline; the last error was: {why}") }).await;
+        }
+        if course.applying.is_none() && !over && !rollout.cancelling && !course.lost && !reported {
             let (driver, desired) = (Arc::clone(&driver), desired.clone());
-            applying = Some(tokio::spawn(async move { driver.apply(&desired).await }));
+            course.applying = Some(tokio::spawn(async move { driver.apply(&desired).await }));
         }
         if !reported {
             tokio::time::sleep(LOOK).await;
         }
     }
-    if let Some(task) = applying {
+    if let Some(task) = course.applying {
         task.abort();
     }
 }
 
-/// Says what was seen; true when something was reported.
-async fn step(fleet: &Fleet, driver: &Arc<dyn Driver>, desired: &Desired, rollout: &Rollout, seen: &Seen, failure: Option<String>) -> bool {
+/// Says what was seen, or else the driver's own `word`; true when something was reported.
+async fn step(fleet: &Fleet, driver: &Arc<dyn Driver>, desired: &Desired, rollout: &Rollout, seen: &Seen, word: Option<Report>, lost: bool) -> bool {
     let op = desired.op;
     let ours = seen.observation.op == Some(op);
     if seen.settled && ours && seen.observation.build() == Some(&rollout.build) {
@@ -161,8 +240,8 @@ async fn step(fleet: &Fleet, driver: &Arc<dyn Driver>, desired: &Desired, rollou
         let why = seen.failure.clone().unwrap_or_else(|| "the new build never became ready".to_owned());
         return fleet.report(Report::TakenBack { op, why, seen: seen.observation.clone() }).await;
     }
-    if let Some(why) = failure {
-        return fleet.report(Report::Failed { op, why }).await;
+    if let Some(report) = word {
+        return fleet.report(report).await;
     }
     if rollout.cancelling {
         if seen.underway == Some(op) || ours {
@@ -173,7 +252,13 @@ async fn step(fleet: &Fleet, driver: &Arc<dyn Driver>, desired: &Desired, rollou
         }
         return fleet.report(Report::Stopped { op }).await;
     }
-    if rollout.step.kind() == StepKind::Applying && (seen.underway == Some(op) || ours) {
+    // after an unknown outcome the target answers again, and goes on with what it was given
+    let waits = match rollout.step.kind() {
+        StepKind::Applying => true,
+        StepKind::Unknown => !lost,
+        _ => false,
+    };
+    if waits && (seen.underway == Some(op) || ours) {
         return fleet.report(Report::Applied { op }).await;
     }
     false
