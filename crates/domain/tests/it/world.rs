@@ -192,7 +192,9 @@ impl World {
         self.minted += 1;
         let mint = Mint { seed: self.minted.to_be_bytes(), secret: (self.minted << 64).to_be_bytes() };
         let seen = Seen(Arc::new(self.seen.clone()));
-        let context = Context { now: self.now, actor, mint, seen: &seen };
+        let known = self.texts.clone();
+        let texts = |s: &greenroom_domain::sealed::Sealed| known.get(&s.0).cloned();
+        let context = Context { now: self.now, actor, mint, seen: &seen, texts: &texts };
         let mut overlaid = None;
         for _ in 0..50 {
             match decide(overlaid.as_ref().unwrap_or(&self.state), &context, command) {
@@ -299,7 +301,7 @@ impl World {
     }
 
     pub fn start_command(name: &str) -> Command {
-        Command::StartRelease { name: n(name), environment: None }
+        Command::StartRelease { name: n(name), environment: None, stage: None }
     }
 
     pub fn withdraw(&mut self, name: &str) -> Vec<Event> {
