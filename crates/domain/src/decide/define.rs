@@ -74,8 +74,11 @@ fn define(work: &mut Work<'_>, set: &Name, manifest: &Manifest) {
         }
         Manifest::Feature { key, title, spec } => {
             if work.state.features.get(key).is_none_or(|old| old.spec != *spec || old.title != *title || old.set != set) {
+                let old = work.state.features.get(key).cloned();
                 work.push(FeatureDefined { key: key.clone(), set, title: title.clone(), spec: spec.clone() });
-                super::plan::values_changed(work, key);
+                if let Some(old) = old {
+                    super::plan::values_changed(work, key, &old.spec);
+                }
             }
         }
         Manifest::Cohort { name, title, spec } => {

@@ -9,6 +9,7 @@ use crate::deployment::environment::Purpose;
 use crate::event::{ReleasePlanned, ReleaseScopeChanged};
 use crate::id::{BuildLabel, Digest, FeatureKey, Name, digest_of};
 use crate::refusal::{Reason, ReasonCode, Refusal, RefusalKind};
+use crate::release::feature::FeatureSpec;
 use crate::release::plan::{Mode, ReleaseSpec};
 use crate::release::release::{CourseKind, Release};
 use crate::state::State;
@@ -58,19 +59,18 @@ pub(super) fn plan(work: &mut Work<'_>, name: &Name, spec: &ReleaseSpec) -> Resu
     Ok(())
 }
 
-/// A feature was defined anew: releases that have not started and would serve it by another value now are not what was
-/// decided on any more (R3). Started ones do not let their values change.
-pub(super) fn values_changed(work: &mut Work<'_>, key: &FeatureKey) {
-    let waits = |r: &Release| r.environments.values().all(|i| matches!(i.course.kind(), CourseKind::Draft | CourseKind::Planned | CourseKind::Armed));
-    let concerned: Vec<_> = work.state.releases.values().filter(|r| waits(r) && r.spec.features.iter().any(|f| f.key == *key)).cloned().collect();
+/// Variants of `key` have other values now than in `old`: releases that have not started and would serve one are not what
+/// was decided on any more (R3). Started ones do not let their values change.
+pub(super) fn values_changed(work: &mut Work<'_>, key: &FeatureKey, old: &FeatureSpec) {
+    let Some(new) = work.state.features.get(key).cloned() else { return };
+    let other = |r: &Release| r.spec.features.iter().any(|f| f.key == *key && old.variants.get(&f.variant) != new.spec.variants.get(&f.variant));
+    let concerned: Vec<_> = work.state.releases.values().filter(|r| r.waits() && other(r)).cloned().collect();
     for release in concerned {
         let environments: Vec<Name> = release.environments.keys().cloned().collect();
         let scope = scope(&work.state, &release.spec, &environments);
-        if scope != release.scope && release.cohorts == work.state.cohort_versions(&release.spec) {
-            let draft = release.environments.values().any(|i| i.course.kind() == CourseKind::Draft);
-            let changed = vec!["values".to_owned()];
-            work.push(ReleaseScopeChanged { name: release.name.clone(), spec: release.spec.clone(), scope, environments, draft, changed });
-        }
+        let draft = release.environments.values().any(|i| i.course.kind() == CourseKind::Draft);
+        let changed = vec!["values".to_owned()];
+        work.push(ReleaseScopeChanged { name: release.name.clone(), spec: release.spec.clone(), scope, environments, draft, changed });
     }
 }
 

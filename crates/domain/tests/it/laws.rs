@@ -15,7 +15,7 @@ use greenroom_domain::deployment::rollout::StepKind;
 use greenroom_domain::event::Event;
 use greenroom_domain::exposure;
 use greenroom_domain::hold::{Plane, Scope, Stops};
-use greenroom_domain::id::{Digest, Name, PersonId, PlacementKey, Requirement};
+use greenroom_domain::id::{BuildLabel, Digest, Name, PersonId, PlacementKey, Requirement};
 use greenroom_domain::link::{self, Need, Seen};
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::{Course, CourseKind, Release};
@@ -204,8 +204,10 @@ impl History {
         let release = |n: u8| Name::new(RELEASES[pick(n, 3)]).unwrap();
         let production = || n(PRODUCTION);
         let deployment = |w: &World, n: u8| {
-            let numbers: Vec<_> = w.state.by_number.values().rev().take(6).copied().collect();
-            numbers[pick(n, numbers.len())]
+            // of all there were: what is archived is named too
+            let requested = w.ledger.iter().rev().filter_map(|r| if let Event::DeploymentRequested(e) = &r.event { Some(e.id) } else { None });
+            let ids: Vec<_> = requested.take(6).collect();
+            ids[pick(n, ids.len())]
         };
         match op.clone() {
             Op::Clock(by) => self.w.now = At(self.w.now.0 + by * 1_000_000),
@@ -236,7 +238,10 @@ impl History {
             Op::Drift(at, what) => {
                 let places = self.places();
                 let key = places[pick(at, places.len())].clone();
-                let build = |name: &str| self.w.state.versions.get(&label(&format!("{}@{name}", key.service))).cloned().unwrap_or_else(|| digest("stranger"));
+                let registered = |wanted: &BuildLabel| {
+                    self.w.ledger.iter().find_map(|r| if let Event::BuildRegistered(e) = &r.event { (e.build.label() == *wanted).then(|| e.digest.clone()) } else { None })
+                };
+                let build = |name: &str| registered(&label(&format!("{}@{name}", key.service))).unwrap_or_else(|| digest("stranger"));
                 let one = |b| [(b, 1)].into();
                 let (serving, health) = match what {
                     0 => (BTreeMap::new(), Health::Down),
@@ -745,5 +750,53 @@ proptest! {
             w.ok(&World::start_command("finale"));
         }
         assert_eq!(w.audience("checkout").len(), 1000);
+    }
+}
+
+/// What happened from `from` on, as far as remembering must not matter.
+fn happenings(w: &World, from: usize) -> Vec<String> {
+    let kind = |r: &Recorded| match &r.event {
+        Event::Archived(_) | Event::BuildRecalled(_) => None,
+        // what comes out of the archive is planned anew under its old name
+        Event::ReleasePlanned(e) => Some(format!("plan {}", e.name)),
+        Event::ReleaseScopeChanged(e) => Some(format!("plan {}", e.name)),
+        Event::RolloutMoved(e) => Some(format!("{} {} to {}", e.key, e.from, e.to.kind())),
+        other => Some(other.kind().to_owned()),
+    };
+    let mut all: Vec<String> = w.ledger[from..].iter().filter_map(kind).collect();
+    all.sort();
+    all
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    /// Whoever forgets what is over for a month decides like one who remembers everything.
+    #[test]
+    fn forgetting_changes_nothing(beginning in 0..4_usize, ops in prop::collection::vec((op(), prop::bool::weighted(0.08)), 1..60)) {
+        let mut short = History::new(beginning);
+        let mut long = History::new(beginning);
+        long.w.forgets = false;
+        for history in [&mut short, &mut long] {
+            history.w.audited = false;
+        }
+        for (turn, (op, month)) in (1..).zip(&ops) {
+            let mut said = Vec::new();
+            for history in [&mut short, &mut long] {
+                let from = history.w.ledger.len();
+                history.w.mint_from(turn * 1_000_000);
+                if *month {
+                    history.w.now = history.w.now + secs(35 * 24 * 3600);
+                    history.w.look();
+                    history.w.tick();
+                }
+                history.act(op);
+                history.w.tick();
+                let production = n(PRODUCTION);
+                let served = ["checkout", "basket"].map(|feature| served(&history.w.state, &production, feature));
+                said.push((happenings(&history.w, from), served, history.w.running(PRODUCTION, "web"), history.w.running("staging", "web")));
+            }
+            assert_eq!(said[0], said[1], "{op:?}, month: {month}");
+        }
     }
 }

@@ -335,9 +335,11 @@ pub(super) fn feature(state: &State, world: &World<'_>, key: &FeatureKey, spec: 
     }
 }
 
-/// Started releases that serve `variant` of `key`, or any variant.
+/// Releases that serve `variant` of `key`, or any variant, or are to serve it in some environment and over in another: the
+/// scope of those cannot change.
 fn serving(state: &State, key: &FeatureKey, variant: Option<&Name>, what: &str, path: &str, reasons: &mut Vec<Reason>) {
-    for release in state.releases.values().filter(|r| r.environments.values().any(|i| i.course.kind().started())) {
+    let any = |r: &Release, is: fn(CourseKind) -> bool| r.environments.values().any(|i| is(i.course.kind()));
+    for release in state.releases.values().filter(|r| any(r, CourseKind::started) || (any(r, CourseKind::waits) && !r.waits())) {
         if release.spec.features.iter().any(|f| f.key == *key && variant.is_none_or(|v| f.variant == *v)) {
             reasons.push(
                 Reason::new(ReasonCode::StillReferenced, format!("feature/{key}"), format!("{what}: release `{}` serves it", release.name))
