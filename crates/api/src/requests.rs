@@ -81,6 +81,8 @@ request! {
         #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<String>,
         /// The preview was looked at: take back what is not `clean` too.
         #[serde(default)] confirm: bool,
+        /// For start: the stage that shall begin, counted from 1; refused unless it is the next. Absent: whatever is next.
+        #[serde(default, skip_serializing_if = "Option::is_none")] stage: Option<u32>,
     }
     KillFeature { environment: Name, reason: String }
     RestoreFeature { environment: Name }

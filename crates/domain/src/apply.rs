@@ -33,12 +33,20 @@ impl State {
                 let environment = Environment { name: e.name.clone(), title: e.title.clone(), set: e.set.clone(), spec: e.spec.clone() };
                 self.environments.insert(e.name.clone(), Arc::new(environment));
                 // a target that is gone says nothing about what serves any more
-                self.forget_placements(|key| key.environment == e.name && !e.spec.targets.iter().any(|t| t.name == key.target && t.hosts(&key.service)));
+                self.forget_placements(seq, at, |key| key.environment == e.name && !e.spec.targets.iter().any(|t| t.name == key.target && t.hosts(&key.service)));
                 self.touch_environment(&e.name, seq);
             }
             Event::EnvironmentRemoved(e) => {
                 self.environments.remove(&e.name);
-                self.forget_placements(|key| key.environment == e.name);
+                // another environment of this name serves nothing yet
+                let served: Vec<_> = self.features.values().filter(|f| f.baselines.contains_key(&e.name) || f.kills.contains_key(&e.name)).map(|f| f.key.clone()).collect();
+                for key in served {
+                    edit_ord(&mut self.features, &key, |f| {
+                        f.baselines.remove(&e.name);
+                        f.kills.remove(&e.name);
+                    });
+                }
+                self.forget_placements(seq, at, |key| key.environment == e.name);
                 self.touch_waiting(Some(&e.name), seq);
             }
             Event::ServiceDefined(e) => {
@@ -50,7 +58,7 @@ impl State {
             }
             Event::ServiceRemoved(e) => {
                 self.services.remove(&e.name);
-                self.forget_placements(|key| key.service == e.name);
+                self.forget_placements(seq, at, |key| key.service == e.name);
                 self.touch_waiting(None, seq);
             }
             Event::PolicyDefined(e) => {
@@ -166,6 +174,7 @@ impl State {
             }
             Event::ReleaseResumed(e) => self.course(&e.name, &e.environment, seq, |c| {
                 if let Course::Paused { stage, .. } = c.course {
+                    c.refused.clear();
                     c.course = Course::Exposing { stage, since: at };
                 }
             }),

@@ -145,6 +145,8 @@ pub enum Command {
     StartRelease {
         name: Name,
         environment: Option<Name>,
+        /// Counted from 1; must be the next. Absent: whatever is next.
+        stage: Option<u32>,
     },
     PauseRelease {
         name: Name,

@@ -40,13 +40,18 @@ pub struct Mint {
     pub secret: [u8; 16],
 }
 
+/// Opens sealed text; `None` once it is erased.
+pub type Texts<'a> = &'a dyn Fn(&Sealed) -> Option<String>;
+
 /// Everything a decision may look at beside the state.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub now: At,
     pub actor: Actor,
     pub mint: Mint,
     pub seen: &'a Seen,
+    /// Only to see whether a list that is given again is the one that stands.
+    pub texts: Texts<'a>,
 }
 
 /// A decision: events with their place, the state after them, and the texts they seal.
@@ -91,7 +96,7 @@ pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result
         Command::Report(report) => report::report(&mut work, report)?,
         Command::RecordCheck(check) => report::check(&mut work, check)?,
         Command::PlanRelease { name, spec } => plan::plan(&mut work, name, spec)?,
-        Command::StartRelease { name, environment } => release::start(&mut work, name, environment.as_ref())?,
+        Command::StartRelease { name, environment, stage } => release::start(&mut work, name, environment.as_ref(), *stage)?,
         Command::PauseRelease { name, environment, note } => release::pause(&mut work, name, environment.as_ref(), note)?,
         Command::ResumeRelease { name, environment } => release::resume(&mut work, name, environment.as_ref())?,
         Command::WithdrawRelease { name, environment, confirm, note } => release::withdraw(&mut work, name, environment.as_ref(), *confirm, note.as_deref())?,
@@ -134,6 +139,7 @@ pub(crate) struct Work<'a> {
     pub now: At,
     pub actor: Actor,
     pub seen: &'a Seen,
+    pub texts: Texts<'a>,
     mint: Mint,
     minted: u64,
     events: Vec<Recorded>,
@@ -146,6 +152,7 @@ impl<'a> Work<'a> {
             now: context.now.max(state.at),
             actor: context.actor,
             seen: context.seen,
+            texts: context.texts,
             mint: context.mint,
             minted: 0,
             events: Vec::new(),
@@ -155,7 +162,7 @@ impl<'a> Work<'a> {
     }
 
     pub fn push(&mut self, event: impl Into<Event>) {
-        let recorded = Recorded { seq: self.state.seq + 1, at: self.now, actor: self.actor, event: event.into() };
+        let recorded = Recorded { seq: self.state.seq + 1, at: self.now, actor: self.actor, event: event.into().concerning(&self.state) };
         self.state.apply(&recorded);
         self.events.push(recorded);
     }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod deployment;
 pub mod entry;
 pub mod environment;
+pub mod placeholder;
 pub mod placement;
 pub mod policy;
 pub mod rollout;

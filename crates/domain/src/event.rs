@@ -17,7 +17,7 @@ use crate::deployment::placement::Observation;
 use crate::deployment::policy::PolicySpec;
 use crate::deployment::rollout::{Step, StepKind};
 use crate::deployment::service::ServiceSpec;
-use crate::hold::{Hold, Why};
+use crate::hold::{Hold, Scope, Why};
 use crate::id::{DeploymentId, Digest, FeatureKey, HoldId, Name, OperationId, PersonId, PlacementKey, Requirement, RolloutId, TokenId};
 use crate::refusal::Reason;
 use crate::release::cohort::CohortSpec;
@@ -25,6 +25,7 @@ use crate::release::feature::{Baseline, FeatureSpec};
 use crate::release::plan::ReleaseSpec;
 use crate::role::Role;
 use crate::sealed::Sealed;
+use crate::state::State;
 use crate::time::At;
 
 /// Why stored bytes are not an event.
@@ -152,26 +153,26 @@ events! {
     PlacementAdopted = "placement.adopted" / 1 { key: PlacementKey, build: Digest, config: Digest, content: Config }
     ContactLost = "contact.lost" / 1 { key: PlacementKey, since: At }
     ContactRegained = "contact.regained" / 1 { key: PlacementKey }
-    CheckRecorded = "check.recorded" / 1 { result: CheckResult }
+    CheckRecorded = "check.recorded" / 1 { result: CheckResult, #[serde(default, skip_serializing_if = "Option::is_none")] deployment: Option<DeploymentId> }
 
     // release
     ReleasePlanned = "release.planned" / 1 { name: Name, number: u64, spec: ReleaseSpec, scope: Digest, salt: String, environments: Vec<Name>, draft: bool }
     ReleaseScopeChanged = "release.scope_changed" / 1 { name: Name, spec: ReleaseSpec, scope: Digest, environments: Vec<Name>, draft: bool, changed: Vec<String> }
-    ReleaseArmed = "release.armed" / 1 { name: Name, environment: Name }
-    ReleaseStageStarted = "release.stage_started" / 1 { name: Name, environment: Name, stage: u32 }
-    ReleaseRefused = "release.refused" / 1 { name: Name, environment: Name, wanted: String, reasons: Vec<Reason> }
-    ReleaseExposed = "release.exposed" / 1 { name: Name, environment: Name }
-    ReleasePaused = "release.paused" / 1 { name: Name, environment: Name, off: bool, why: Vec<Reason> }
-    ReleaseResumed = "release.resumed" / 1 { name: Name, environment: Name }
-    ReleaseWithdrawing = "release.withdrawing" / 1 { name: Name, environment: Name, deadline: At, #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<Sealed> }
-    WithdrawalPartial = "withdrawal.partial" / 1 { name: Name, environment: Name, in_contact: u64, acknowledged: u64, laggards: Vec<String> }
-    ReleaseWithdrawn = "release.withdrawn" / 1 { name: Name, environment: Name, in_contact: u64, acknowledged: u64, effective: At }
-    ReleaseClosed = "release.closed" / 1 { name: Name, environment: Name }
-    ReleaseCancelled = "release.cancelled" / 1 { name: Name, environment: Name }
+    ReleaseArmed = "release.armed" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseStageStarted = "release.stage_started" / 1 { name: Name, environment: Name, stage: u32, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseRefused = "release.refused" / 1 { name: Name, environment: Name, wanted: String, reasons: Vec<Reason>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseExposed = "release.exposed" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleasePaused = "release.paused" / 1 { name: Name, environment: Name, off: bool, why: Vec<Reason>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseResumed = "release.resumed" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseWithdrawing = "release.withdrawing" / 1 { name: Name, environment: Name, deadline: At, #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<Sealed>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    WithdrawalPartial = "withdrawal.partial" / 1 { name: Name, environment: Name, in_contact: u64, acknowledged: u64, laggards: Vec<String>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseWithdrawn = "release.withdrawn" / 1 { name: Name, environment: Name, in_contact: u64, acknowledged: u64, effective: At, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseClosed = "release.closed" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseCancelled = "release.cancelled" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     NeedContradicted = "need.contradicted" / 1 { release: Name, environment: Name, need: Requirement, placement: PlacementKey }
     NeedRestored = "need.restored" / 1 { release: Name, environment: Name, service: Name }
-    BaselineBlocked = "baseline.blocked" / 1 { release: Name, environment: Name, need: Requirement }
-    BaselineRestored = "baseline.restored" / 1 { release: Name, environment: Name }
+    BaselineBlocked = "baseline.blocked" / 1 { release: Name, environment: Name, need: Requirement, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    BaselineRestored = "baseline.restored" / 1 { release: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     BaselineSet = "baseline.set" / 1 { feature: FeatureKey, environment: Name, baseline: Baseline }
     FeatureKilled = "feature.killed" / 1 { feature: FeatureKey, environment: Name, silenced: Vec<Name>, reason: Sealed }
     FeatureRestored = "feature.restored" / 1 { feature: FeatureKey, environment: Name }
@@ -179,7 +180,7 @@ events! {
     // both planes
     DecisionRecorded = "decision.recorded" / 1 { decision: Decision }
     HoldSet = "hold.set" / 1 { hold: Hold }
-    HoldLifted = "hold.lifted" / 1 { id: HoldId, #[serde(default, skip_serializing_if = "Option::is_none")] because: Option<Why> }
+    HoldLifted = "hold.lifted" / 1 { id: HoldId, #[serde(default, skip_serializing_if = "Option::is_none")] scope: Option<Scope>, #[serde(default, skip_serializing_if = "Option::is_none")] because: Option<Why> }
 
     // people
     PersonJoined = "person.joined" / 1 { id: PersonId, name: Sealed, roles: Vec<Role> }
@@ -234,11 +235,60 @@ pub struct Token {
 }
 
 impl Event {
+    /// Says in the event what it concerns beside what it changes, as `state` before it knows: its subjects are hashed
+    /// with it, so what is left out here can never be asked for.
+    pub(crate) fn concerning(mut self, state: &State) -> Self {
+        let of = |name: &Name| state.releases.get(name).map(|r| r.spec.features.iter().map(|f| f.key.clone()).collect()).unwrap_or_default();
+        match &mut self {
+            Self::ReleaseArmed(e) => e.features = of(&e.name),
+            Self::ReleaseStageStarted(e) => e.features = of(&e.name),
+            Self::ReleaseRefused(e) => e.features = of(&e.name),
+            Self::ReleaseExposed(e) => e.features = of(&e.name),
+            Self::ReleasePaused(e) => e.features = of(&e.name),
+            Self::ReleaseResumed(e) => e.features = of(&e.name),
+            Self::ReleaseWithdrawing(e) => e.features = of(&e.name),
+            Self::WithdrawalPartial(e) => e.features = of(&e.name),
+            Self::ReleaseWithdrawn(e) => e.features = of(&e.name),
+            Self::ReleaseClosed(e) => e.features = of(&e.name),
+            Self::ReleaseCancelled(e) => e.features = of(&e.name),
+            Self::BaselineBlocked(e) => e.features = of(&e.release),
+            Self::BaselineRestored(e) => e.features = of(&e.release),
+            Self::HoldLifted(e) => e.scope = state.holds.get(&e.id).map(|h| h.scope.clone()),
+            Self::CheckRecorded(e) => e.deployment = e.result.rollout.and_then(|id| state.rollouts.get(&id)).map(|r| r.deployment),
+            _ => {}
+        }
+        self
+    }
+
     /// Every subject of the event, as text: what history is asked by. Names that must be unique are subjects too.
     #[must_use]
     pub fn subjects(&self) -> Vec<String> {
         let placement = |k: &PlacementKey| vec![format!("placement/{k}"), format!("environment/{}", k.environment), format!("service/{}", k.service)];
-        let release = |name: &Name, environment: &Name| vec![format!("release/{name}"), format!("environment/{environment}")];
+        let release = |name: &Name, environment: &Name, features: &[FeatureKey]| {
+            let mut all = vec![format!("release/{name}"), format!("environment/{environment}")];
+            all.extend(features.iter().map(|key| format!("feature/{key}")));
+            all
+        };
+        let planned = |name: &Name, environments: &[Name], spec: &ReleaseSpec| {
+            let mut all = vec![format!("release/{name}")];
+            all.extend(environments.iter().map(|e| format!("environment/{e}")));
+            all.extend(spec.features.iter().map(|f| format!("feature/{}", f.key)));
+            all
+        };
+        let with = |mut all: Vec<String>, more: String| {
+            all.push(more);
+            all
+        };
+        let hold = |id: &HoldId, scope: Option<&Scope>| {
+            let mut all = vec![format!("hold/{id}")];
+            if let Some(scope) = scope {
+                all.extend(scope.environment.iter().map(|e| format!("environment/{e}")));
+                all.extend(scope.service.iter().map(|s| format!("service/{s}")));
+                all.extend(scope.release.iter().map(|r| format!("release/{r}")));
+                all.extend(scope.feature.iter().map(|f| format!("feature/{f}")));
+            }
+            all
+        };
         match self {
             Self::EnvironmentDefined(EnvironmentDefined { name, .. }) | Self::EnvironmentRemoved(EnvironmentRemoved { name }) => vec![format!("environment/{name}")],
             Self::ServiceDefined(ServiceDefined { name, .. }) | Self::ServiceRemoved(ServiceRemoved { name }) => vec![format!("service/{name}")],
@@ -260,47 +310,53 @@ impl Event {
             Self::RolloutMoved(e) => {
                 let mut all = placement(&e.key);
                 all.push(format!("deployment/{}", e.deployment));
+                all.push(format!("rollout/{}", e.rollout));
                 all.push(format!("build/{}", e.build));
                 all
             }
-            Self::RolloutCancelRequested(e) => vec![format!("deployment/{}", e.deployment)],
+            Self::RolloutCancelRequested(e) => vec![format!("deployment/{}", e.deployment), format!("rollout/{}", e.rollout)],
             Self::PlacementObserved(e) => placement(&e.key),
-            Self::PlacementAdopted(e) => placement(&e.key),
+            Self::PlacementAdopted(e) => with(placement(&e.key), format!("build/{}", e.build)),
             Self::ContactLost(e) => placement(&e.key),
             Self::ContactRegained(e) => placement(&e.key),
             Self::CheckRecorded(e) => {
                 let mut all = vec![format!("service/{}", e.result.service), format!("environment/{}", e.result.environment), format!("check/{}", e.result.name)];
                 all.extend(e.result.build().map(|build| format!("build/{build}")));
+                all.extend(e.deployment.map(|id| format!("deployment/{id}")));
                 all
             }
-            Self::ReleasePlanned(e) => vec![format!("release/{}", e.name)],
-            Self::ReleaseScopeChanged(e) => vec![format!("release/{}", e.name)],
-            Self::ReleaseArmed(e) => release(&e.name, &e.environment),
-            Self::ReleaseStageStarted(e) => release(&e.name, &e.environment),
-            Self::ReleaseRefused(e) => release(&e.name, &e.environment),
-            Self::ReleaseExposed(e) => release(&e.name, &e.environment),
-            Self::ReleasePaused(e) => release(&e.name, &e.environment),
-            Self::ReleaseResumed(e) => release(&e.name, &e.environment),
-            Self::ReleaseWithdrawing(e) => release(&e.name, &e.environment),
-            Self::WithdrawalPartial(e) => release(&e.name, &e.environment),
-            Self::ReleaseWithdrawn(e) => release(&e.name, &e.environment),
-            Self::ReleaseClosed(e) => release(&e.name, &e.environment),
-            Self::ReleaseCancelled(e) => release(&e.name, &e.environment),
-            Self::NeedContradicted(e) => release(&e.release, &e.environment),
-            Self::NeedRestored(e) => release(&e.release, &e.environment),
-            Self::BaselineBlocked(e) => release(&e.release, &e.environment),
-            Self::BaselineRestored(e) => release(&e.release, &e.environment),
+            Self::ReleasePlanned(e) => planned(&e.name, &e.environments, &e.spec),
+            Self::ReleaseScopeChanged(e) => planned(&e.name, &e.environments, &e.spec),
+            Self::ReleaseArmed(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleaseStageStarted(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleaseRefused(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleaseExposed(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleasePaused(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleaseResumed(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleaseWithdrawing(e) => release(&e.name, &e.environment, &e.features),
+            Self::WithdrawalPartial(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleaseWithdrawn(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleaseClosed(e) => release(&e.name, &e.environment, &e.features),
+            Self::ReleaseCancelled(e) => release(&e.name, &e.environment, &e.features),
+            Self::NeedContradicted(e) => with(release(&e.release, &e.environment, &[]), format!("service/{}", e.need.service)),
+            Self::NeedRestored(e) => with(release(&e.release, &e.environment, &[]), format!("service/{}", e.service)),
+            Self::BaselineBlocked(e) => with(release(&e.release, &e.environment, &e.features), format!("service/{}", e.need.service)),
+            Self::BaselineRestored(e) => release(&e.release, &e.environment, &e.features),
             Self::BaselineSet(e) => vec![format!("feature/{}", e.feature), format!("environment/{}", e.environment)],
-            Self::FeatureKilled(e) => vec![format!("feature/{}", e.feature), format!("environment/{}", e.environment)],
+            Self::FeatureKilled(e) => {
+                let mut all = vec![format!("feature/{}", e.feature), format!("environment/{}", e.environment)];
+                all.extend(e.silenced.iter().map(|name| format!("release/{name}")));
+                all
+            }
             Self::FeatureRestored(e) => vec![format!("feature/{}", e.feature), format!("environment/{}", e.environment)],
             Self::DecisionRecorded(e) => match &e.decision.about {
                 crate::decision::About::Deployment(id) => vec![format!("deployment/{id}"), format!("person/{}", e.decision.by)],
                 crate::decision::About::Release(name) => vec![format!("release/{name}"), format!("person/{}", e.decision.by)],
             },
-            Self::HoldSet(e) => vec![format!("hold/{}", e.hold.id)],
-            Self::HoldLifted(e) => vec![format!("hold/{}", e.id)],
+            Self::HoldSet(e) => hold(&e.hold.id, Some(&e.hold.scope)),
+            Self::HoldLifted(e) => hold(&e.id, e.scope.as_ref()),
             Self::PersonJoined(PersonJoined { id, .. }) | Self::PersonRolesSet(PersonRolesSet { id, .. }) | Self::PersonLeft(PersonLeft { id }) => vec![format!("person/{id}")],
-            Self::TokenCreated(e) => vec![format!("token/{}", e.token.id)],
+            Self::TokenCreated(e) => [format!("token/{}", e.token.id)].into_iter().chain(e.token.person.map(|id| format!("person/{id}"))).collect(),
             Self::TokenRevoked(e) => vec![format!("token/{}", e.id)],
             Self::SeparationSet(_) => vec!["settings/separation".to_owned()],
             Self::Erased(_) => Vec::new(),

@@ -12,7 +12,7 @@ use crate::id::{FeatureKey, Name};
 use crate::release::cohort::Cohort;
 use crate::release::feature::{Audience, Baseline, Feature};
 use crate::release::plan::Slice;
-use crate::release::release::{Course, CourseKind, Release};
+use crate::release::release::{Course, Release};
 use crate::sealed::Sealed;
 use crate::state::State;
 
@@ -51,6 +51,8 @@ pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
         Event::ReleasePaused(e) if e.off || at_stage_zero(&e.name, &e.environment) => release(&e.name, &e.environment),
         Event::ReleaseResumed(e) => release(&e.name, &e.environment),
         Event::ReleaseWithdrawing(e) => release(&e.name, &e.environment),
+        // nobody's variant, but what they are told
+        Event::ReleaseWithdrawn(e) => release(&e.name, &e.environment),
         Event::ReleaseClosed(e) => release(&e.name, &e.environment),
         Event::ReleaseCancelled(e) => release(&e.name, &e.environment),
         Event::BaselineBlocked(e) => release(&e.release, &e.environment),
@@ -58,6 +60,10 @@ pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
         Event::BaselineSet(e) => vec![(e.environment.clone(), Affected::Features(vec![e.feature.clone()]))],
         Event::FeatureKilled(e) => vec![(e.environment.clone(), Affected::Features(vec![e.feature.clone()]))],
         Event::FeatureRestored(e) => vec![(e.environment.clone(), Affected::Features(vec![e.feature.clone()]))],
+        // whom a cohort listed by name, it does not know any more
+        Event::Erased(e) if state.cohorts.values().chain(state.earlier_cohorts.values()).any(|c| c.users.as_ref().is_some_and(|list| e.sealed.contains(list))) => {
+            everywhere(Affected::All)
+        }
         _ => Vec::new(),
     }
 }
@@ -96,46 +102,55 @@ fn cohort(cohort: &Cohort, users: &dyn Fn(&Sealed) -> Option<String>) -> model::
 #[must_use]
 pub fn feature(state: &State, environment: &Name, feature: &Feature) -> model::Feature {
     let production = state.is_production(environment);
-    let mut claims: Vec<(u64, Vec<model::Rule>)> = Vec::new();
-    let mut pending: Option<(u64, Blocked)> = None;
+    let mut claims: Vec<(u64, &Name, Vec<model::Rule>)> = Vec::new();
+    let mut pending: Option<(u8, u64, Blocked)> = None;
     for release in state.releases.values() {
         let Some(item) = release.spec.features.iter().find(|f| f.key == feature.key) else { continue };
         let Some(inside) = release.environments.get(environment) else { continue };
         if let Some(stage) = release.serving_stage(environment).filter(|s| *s > 0) {
-            claims.push((inside.started.unwrap_or(u64::MAX), slices(state, &release.name, &release.salt, &release.slices(stage), &item.variant)));
-        } else if let Some(why) = why_dark(&inside.course) {
-            let blocked = Blocked { release: Some(release.name.to_string()), blocked_by: why.to_owned() };
-            if pending.as_ref().is_none_or(|(number, _)| *number < release.number) {
-                pending = Some((release.number, blocked));
-            }
+            claims.push((inside.started.unwrap_or(u64::MAX), &release.name, slices(state, &release.name, &release.salt, &release.slices(stage), &item.variant)));
+        } else if let Some((rank, why)) = why_dark(&inside.course)
+            && pending.as_ref().is_none_or(|(best, number, _)| (*best, *number) < (rank, release.number))
+        {
+            pending = Some((rank, release.number, Blocked { release: Some(release.name.to_string()), blocked_by: why.to_owned() }));
         }
     }
-    claims.sort_by_key(|(started, _)| *started);
+    claims.sort_by_key(|(started, _, _)| *started);
     let baseline = feature.baselines.get(environment);
+    // whom no claim reaches is kept out by the newest of them, whatever else is still to come
+    let outside = claims.last().map(|(_, release, _)| Blocked { release: Some(release.to_string()), blocked_by: "not-in-audience".to_owned() });
     model::Feature {
         r#type: feature.spec.r#type.wire(),
         variants: feature.spec.variants.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
         off: feature.spec.off.to_string(),
-        killed: feature.kills.contains_key(environment).then(|| Blocked { release: None, blocked_by: "killed".to_owned() }),
-        claims: claims.into_iter().flat_map(|(_, rules)| rules).collect(),
+        killed: feature.kills.get(environment).map(|kill| {
+            let silenced = kill.silenced.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+            Blocked { release: (!silenced.is_empty()).then_some(silenced), blocked_by: "killed".to_owned() }
+        }),
+        claims: claims.into_iter().flat_map(|(_, _, rules)| rules).collect(),
         baseline: baseline.map(|b| entries(state, b)).unwrap_or_default(),
         default: feature.default_in(environment, production).to_string(),
         prerequisites: Vec::new(),
-        dark: pending
-            .map(|(_, blocked)| blocked)
+        dark: outside
+            .or_else(|| pending.map(|(_, _, blocked)| blocked))
             .or_else(|| (production && baseline.is_none_or(|b| b.entries.is_empty())).then(|| Blocked { release: None, blocked_by: "not-released".to_owned() })),
     }
 }
 
-fn why_dark(course: &Course) -> Option<&'static str> {
-    match course.kind() {
-        CourseKind::Draft | CourseKind::Planned => Some("not-started"),
-        CourseKind::Armed => Some("armed"),
-        CourseKind::Exposing => Some("deploying"),
-        CourseKind::Paused => Some(if matches!(course, Course::Paused { off: true, .. }) { "need-unmet" } else { "paused" }),
-        CourseKind::Withdrawing | CourseKind::Withdrawn => Some("withdrawn"),
-        CourseKind::Exposed | CourseKind::Closed | CourseKind::Cancelled => None,
-    }
+/// Why a release shows nothing, and how much that says about the feature: what was served and is not any more, or is
+/// about to be, comes before what is only planned.
+fn why_dark(course: &Course) -> Option<(u8, &'static str)> {
+    Some(match course {
+        Course::Paused { off: true, .. } => (7, "need-unmet"),
+        Course::Paused { off: false, .. } => (6, "paused"),
+        Course::Exposing { .. } => (5, "deploying"),
+        Course::Withdrawing { .. } => (4, "withdrawing"),
+        Course::Armed => (3, "armed"),
+        Course::Planned => (2, "not-started"),
+        Course::Withdrawn { .. } => (1, "withdrawn"),
+        Course::Draft => (0, "not-started"),
+        Course::Exposed { .. } | Course::Closed { .. } | Course::Cancelled { .. } => return None,
+    })
 }
 
 fn slices(state: &State, release: &Name, salt: &str, slices: &[Slice], variant: &Name) -> Vec<model::Rule> {

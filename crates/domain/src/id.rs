@@ -22,6 +22,8 @@ pub enum IdError {
     Id { prefix: &'static str, text: String },
     #[error("`{0}` is not of the form service@version")]
     Label(String),
+    #[error("`{0}` is not of the form service>=version; quote it, the shell takes > for itself")]
+    Requirement(String),
     #[error("`{0}` is not a version: use 1 to 100 visible characters without spaces, `@` or `/`")]
     Version(String),
     #[error("`{0}` is not a digest of the form sha256:<64 hex digits>")]
@@ -195,7 +197,7 @@ impl fmt::Display for Requirement {
 impl FromStr for Requirement {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
-        let (service, floor) = s.split_once(">=").ok_or_else(|| IdError::Label(s.into()))?;
+        let (service, floor) = s.split_once(">=").ok_or_else(|| IdError::Requirement(s.into()))?;
         Ok(Self { service: Name::new(service.trim())?, floor: Version::new(floor.trim())? })
     }
 }
@@ -320,5 +322,7 @@ mod tests {
         assert_eq!(op.to_string().parse::<OperationId>().unwrap(), op);
         assert!("dep_x".parse::<RolloutId>().is_err());
         assert_eq!("shop@1.0".parse::<BuildLabel>().unwrap().to_string(), "shop@1.0");
+        let cut = "hello".parse::<Requirement>().unwrap_err().to_string();
+        assert_eq!(cut, "`hello` is not of the form service>=version; quote it, the shell takes > for itself");
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn tick(work: &mut Work<'_>, cursor: Cursor) {
                 Due::Release(name) => releases::release(work, &name),
                 Due::Hold(id) => {
                     if work.state.holds.get(&id).is_some_and(|h| !h.stands(work.now)) {
-                        work.push(HoldLifted { id, because: None });
+                        work.push(HoldLifted { id, scope: None, because: None });
                     }
                 }
                 Due::Archive(_) => {

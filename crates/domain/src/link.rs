@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::deployment::build::Build;
 use crate::deployment::check::checks_pass;
 use crate::deployment::placement::{Basis, Health, Placement};
+use crate::deployment::rollout::{Rollout, StepKind};
 use crate::deployment::service::ReleaseGate;
 use crate::id::{BuildLabel, Digest, Name, PlacementKey, Requirement};
 use crate::refusal::{Reason, ReasonCode};
@@ -26,7 +27,8 @@ pub const UNMET_AFTER: Span = Span::secs(30);
 pub struct Seen(pub Arc<std::collections::HashMap<PlacementKey, At>>);
 
 impl Seen {
-    fn fresh(&self, key: &PlacementKey, now: At) -> bool {
+    /// Whether the placement was looked at lately.
+    pub(crate) fn fresh(&self, key: &PlacementKey, now: At) -> bool {
         self.0.get(key).is_some_and(|at| now.since(*at) <= FRESH)
     }
 }
@@ -57,13 +59,22 @@ pub fn need(state: &State, environment: &Name, need: &Requirement, not: &[BuildL
     let mut any = false;
     let mut fresh = true;
     let mut unknown: Option<String> = None;
+    let mut unmet: Option<(PlacementKey, String)> = None;
     for placement in state.placements_of(environment, &need.service) {
         any = true;
         match judge_placement(state, service.spec.versioning, placement, need, not) {
             Here::Reaches => fresh &= seen.fresh(&placement.key, now),
-            Here::Contradicts(runs) => return Need::Unmet { placement: placement.key.clone(), runs },
+            // the one that is seen now before one that was
+            Here::Contradicts(runs) if unmet.is_none() || seen.fresh(&placement.key, now) => {
+                let known = unmet.as_ref().is_some_and(|(key, _)| seen.fresh(key, now));
+                unmet = unmet.filter(|_| known).or_else(|| Some((placement.key.clone(), runs)));
+            }
+            Here::Contradicts(_) => {}
             Here::Unclear(why) => unknown = unknown.or(Some(why)),
         }
+    }
+    if let Some((placement, runs)) = unmet {
+        return Need::Unmet { placement, runs };
     }
     match unknown {
         Some(why) => Need::Unknown { why },
@@ -109,6 +120,11 @@ fn judge_placement(state: &State, versioning: crate::deployment::service::Versio
     let coming = placement.active.and_then(|r| state.rollouts.get(&r)).and_then(|r| state.builds.get(&r.build));
     if let Some(build) = coming.filter(|b| !satisfies(state, b, need, not, versioning)) {
         return Here::Unclear(format!("{} is being deployed to `{target}`", build.spec.label()));
+    }
+    // checks are kept by build and environment: what another target's has passed says nothing about this one
+    let unverified = |r: &&Arc<Rollout>| seen.build() == Some(&r.build) && matches!(r.step.kind(), StepKind::Observing | StepKind::Verifying | StepKind::Unknown);
+    if let Some(r) = placement.active.and_then(|id| state.rollouts.get(&id)).filter(unverified) {
+        return Here::Unclear(format!("`{}` on `{target}` is not verified there yet", r.key.service));
     }
     match seen.build() {
         Some(build) if checks_pass(state, &placement.key.environment, &need.service, build) => Here::Reaches,

@@ -221,8 +221,10 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
             }
         }
         let depends = !program.rules.is_empty() || !program.prerequisites.is_empty();
+        // where some rule shows it to others, this caller is only not among them
+        let shown = program.rules.iter().any(|rule| !rule.blocked);
         let reason = match depends {
-            _ if program.default == program.off && program.source.dark.is_some() => Reason::Disabled,
+            _ if program.default == program.off && program.source.dark.is_some() && !shown => Reason::Disabled,
             true => Reason::Default,
             false => Reason::Static,
         };

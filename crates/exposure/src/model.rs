@@ -185,7 +185,7 @@ pub struct Feature {
     /// All of these must hold for the same caller, else `off`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prerequisites: Vec<Prerequisite>,
-    /// Says why, on the default answer, while a release of this feature is still to come.
+    /// Says why, on the default answer, while a release of this feature is still to come, or shows it to others only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dark: Option<Blocked>,
 }

@@ -199,11 +199,14 @@ impl State {
         Arc::make_mut(entry)
     }
 
-    pub(super) fn forget_placements(&mut self, gone: impl Fn(&PlacementKey) -> bool) {
+    /// What a place said counts no more: who waits for its service is judged anew, and what is kept for its sake ages.
+    pub(super) fn forget_placements(&mut self, seq: u64, at: At, gone: impl Fn(&PlacementKey) -> bool) {
         let keys: Vec<PlacementKey> = self.placements.keys().filter(|key| gone(key)).cloned().collect();
         for key in keys {
             self.placed.remove(&(key.environment.clone(), key.service.clone(), key.target.clone()));
             self.placements.remove(&key);
+            self.agenda.age(at, KEEP);
+            self.touch_service(&key.service, seq);
         }
     }
 

@@ -65,9 +65,32 @@ pub(super) fn adopt(work: &mut Work<'_>, key: &PlacementKey, version: &Version, 
         }
         (None, None) => return Err(Refusal::not_found("build", label).into()),
     };
+    observed(work, key, &build)?;
     let pair = Pair { build, config };
     if work.state.placements.get(key).is_none_or(|p| p.stable.as_ref() != Some(&pair) || p.desired.as_ref() != Some(&pair)) {
         work.push(PlacementAdopted { key: key.clone(), build: pair.build, config: pair.config, content });
     }
     Ok(())
+}
+
+/// What is taken over must be what runs: else a build that never ran here would count as good here.
+fn observed(work: &Work<'_>, key: &PlacementKey, build: &Digest) -> Result<(), Stop> {
+    let serving = work.state.placements.get(key).and_then(|p| p.observed.as_ref()).map(|seen| &seen.serving).filter(|serving| !serving.is_empty());
+    let Some(serving) = serving else {
+        return Err(Refusal::conflict(
+            ReasonCode::WrongState,
+            format!("placement/{key}"),
+            format!("nothing of `{}` is observed on `{}`", key.service, key.target),
+            "adopt what runs once it is seen, or deploy it",
+        )
+        .into());
+    };
+    // a target that we did not deploy to knows the artifact it runs, not the build we make of it
+    let artifacts = work.state.builds.get(build).map(|b| &b.spec.artifacts);
+    let is = |seen: &Digest| seen == build || artifacts.is_some_and(|all| all.values().any(|a| a.digests.contains(seen)));
+    if serving.keys().all(is) {
+        return Ok(());
+    }
+    let runs = serving.keys().map(|digest| work.state.builds.get(digest).map_or_else(|| digest.to_string(), |b| b.spec.label().to_string())).collect::<Vec<_>>().join(", ");
+    Err(Refusal::conflict(ReasonCode::DigestDiffers, format!("placement/{key}"), format!("`{}` is observed to run {runs}", key.target), "adopt what really runs, or deploy the other").into())
 }

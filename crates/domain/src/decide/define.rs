@@ -14,6 +14,7 @@ use crate::event::{
 use crate::id::{FeatureKey, Name};
 use crate::refusal::{ReasonCode, Refusal, RefusalKind};
 use crate::release::cohort::CohortSpec;
+use crate::sealed::Sealed;
 use crate::state::State;
 
 /// What would stand after the set is applied, by name: what references are checked against.
@@ -32,7 +33,7 @@ pub(super) fn apply(work: &mut Work<'_>, set: &Name, manifests: &[Manifest], pru
     for manifest in manifests {
         match manifest {
             Manifest::Environment { name, spec, .. } => wrong::environment(&before, &world, name, spec, &mut reasons),
-            Manifest::Service { name, spec, .. } => wrong::service(name, spec, &mut reasons),
+            Manifest::Service { name, spec, .. } => wrong::service(&world, name, spec, &mut reasons),
             Manifest::Policy { name, spec, .. } => wrong::policy(name, spec, &mut reasons),
             Manifest::Feature { key, spec, .. } => wrong::feature(&before, &world, key, spec, &mut reasons),
             Manifest::Cohort { name, spec, .. } => wrong::cohort(name, spec, &mut reasons),
@@ -73,14 +74,22 @@ fn define(work: &mut Work<'_>, set: &Name, manifest: &Manifest) {
         }
         Manifest::Feature { key, title, spec } => {
             if work.state.features.get(key).is_none_or(|old| old.spec != *spec || old.title != *title || old.set != set) {
+                let old = work.state.features.get(key).cloned();
                 work.push(FeatureDefined { key: key.clone(), set, title: title.clone(), spec: spec.clone() });
+                if let Some(old) = old {
+                    super::plan::values_changed(work, key, &old.spec);
+                }
             }
         }
         Manifest::Cohort { name, title, spec } => {
             let listed = !spec.users.is_empty();
             let plain = CohortSpec { users: Vec::new(), ..spec.clone() };
-            // whether a sealed list is the same cannot be seen here, so a listed cohort is always written anew
-            if work.state.cohorts.get(name).is_none_or(|old| old.spec != plain || old.title != *title || old.set != set || listed || old.users.is_some()) {
+            let same_users = |old: &Option<Sealed>| match old {
+                None => !listed,
+                // a list whose text is erased is another
+                Some(sealed) => (work.texts)(sealed).and_then(|text| serde_json::from_str::<BTreeSet<String>>(&text).ok()).is_some_and(|old| old == spec.users.iter().cloned().collect()),
+            };
+            if work.state.cohorts.get(name).is_none_or(|old| old.spec != plain || old.title != *title || old.set != set || !same_users(&old.users)) {
                 let users = listed.then(|| serde_json::to_string(&spec.users).unwrap_or_default()).map(|text| work.seal(&text));
                 work.push(CohortDefined { name: name.clone(), set, title: title.clone(), spec: plain, users });
             }

@@ -34,10 +34,13 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
         // nothing is registered: what came out of the archive to compare with stays there
         work.back_to(before);
         let meaning = |b: &BuildSpec| (b.line.clone(), b.contains.clone(), b.requires.clone(), b.reads.clone(), b.schema.clone());
-        if known.digest == digest && meaning(&known.spec) == meaning(build) {
+        let other_commit = matches!((&known.spec.commit, &build.commit), (Some(known), Some(given)) if known != given);
+        if known.digest == digest && meaning(&known.spec) == meaning(build) && !other_commit {
             return Ok(());
         }
-        let what = if known.digest == digest { "other line, requirements, features or schema".to_owned() } else { format!("other content ({}, this is {digest})", known.digest) };
+        let what = if known.digest == digest && other_commit {
+            format!("another commit ({})", known.spec.commit.as_deref().unwrap_or_default())
+        } else if known.digest == digest { "other line, requirements, features or schema".to_owned() } else { format!("other content ({}, this is {digest})", known.digest) };
         return Err(Refusal::conflict(
             ReasonCode::DigestDiffers,
             format!("build/{label}"),

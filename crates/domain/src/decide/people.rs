@@ -109,6 +109,14 @@ pub(super) fn erase(work: &mut Work<'_>, sealed: &[Sealed]) -> Result<(), Refusa
     if sealed.is_empty() {
         return Err(Refusal::invalid("erase", "there is nothing to erase", "name a person or a sealed text"));
     }
+    if let Some(person) = work.state.persons.values().find(|p| p.left.is_none() && sealed.contains(&p.name)) {
+        return Err(Refusal::conflict(
+            ReasonCode::StillReferenced,
+            format!("person/{}", person.id),
+            "this is the name of someone who is here: without it they could not sign in",
+            "remove the person first",
+        ));
+    }
     work.push(Erased { sealed: sealed.to_vec() });
     Ok(())
 }

@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 use super::{Stop, Work};
 use crate::deployment::environment::Purpose;
 use crate::event::{ReleasePlanned, ReleaseScopeChanged};
-use crate::id::{BuildLabel, Digest, Name, digest_of};
+use crate::id::{BuildLabel, Digest, FeatureKey, Name, digest_of};
 use crate::refusal::{Reason, ReasonCode, Refusal, RefusalKind};
+use crate::release::feature::FeatureSpec;
 use crate::release::plan::{Mode, ReleaseSpec};
 use crate::release::release::{CourseKind, Release};
 use crate::state::State;
@@ -33,7 +34,7 @@ pub(super) fn plan(work: &mut Work<'_>, name: &Name, spec: &ReleaseSpec) -> Resu
         work.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() })?;
     }
     let draft = spec.stages.is_empty() || (spec.features.is_empty() && spec.services.is_empty());
-    let scope = scope(spec, &environments, &work.state.cohort_versions(spec));
+    let scope = scope(&work.state, spec, &environments);
     let old = work.release(name)?;
     let (number, salt) = match &old {
         Some(old) if work.state.releases.contains_key(name) => {
@@ -56,6 +57,21 @@ pub(super) fn plan(work: &mut Work<'_>, name: &Name, spec: &ReleaseSpec) -> Resu
     };
     work.push(ReleasePlanned { name: name.clone(), number, spec: spec.clone(), scope, salt, environments, draft });
     Ok(())
+}
+
+/// Variants of `key` have other values now than in `old`: releases that have not started and would serve one are not what
+/// was decided on any more (R3). Started ones do not let their values change.
+pub(super) fn values_changed(work: &mut Work<'_>, key: &FeatureKey, old: &FeatureSpec) {
+    let Some(new) = work.state.features.get(key).cloned() else { return };
+    let other = |r: &Release| r.spec.features.iter().any(|f| f.key == *key && old.variants.get(&f.variant) != new.spec.variants.get(&f.variant));
+    let concerned: Vec<_> = work.state.releases.values().filter(|r| r.waits() && other(r)).cloned().collect();
+    for release in concerned {
+        let environments: Vec<Name> = release.environments.keys().cloned().collect();
+        let scope = scope(&work.state, &release.spec, &environments);
+        let draft = release.environments.values().any(|i| i.course.kind() == CourseKind::Draft);
+        let changed = vec!["values".to_owned()];
+        work.push(ReleaseScopeChanged { name: release.name.clone(), spec: release.spec.clone(), scope, environments, draft, changed });
+    }
 }
 
 /// Started releases keep what they contain, and cancelled ones are over.
@@ -86,17 +102,21 @@ fn changes(old: &ReleaseSpec, new: &ReleaseSpec, cohorts: bool) -> Vec<String> {
     note("services", old.services != new.services);
     note("needs", old.needs != new.needs || old.not != new.not);
     note("stages", old.stages != new.stages);
-    note("mode", old.mode != new.mode);
+    note("mode", old.mode != new.mode || old.expires != new.expires);
     note("environments", old.environments != new.environments);
     note("cohorts", cohorts);
     note("decisions", old.decisions != new.decisions);
     changed
 }
 
-fn scope(spec: &ReleaseSpec, environments: &[Name], cohorts: &BTreeMap<Name, u64>) -> Digest {
+/// What decisions bind to: whatever users would get, and when, and on what ground.
+fn scope(state: &State, spec: &ReleaseSpec, environments: &[Name]) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"greenroom/release-scope/1\n");
-    let parts = (&spec.features, &spec.services, &spec.needs, &spec.not, &spec.stages, &spec.mode, &spec.decisions, environments, cohorts);
+    let cohorts = state.cohort_versions(spec);
+    let values: Vec<_> = spec.features.iter().map(|item| state.features.get(&item.key).and_then(|f| f.spec.variants.get(&item.variant))).collect();
+    let when = (&spec.mode, &spec.expires);
+    let parts = (&spec.features, values, &spec.services, &spec.needs, &spec.not, &spec.stages, when, &spec.decisions, environments, cohorts);
     hash.update(serde_json::to_vec(&parts).unwrap_or_default());
     digest_of(hash)
 }
@@ -151,6 +171,24 @@ fn wrong(state: &State, name: &Name, spec: &ReleaseSpec, environments: &[Name], 
     for (i, label) in spec.services.iter().enumerate() {
         if !state.services.contains_key(&label.service) {
             bad(ReasonCode::UnknownReference, format!("spec.services[{i}]"), format!("there is no service `{}`", label.service), "correct the name");
+        }
+    }
+    let mut twice = BTreeSet::new();
+    for (i, label) in spec.services.iter().enumerate() {
+        if !twice.insert(&label.service) {
+            bad(ReasonCode::Invalid, format!("spec.services[{i}]"), format!("`{}` is in the release twice", label.service), "name one build of each service");
+        }
+    }
+    for (i, label) in spec.not.iter().enumerate() {
+        if !state.services.contains_key(&label.service) {
+            bad(ReasonCode::UnknownReference, format!("spec.not[{i}]"), format!("there is no service `{}`", label.service), "correct the name");
+        } else if !spec.needs.iter().any(|n| n.service == label.service) && !twice.contains(&label.service) {
+            bad(
+                ReasonCode::Invalid,
+                format!("spec.not[{i}]"),
+                format!("the release needs nothing of `{}`, so what runs of it is not looked at", label.service),
+                &format!("add a need on it, for example \"{}>=VERSION\"", label.service),
+            );
         }
     }
     let mut shares: BTreeMap<Option<&Name>, Share> = BTreeMap::new();

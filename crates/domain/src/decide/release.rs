@@ -4,12 +4,13 @@ use super::deploy::WITHDRAW_DEADLINE;
 use super::{Stop, Work};
 use crate::decision::{About, Decision, Verdict};
 use crate::event::{
-    BaselineRestored, BaselineSet, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, ReleaseCancelled, ReleaseClosed, ReleasePaused, ReleaseResumed,
-    ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
+    BaselineRestored, BaselineSet, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, ReleaseCancelled, ReleaseClosed, ReleasePaused, ReleaseRefused,
+    ReleaseResumed, ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
 };
 use crate::hold::{Hold, Plane, Scope, Stops, Why};
 use crate::id::{DecisionId, FeatureKey, HoldId, Name, PersonId};
 use crate::judge::releases as judge;
+use crate::link::Through;
 use crate::refusal::{Reason, ReasonCode, Refusal, RefusalKind};
 use crate::release::feature::Baseline;
 use crate::release::plan::{ReleaseFeature, WithdrawSafety};
@@ -62,19 +63,22 @@ fn each(release: &Release, environment: Option<&Name>, wanted: &str, remedy: &st
     }
 }
 
-/// Starts a planned release, or goes to the next stage of one under way.
-pub(super) fn start(work: &mut Work<'_>, name: &Name, environment: Option<&Name>) -> Result<(), Stop> {
+/// Starts a planned release, or goes to the next stage of one under way. Who names neither environment nor stage starts
+/// what has not begun yet, where there is any; only then does what is under way grow. A stage that is named must be next.
+pub(super) fn start(work: &mut Work<'_>, name: &Name, environment: Option<&Name>, stage: Option<u32>) -> Result<(), Stop> {
     let release = find(work, name)?;
-    each(&release, environment, "started", "greenroom release show tells what it can do", |environment, course| {
+    let begins = environment.is_none() && stage.is_none() && release.environments.values().any(|i| matches!(i.course, Course::Planned | Course::Armed));
+    let wanted = stage.map_or_else(|| "started".to_owned(), |stage| format!("brought to stage {stage} now"));
+    each(&release, environment, &wanted, "greenroom release show tells what it can do", |environment, course| {
         let grow = |work: &Work<'_>| Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, environment, work.now, work.seen, work.automatic()));
         match course {
-            Course::Planned | Course::Armed => {
+            Course::Planned | Course::Armed if stage.is_none_or(|wanted| wanted == 1) => {
                 grow(work)?;
                 judge::begin(work, &release, environment)?;
             }
-            Course::Exposing { stage, .. } if *stage > 0 && *stage < release.last_stage() => {
+            Course::Exposing { stage: at, .. } if !begins && *at > 0 && *at < release.last_stage() && stage.is_none_or(|wanted| wanted == at + 1) => {
                 grow(work)?;
-                judge::advance(work, name, environment, stage + 1);
+                judge::advance(work, name, environment, at + 1);
             }
             _ => return Ok(false),
         }
@@ -89,13 +93,23 @@ pub(super) fn pause(work: &mut Work<'_>, name: &Name, environment: Option<&Name>
             CourseKind::Exposing | CourseKind::Exposed => {
                 let text = if note.is_empty() { "paused by a person".to_owned() } else { format!("paused by a person: {}", note.chars().take(200).collect::<String>()) };
                 let why = vec![Reason::new(ReasonCode::Hold, format!("release/{name}"), text).remedy(format!("greenroom release resume {name}"))];
-                work.push(ReleasePaused { name: name.clone(), environment: environment.clone(), off: false, why });
+                work.push(ReleasePaused { name: name.clone(), environment: environment.clone(), off: false, why, features: Vec::new() });
             }
             CourseKind::Paused => {}
+            CourseKind::Armed => disarm(work, name, environment, "paused"),
             _ => return Ok(false),
         }
         Ok(true)
     })
+}
+
+/// What was about to start by itself does not, once a person has stopped the release: it waits for a person.
+fn disarm(work: &mut Work<'_>, name: &Name, environment: &Name, done: &str) {
+    let reasons = vec![
+        Reason::new(ReasonCode::Hold, format!("release/{name}"), format!("the release was {done} by a person before it started in `{environment}`"))
+            .remedy(format!("greenroom release start {name} --env {environment}, or plan it anew")),
+    ];
+    work.push(ReleaseRefused { name: name.clone(), environment: environment.clone(), wanted: "start".to_owned(), reasons, features: Vec::new() });
 }
 
 /// Serving again, or growing again, asks what starting asks.
@@ -105,12 +119,12 @@ pub(super) fn resume(work: &mut Work<'_>, name: &Name, environment: Option<&Name
         match course {
             Course::Paused { .. } => {
                 Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, environment, work.now, work.seen, work.automatic()))?;
-                work.push(ReleaseResumed { name: name.clone(), environment: environment.clone() });
+                work.push(ReleaseResumed { name: name.clone(), environment: environment.clone(), features: Vec::new() });
                 judge::finish_if_last(work, name, environment);
             }
             Course::Closed { .. } if release.spec.features.iter().any(|f| blocked(work, f, name, environment)) => {
-                Refusal::unless_empty(RefusalKind::Refused, crate::link::growth(&work.state, &release, environment, work.now, work.seen))?;
-                work.push(BaselineRestored { release: name.clone(), environment: environment.clone() });
+                Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, environment, work.now, work.seen, work.automatic()))?;
+                work.push(BaselineRestored { release: name.clone(), environment: environment.clone(), features: Vec::new() });
             }
             _ => return Ok(false),
         }
@@ -143,10 +157,14 @@ pub(super) fn withdraw(work: &mut Work<'_>, name: &Name, environment: Option<&Na
             CourseKind::Exposing | CourseKind::Exposed | CourseKind::Paused | CourseKind::Closed => {
                 any = true;
                 let note = note.map(|n| work.seal(n));
-                work.push(ReleaseWithdrawing { name: name.clone(), environment, deadline: work.now + WITHDRAW_DEADLINE, note });
+                work.push(ReleaseWithdrawing { name: name.clone(), environment, deadline: work.now + WITHDRAW_DEADLINE, note, features: Vec::new() });
             }
             CourseKind::Withdrawing | CourseKind::Withdrawn => any = true,
-            CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Cancelled => {}
+            CourseKind::Armed => {
+                any = true;
+                disarm(work, name, &environment, "withdrawn");
+            }
+            CourseKind::Draft | CourseKind::Planned | CourseKind::Cancelled => {}
         }
     }
     if any {
@@ -165,10 +183,10 @@ pub(super) fn report_withdrawal(work: &mut Work<'_>, name: &Name, environment: &
     let course = work.state.releases.get(name).and_then(|r| r.environments.get(environment)).map(|i| i.course.clone());
     let Some(Course::Withdrawing { partial, .. }) = course else { return };
     if effective {
-        work.push(ReleaseWithdrawn { name: name.clone(), environment: environment.clone(), in_contact, acknowledged, effective: work.now });
+        work.push(ReleaseWithdrawn { name: name.clone(), environment: environment.clone(), in_contact, acknowledged, effective: work.now, features: Vec::new() });
     } else if !partial {
         let laggards = laggards.iter().take(100).cloned().collect();
-        work.push(WithdrawalPartial { name: name.clone(), environment: environment.clone(), in_contact, acknowledged, laggards });
+        work.push(WithdrawalPartial { name: name.clone(), environment: environment.clone(), in_contact, acknowledged, laggards, features: Vec::new() });
     }
 }
 
@@ -176,7 +194,7 @@ pub(super) fn close(work: &mut Work<'_>, name: &Name, environment: Option<&Name>
     let release = find(work, name)?;
     each(&release, environment, "closed", "close a release once it is exposed to everyone it is for", |environment, course| {
         match course.kind() {
-            CourseKind::Exposed => work.push(ReleaseClosed { name: name.clone(), environment: environment.clone() }),
+            CourseKind::Exposed => work.push(ReleaseClosed { name: name.clone(), environment: environment.clone(), features: Vec::new() }),
             CourseKind::Closed => {}
             _ => return Ok(false),
         }
@@ -189,7 +207,7 @@ pub(super) fn cancel(work: &mut Work<'_>, name: &Name) -> Result<(), Stop> {
     for (environment, inside) in &release.environments {
         match inside.course.kind() {
             CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Withdrawn => {
-                work.push(ReleaseCancelled { name: name.clone(), environment: environment.clone() });
+                work.push(ReleaseCancelled { name: name.clone(), environment: environment.clone(), features: Vec::new() });
             }
             CourseKind::Cancelled => {}
             CourseKind::Exposing | CourseKind::Exposed | CourseKind::Paused | CourseKind::Withdrawing | CourseKind::Closed => {
@@ -225,19 +243,18 @@ pub(super) fn kill(work: &mut Work<'_>, feature: &FeatureKey, environment: &Name
     Ok(())
 }
 
-/// Lifting a kill is growing: it needs what the releases it silenced need.
+/// Lifting a kill is growing: it needs what every release needs that would serve the feature then, whether it did when
+/// the feature was killed or started since.
 pub(super) fn restore(work: &mut Work<'_>, feature: &FeatureKey, environment: &Name) -> Result<(), Refusal> {
     let found = feature_in(work, feature, environment)?;
     let Some(kill) = found.kills.get(environment) else { return Ok(()) };
     let mut reasons = Vec::new();
-    for name in &kill.silenced {
-        let Some(release) = work.state.releases.get(name).cloned() else { continue };
-        if crate::link::binds(&work.state, &release, environment).is_none() {
-            continue;
-        }
+    let concerns = |r: &Release| kill.silenced.contains(&r.name) || r.spec.features.iter().any(|f| f.key == *feature);
+    let serves = |r: &Release| matches!(crate::link::binds(&work.state, r, environment), Some((Through::Claim | Through::Baseline, _)));
+    for release in work.state.releases.values().filter(|r| concerns(r) && serves(r)) {
         // every feature of the release may be killed; lifting one by one must be possible
         let killed = |r: &Reason| r.code == ReasonCode::Hold && r.subject.starts_with("feature/");
-        for reason in judge::growth(&work.state, &release, environment, work.now, work.seen, work.automatic()) {
+        for reason in judge::growth(&work.state, release, environment, work.now, work.seen, work.automatic()) {
             if !killed(&reason) && !reasons.contains(&reason) {
                 reasons.push(reason);
             }
@@ -336,6 +353,6 @@ pub(super) fn lift_hold(work: &mut Work<'_>, id: HoldId) -> Result<(), Refusal> 
     if !work.state.holds.contains_key(&id) {
         return Err(Refusal::not_found("hold", id));
     }
-    work.push(HoldLifted { id, because: None });
+    work.push(HoldLifted { id, scope: None, because: None });
     Ok(())
 }

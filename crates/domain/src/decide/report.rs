@@ -208,7 +208,7 @@ pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop
         return Ok(());
     }
     work.build_of(&build)?;
-    work.push(CheckRecorded { result });
+    work.push(CheckRecorded { result, deployment: None });
     // a verdict on another build says nothing about this rollout
     let verified = check.rollout.and_then(|id| work.state.rollouts.get(&id)).filter(|r| r.step.kind() == StepKind::Verifying && r.build == build);
     let Some(r) = verified.map(|r| Rollout::clone(r)) else { return Ok(()) };

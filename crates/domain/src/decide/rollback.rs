@@ -87,7 +87,7 @@ pub(crate) fn withdraw_for(work: &mut Work<'_>, environment: &Name, bound: &[lin
         let withdrawing = bound.iter().any(|b| b.release == *name && b.through == Through::Withdrawing);
         if !withdrawing {
             let note = note.map(|n| work.seal(n));
-            work.push(ReleaseWithdrawing { name: name.clone(), environment: environment.clone(), deadline: work.now + WITHDRAW_DEADLINE, note });
+            work.push(ReleaseWithdrawing { name: name.clone(), environment: environment.clone(), deadline: work.now + WITHDRAW_DEADLINE, note, features: Vec::new() });
         }
         awaits.push(AwaitedWithdrawal { release: name.clone(), environment: environment.clone() });
     }

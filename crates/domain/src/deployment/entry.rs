@@ -85,7 +85,10 @@ pub fn judge(state: &State, ask: &Ask<'_>, now: At) -> Entry {
     // all together: nobody signs for two roles, whatever policies they stand in
     let signed: Vec<_> = rules(state, ask.environment).filter_map(|r| if let Rule::Decision(rule) = r { Some(rule.clone()) } else { None }).collect();
     let missing = decision::missing(&signed, ask.decisions, ask.scope, &[ask.by], state.separation, now);
-    entry.wait.extend(missing.iter().map(|m| decision_reason(m, format!("environment/{}", ask.environment.name))));
+    // the request itself is judged before it has its number
+    let known = ask.rollout.and_then(|id| state.rollouts.get(&id)).and_then(|r| state.deployments.get(&r.deployment)).map(|d| d.number);
+    let command = format!("greenroom decide deployment {}", known.unwrap_or(state.numbers.deployments + 1));
+    entry.wait.extend(missing.iter().map(|m| decision_reason(m, format!("environment/{}", ask.environment.name), &command)));
     if ask.build.spec.commit.is_none() && rules(state, ask.environment).any(|r| matches!(r, Rule::Provenance(_))) {
         entry.deny.push(
             Reason::new(ReasonCode::Provenance, format!("build/{}", ask.build.spec.label()), "the build does not name the commit it was made from")
@@ -95,16 +98,16 @@ pub fn judge(state: &State, ask: &Ask<'_>, now: At) -> Entry {
     entry
 }
 
-/// What one missing decision is called.
+/// What one missing decision is called; `command` is how to decide on it, up to the verdict.
 #[must_use]
-pub fn decision_reason(m: &decision::Missing, subject: String) -> Reason {
+pub fn decision_reason(m: &decision::Missing, subject: String, command: &str) -> Reason {
     if m.no_go {
-        return Reason::new(ReasonCode::DecisionNoGo, subject, format!("{} said no-go", m.role)).remedy(format!("settle it, then decide go --as {}", m.role));
+        return Reason::new(ReasonCode::DecisionNoGo, subject, format!("{} said no-go", m.role)).remedy(format!("settle it, then: {command} go --as {}", m.role));
     }
     let left = m.wanted.saturating_sub(m.have);
     let text = if m.by_author { "; its only author does not count" } else { "" };
     let code = if m.by_author { ReasonCode::Separation } else { ReasonCode::DecisionMissing };
-    Reason::new(code, subject, format!("{left} more go by {} is missing{text}", m.role)).remedy(format!("another person: greenroom decide … go --as {}", m.role))
+    Reason::new(code, subject, format!("{left} more go by {} is missing{text}", m.role)).remedy(format!("{}{command} go --as {}", if m.by_author { "another person: " } else { "" }, m.role))
 }
 
 fn busy(state: &State, ask: &Ask<'_>, entry: &mut Entry) {

@@ -1,12 +1,13 @@
 //! Forgetting: what is over for a month and named by nothing any more leaves the state. The ledger keeps it, and
 //! [`crate::recall`] brings it back when someone asks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::decide::Work;
 use crate::deployment::placement::Placement;
+use crate::deployment::rollout::{Rollout, StepKind};
 use crate::event::Archived;
-use crate::id::{BuildLabel, DeploymentId, Digest, Name};
+use crate::id::{BuildLabel, DeploymentId, Digest, Name, PlacementKey};
 use crate::release::release::Course;
 use crate::state::State;
 use crate::time::{At, Span};
@@ -18,7 +19,9 @@ const AT_ONCE: usize = 200;
 
 pub(super) fn sweep(work: &mut Work<'_>) {
     let before = work.now - KEEP;
-    let mut deployments: Vec<DeploymentId> = work.state.deployments.values().filter(|d| d.ended.is_some_and(|at| at <= before)).map(|d| d.id).collect();
+    let kept = standing(&work.state);
+    let mut deployments: Vec<DeploymentId> =
+        work.state.deployments.values().filter(|d| d.ended.is_some_and(|at| at <= before) && !kept.contains(&d.id)).map(|d| d.id).collect();
     deployments.sort_unstable();
     let releases: Vec<Name> = work.state.releases.values().filter(|r| over(&work.state, &r.name, before)).map(|r| r.name.clone()).collect();
     for chunk in deployments.chunks(AT_ONCE) {
@@ -32,6 +35,21 @@ pub(super) fn sweep(work: &mut Work<'_>) {
     for chunk in builds.chunks(AT_ONCE) {
         work.push(Archived { builds: chunk.to_vec(), deployments: Vec::new(), releases: Vec::new() });
     }
+}
+
+/// Deployments that made what is good on some placement now, or any that was last live there: what dies is started
+/// again from them, with the operation they stamped on the target.
+fn standing(state: &State) -> HashSet<DeploymentId> {
+    let mut newest: HashMap<&PlacementKey, &Rollout> = HashMap::new();
+    for rollout in state.rollouts.values().filter(|r| r.step.kind() == StepKind::Live) {
+        let Some(placement) = state.placements.get(&rollout.key) else { continue };
+        let rank = |r: &Rollout| (placement.stable.as_ref().is_some_and(|pair| pair.build == r.build && pair.config == r.config), r.moved_at, r.fence);
+        let entry = newest.entry(&rollout.key).or_insert(rollout);
+        if rank(rollout) > rank(entry) {
+            *entry = rollout;
+        }
+    }
+    newest.into_values().map(|r| r.deployment).collect()
 }
 
 /// Cancelled or withdrawn everywhere, long enough ago. A closed release goes on binding, and so stays.

@@ -16,20 +16,31 @@ use crate::time::{At, Span};
 /// The publisher says at the deadline who has not acknowledged; if it does not, nobody is known to have.
 const UNHEARD: Span = Span::secs(2);
 
+/// After a start of its own Greenroom has not looked at the fleet yet; what is due meanwhile waits this long for it.
+const UNSEEN: Span = Span::secs(120);
+
+/// Whether what was due at `due` waits for the fleet to be looked at: until then not every reason is known.
+fn unseen_yet(reasons: &[Reason], due: At, now: At) -> bool {
+    now < due + UNSEEN && reasons.iter().any(|r| r.code == ReasonCode::NeedStale)
+}
+
 /// The moments at which time alone changes something about `release`, in any environment.
 pub(crate) fn deadlines(release: &Release) -> impl Iterator<Item = At> + '_ {
     release.environments.values().flat_map(|inside| {
         let course = match &inside.course {
             Course::Armed => match release.spec.mode {
-                Mode::Scheduled(at) => Some(at),
-                Mode::OnDeploy => release.spec.expires,
-                Mode::Manual => None,
+                Mode::Scheduled(at) => [Some(at), Some(at + UNSEEN)],
+                Mode::OnDeploy => [release.spec.expires, None],
+                Mode::Manual => [None, None],
             },
-            Course::Exposing { stage, since } => dwell_ends(release, *stage, *since),
-            Course::Withdrawing { deadline, partial: false, .. } => Some(*deadline + UNHEARD),
-            _ => None,
+            Course::Exposing { stage, since } => {
+                let end = dwell_ends(release, *stage, *since);
+                [end, end.map(|end| end + UNSEEN)]
+            }
+            Course::Withdrawing { deadline, partial: false, .. } => [Some(*deadline + UNHEARD), None],
+            _ => [None, None],
         };
-        course.into_iter().chain(inside.contradicted.values().map(|since| *since + link::UNMET_AFTER))
+        course.into_iter().flatten().chain(inside.contradicted.values().map(|since| *since + link::UNMET_AFTER))
     })
 }
 
@@ -68,18 +79,17 @@ pub fn growth(state: &State, release: &Release, environment: &Name, now: At, see
             Some(_) => {}
         }
     }
-    reasons.extend(conflicts(state, release, environment));
+    // what is in the baseline holds no claim: whoever claims the feature comes before it
+    if !release.environments.get(environment).is_some_and(|i| matches!(i.course, Course::Closed { .. })) {
+        reasons.extend(conflicts(state, release, environment));
+    }
     reasons
 }
 
 fn decisions(state: &State, release: &Release, now: At) -> Vec<Reason> {
     decision::missing(&release.spec.decisions, &release.decisions, &release.scope, &release.authors, state.separation, now)
         .iter()
-        .map(|m| {
-            let mut reason = decision_reason(m, format!("release/{}", release.name));
-            reason.remedy = format!("greenroom decide release {} go --as {}", release.name, m.role);
-            reason
-        })
+        .map(|m| decision_reason(m, format!("release/{}", release.name), &format!("greenroom decide release {}", release.name)))
         .collect()
 }
 
@@ -130,12 +140,12 @@ fn in_environment(work: &mut Work<'_>, name: &Name, environment: &Name) {
     let Some(inside) = release.environments.get(environment) else { return };
     match &inside.course {
         Course::Planned if inside.refused.is_empty() && release.spec.mode != Mode::Manual => {
-            work.push(ReleaseArmed { name: name.clone(), environment: environment.clone() });
+            work.push(ReleaseArmed { name: name.clone(), environment: environment.clone(), features: Vec::new() });
         }
         Course::Armed => armed(work, &release, environment),
         Course::Exposing { stage, since } => exposing(work, &release, environment, *stage, *since),
         Course::Withdrawing { deadline, partial: false, .. } if *deadline + UNHEARD <= work.now => {
-            work.push(WithdrawalPartial { name: name.clone(), environment: environment.clone(), in_contact: 0, acknowledged: 0, laggards: Vec::new() });
+            work.push(WithdrawalPartial { name: name.clone(), environment: environment.clone(), in_contact: 0, acknowledged: 0, laggards: Vec::new(), features: Vec::new() });
         }
         _ => {}
     }
@@ -158,8 +168,9 @@ fn armed(work: &mut Work<'_>, release: &Release, environment: &Name) {
         }
     }
     match release.spec.mode {
+        Mode::Scheduled(at) if unseen_yet(&reasons, at, work.now) => {}
         // fails closed, and says so
-        Mode::Scheduled(_) => work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: "start".to_owned(), reasons }),
+        Mode::Scheduled(_) => work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: "start".to_owned(), reasons, features: Vec::new() }),
         Mode::OnDeploy if release.spec.expires.is_some_and(|end| end <= work.now) => expire(work, release, environment),
         Mode::OnDeploy | Mode::Manual => {}
     }
@@ -169,7 +180,7 @@ fn expire(work: &mut Work<'_>, release: &Release, environment: &Name) {
     use crate::event::HoldSet;
     use crate::hold::{Hold, Scope, Stops, Why};
     let reasons = vec![Reason::new(ReasonCode::Hold, format!("release/{}", release.name), "not started before it expired; it is held")];
-    work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: "start".to_owned(), reasons });
+    work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: "start".to_owned(), reasons, features: Vec::new() });
     let hold = Hold {
         id: crate::id::HoldId::new(work.id()),
         number: work.state.numbers.holds + 1,
@@ -188,7 +199,7 @@ fn expire(work: &mut Work<'_>, release: &Release, environment: &Name) {
 pub(crate) fn begin(work: &mut Work<'_>, release: &Release, environment: &Name) -> Result<(), Refusal> {
     let before = work.mark();
     let first = u32::from(release.spec.services.is_empty());
-    work.push(ReleaseStageStarted { name: release.name.clone(), environment: environment.clone(), stage: first });
+    work.push(ReleaseStageStarted { name: release.name.clone(), environment: environment.clone(), stage: first, features: Vec::new() });
     if first == 1 {
         finish_if_last(work, &release.name, environment);
         return Ok(());
@@ -204,22 +215,31 @@ pub(crate) fn begin(work: &mut Work<'_>, release: &Release, environment: &Name) 
 }
 
 fn exposing(work: &mut Work<'_>, release: &Release, environment: &Name, stage: u32, since: At) {
-    let ready = if stage == 0 {
-        link::growth(&work.state, release, environment, work.now, work.seen).is_empty()
-    } else if stage >= release.last_stage() {
+    if stage == 0 {
+        let there = link::growth(&work.state, release, environment, work.now, work.seen).is_empty();
+        if there && growth(&work.state, release, environment, work.now, work.seen, true).is_empty() {
+            advance(work, &release.name, environment, 1);
+        }
+        return;
+    }
+    if stage >= release.last_stage() {
         return finish_if_last(work, &release.name, environment);
-    } else {
-        dwell_ends(release, stage, since).is_some_and(|end| end <= work.now)
-    };
-    // a stage that may not start yet freezes where it is; what changes touches it again
-    if ready && growth(&work.state, release, environment, work.now, work.seen, true).is_empty() {
-        advance(work, &release.name, environment, stage + 1);
+    }
+    let Some(due) = dwell_ends(release, stage, since).filter(|end| *end <= work.now) else { return };
+    let reasons = growth(&work.state, release, environment, work.now, work.seen, true);
+    if reasons.is_empty() {
+        return advance(work, &release.name, environment, stage + 1);
+    }
+    // a stage that may not start yet freezes where it is, and says why once; what changes touches it again
+    let said = release.environments.get(environment).is_some_and(|i| !i.refused.is_empty());
+    if !said && !unseen_yet(&reasons, due, work.now) {
+        work.push(ReleaseRefused { name: release.name.clone(), environment: environment.clone(), wanted: format!("go to stage {}", stage + 1), reasons, features: Vec::new() });
     }
 }
 
 /// Starts `stage`, and says when it was the last.
 pub(crate) fn advance(work: &mut Work<'_>, name: &Name, environment: &Name, stage: u32) {
-    work.push(ReleaseStageStarted { name: name.clone(), environment: environment.clone(), stage });
+    work.push(ReleaseStageStarted { name: name.clone(), environment: environment.clone(), stage, features: Vec::new() });
     finish_if_last(work, name, environment);
 }
 
@@ -227,7 +247,7 @@ pub(crate) fn finish_if_last(work: &mut Work<'_>, name: &Name, environment: &Nam
     let Some(release) = work.state.releases.get(name).cloned() else { return };
     let last = release.environments.get(environment).is_some_and(|i| matches!(i.course, Course::Exposing { stage, .. } if stage >= release.last_stage()));
     if last {
-        work.push(ReleaseExposed { name: name.clone(), environment: environment.clone() });
+        work.push(ReleaseExposed { name: name.clone(), environment: environment.clone(), features: Vec::new() });
     }
 }
 
@@ -251,6 +271,10 @@ fn track_needs(work: &mut Work<'_>, name: &Name, environment: &Name) {
     }
     let mut broken = None;
     for (service, (need, placement)) in now {
+        // nobody is taken off for what was seen once: whoever looks again judges again
+        if !work.seen.fresh(&placement, work.now) {
+            continue;
+        }
         match inside.contradicted.get(&service) {
             None => work.push(NeedContradicted { release: name.clone(), environment: environment.clone(), need, placement }),
             Some(since) if work.now >= *since + link::UNMET_AFTER => broken = Some((need, placement)),
@@ -259,12 +283,12 @@ fn track_needs(work: &mut Work<'_>, name: &Name, environment: &Name) {
     }
     let Some((need, placement)) = broken else { return };
     if inside.course.kind() == CourseKind::Closed {
-        work.push(BaselineBlocked { release: name.clone(), environment: environment.clone(), need });
+        work.push(BaselineBlocked { release: name.clone(), environment: environment.clone(), need, features: Vec::new() });
         return;
     }
     let why = vec![
         Reason::new(ReasonCode::NeedUnmet, format!("service/{}", need.service), format!("`{need}` was not met on `{}` for {}", placement.target, link::UNMET_AFTER))
             .remedy(format!("deploy a build that meets it, then: greenroom release resume {name}")),
     ];
-    work.push(ReleasePaused { name: name.clone(), environment: environment.clone(), off: true, why });
+    work.push(ReleasePaused { name: name.clone(), environment: environment.clone(), off: true, why, features: Vec::new() });
 }

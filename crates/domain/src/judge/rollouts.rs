@@ -138,6 +138,18 @@ fn waiting(work: &mut Work<'_>, r: &Rollout, old: &[Reason], review: At) {
         return moved(work, r, Step::Cancelled { why: entry.deny });
     }
     if entry.wait.is_empty() {
+        // what began to serve since this was asked for goes first: withdrawing touches who waits here, so it is judged again
+        let bound = serving_on(&work.state, &env.name, &build, deployment.urgency);
+        if !bound.is_empty() {
+            if deployment.urgency == Urgency::Automatic && !decide::all_clean(work, &bound) {
+                let why = bound.iter().map(|b| link::would_unmet_reason(&env.name, b)).collect();
+                return moved(work, r, Step::Cancelled { why });
+            }
+            decide::withdraw_for(work, &env.name, &bound, None);
+            if deployment.urgency == Urgency::Automatic {
+                return;
+            }
+        }
         // what nobody knows the outcome of stands in nobody's way here but an emergency's, which takes its place
         let other = work.state.placements.get(&r.key).and_then(|p| p.active).and_then(|id| work.state.rollouts.get(&id)).cloned();
         if let Some(other) = other {
@@ -149,6 +161,17 @@ fn waiting(work: &mut Work<'_>, r: &Rollout, old: &[Reason], review: At) {
     }
     if entry.wait != old || review <= work.now {
         moved(work, r, Step::Waiting { reasons: entry.wait, review: work.now + Span::secs(24 * 3600) });
+    }
+}
+
+/// Releases under which a build that nobody's needs refuse would pull the floor away now.
+fn serving_on(state: &State, environment: &Name, build: &Build, urgency: Urgency) -> Vec<link::Bound> {
+    match urgency {
+        // refused by its entry already
+        Urgency::Normal => Vec::new(),
+        Urgency::Automatic | Urgency::Emergency => {
+            link::would_unmet(state, environment, &build.spec.service, Some(build)).into_iter().filter(|b| b.through != Through::Withdrawing).collect()
+        }
     }
 }
 

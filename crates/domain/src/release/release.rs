@@ -113,6 +113,12 @@ impl CourseKind {
         }
     }
 
+    /// Is still to start.
+    #[must_use]
+    pub const fn waits(self) -> bool {
+        matches!(self, Self::Draft | Self::Planned | Self::Armed)
+    }
+
     /// Serves, or may be serving, somebody.
     #[must_use]
     pub const fn started(self) -> bool {
@@ -228,6 +234,12 @@ impl Release {
             | Course::Closed { .. }
             | Course::Cancelled { .. } => None,
         }
+    }
+
+    /// Whether it is still to start, everywhere: only then can its scope change.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.environments.values().all(|i| i.course.kind().waits())
     }
 
     #[must_use]

@@ -4,6 +4,7 @@ use greenroom_domain::command::{Command, Report};
 use greenroom_domain::decision::{About, Verdict};
 use greenroom_domain::deployment::rollout::StepKind;
 use greenroom_domain::event::Event;
+use greenroom_domain::id::PlacementKey;
 use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::CourseKind;
@@ -75,8 +76,13 @@ fn a_month_later_only_what_matters_is_at_hand() {
     // newest, running, where a rollback goes (in staging too), and the floor of what is closed
     assert_eq!(labels, ["stock@five", "stock@four", "web@1.2.0", "web@1.3.0", "web@1.4.0"]);
     assert_eq!(w.state.versions.len(), 5);
-    assert_eq!(w.state.deployments.len(), 0);
-    assert_eq!(w.state.rollouts.len(), 0);
+    // of two services in two environments, what made each the one that runs: a process that dies is started again from it
+    let stands = |key: &PlacementKey| {
+        let stable = w.state.placements[key].stable.clone();
+        w.state.rollouts.values().filter(|r| r.key == *key && r.step.kind() == StepKind::Live && Some(&r.build) == stable.as_ref().map(|pair| &pair.build)).count()
+    };
+    assert!(w.state.placements.keys().all(|key| stands(key) == 1));
+    assert_eq!((w.state.deployments.len(), w.state.rollouts.len()), (4, 4));
     assert_eq!(w.state.releases.keys().map(ToString::to_string).collect::<Vec<_>>(), ["kept"], "a closed release goes on binding");
     let digests: Vec<_> = w.state.builds.keys().cloned().collect();
     assert!(w.state.lived.iter().chain(w.state.tried.iter()).all(|(_, d)| digests.contains(d)));
@@ -123,6 +129,7 @@ fn remembering_and_forgetting_decide_alike() {
         World::deploy_command(&["web@1.1.9"], "staging"),
         World::deploy_command(&["web@7.7.7"], "staging"),
         World::deploy_command(&["stock@two"], PRODUCTION),
+        World::deploy_command(&["stock@three"], "staging"),
         Command::RegisterBuild { build: old },
         Command::RegisterBuild { build: World::build_spec("web@1.1.0", &json!({})) },
         Command::RegisterBuild { build: World::build_spec("web@1.1.0", &json!({"version": "1.1.0-again"})) },
@@ -135,7 +142,7 @@ fn remembering_and_forgetting_decide_alike() {
         decide(About::Release(n("summer")), Role::Approver),
         decide(About::Release(n("never")), Role::Approver),
         decide(About::Release(n("unknown")), Role::Approver),
-        Command::StartRelease { name: n("summer"), environment: None },
+        Command::StartRelease { name: n("summer"), environment: None, stage: None },
         Command::WithdrawRelease { name: n("summer"), environment: None, confirm: true, note: None },
         Command::CancelRelease { name: n("summer") },
         Command::CancelRelease { name: n("never") },
@@ -215,7 +222,7 @@ fn names_that_never_were_end_as_a_refusal() {
     for command in [
         World::deploy_command(&["web@6.6.6"], "staging"),
         Command::CancelDeployment { id: "dep_00000000000000000000000000000007".parse().unwrap() },
-        Command::StartRelease { name: n("nothing"), environment: None },
+        Command::StartRelease { name: n("nothing"), environment: None, stage: None },
         World::plan_command("x", json!({"services": ["web@6.6.6"], "stages": []})),
     ] {
         assert_eq!(w.refused(&command), [ReasonCode::NotFound]);

@@ -62,3 +62,44 @@ fn what_is_not_known_is_said_so() {
     assert!(matches!(Event::decode("separation.set", 99, br#"{"on": true}"#), Err(DecodeError::UnknownKind { .. })));
     assert!(matches!(Event::decode("separation.set", 1, br#"{"on": 1}"#), Err(DecodeError::Body { .. })));
 }
+
+/// What someone asks the history of a thing for, years later. Subjects are hashed with their event: none comes later.
+#[test]
+fn every_event_is_found_by_what_it_concerns() {
+    let of = |wanted: &str, field: &str| {
+        let (kind, version, body) = lines().into_iter().find(|(kind, _, body)| kind == wanted && (field.is_empty() || !body[field].is_null())).unwrap_or_else(|| panic!("{wanted}"));
+        Event::decode(&kind, version, body.to_string().as_bytes()).unwrap().subjects()
+    };
+    for (kind, field, wanted) in [
+        ("release.planned", "", ["release/", "environment/", "feature/"].as_slice()),
+        ("release.scope_changed", "", &["release/", "environment/", "feature/"]),
+        ("release.armed", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.stage_started", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.refused", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.exposed", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.paused", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.resumed", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.withdrawing", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("withdrawal.partial", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.withdrawn", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.closed", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("release.cancelled", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("baseline.blocked", "features", &["release/", "environment/", "feature/checkout", "feature/basket", "service/"]),
+        ("baseline.restored", "features", &["release/", "environment/", "feature/checkout", "feature/basket"]),
+        ("need.contradicted", "", &["release/", "environment/", "service/web"]),
+        ("need.restored", "", &["release/", "environment/", "service/web"]),
+        ("feature.killed", "", &["feature/", "environment/", "release/spring"]),
+        ("hold.set", "", &["hold/", "environment/"]),
+        ("hold.lifted", "scope", &["hold/", "environment/production", "feature/checkout"]),
+        ("check.recorded", "deployment", &["service/", "environment/", "check/", "build/", "deployment/dep_"]),
+        ("rollout.moved", "", &["placement/", "environment/", "service/", "deployment/", "rollout/rol_", "build/"]),
+        ("rollout.cancel_requested", "", &["deployment/", "rollout/rol_"]),
+        ("placement.adopted", "", &["placement/", "environment/", "service/", "build/"]),
+        ("placement.observed", "", &["placement/", "environment/", "service/"]),
+        ("token.created", "", &["token/", "person/"]),
+    ] {
+        let subjects = of(kind, field);
+        let missing: Vec<_> = wanted.iter().filter(|w| !subjects.iter().any(|s| s.starts_with(**w))).collect();
+        assert!(missing.is_empty(), "{kind}: {missing:?} in {subjects:?}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use greenroom_domain::command::Command;
 use greenroom_domain::decision::{About, Verdict};
+use greenroom_domain::event::Event;
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::CourseKind;
 use greenroom_domain::role::Role;
@@ -73,6 +74,29 @@ fn an_edit_of_scope_voids_and_a_new_title_does_not() {
     // and back again is the scope that was decided on
     w.plan("summer", spec());
     assert_eq!(start(&mut w), []);
+}
+
+#[test]
+fn another_value_or_another_end_is_another_scope() {
+    let mut w = World::shop();
+    let plan = |end: Option<&str>| json!({"features": [{"key": "basket", "variant": "new"}], "decisions": [{"role": "approver"}], "stages": [{"name": "all", "share": "100%"}], "expires": end});
+    w.plan("summer", plan(None));
+    let go = |w: &mut World| w.decide_as(BEN, about(), Role::Approver, Verdict::Go);
+    go(&mut w);
+    assert_eq!(start(&mut w), []);
+    let basket = |new: &str, owner: &str| {
+        vec![manifest("feature", "basket", json!({"type": "string", "variants": {"new": new, "other": "other", "off": "old"}, "off": "off", "owner": owner}))]
+    };
+    w.apply(basket("new", "someone"));
+    assert_eq!(start(&mut w), [], "who owns it was not decided on");
+    let events = w.apply(basket("newer", "someone"));
+    assert!(events.iter().any(|e| matches!(e, Event::ReleaseScopeChanged(e) if e.changed == ["values"])), "{events:?}");
+    assert_eq!(start(&mut w), [ReasonCode::DecisionMissing]);
+    assert_eq!(w.apply(basket("newer", "someone")), []);
+    go(&mut w);
+    assert_eq!(start(&mut w), []);
+    w.plan("summer", plan(Some("2026-09-01T00:00:00Z")));
+    assert_eq!(start(&mut w), [ReasonCode::DecisionMissing]);
 }
 
 #[test]

@@ -486,6 +486,11 @@ fn adopting_takes_over_without_deploying() {
     let there = place(PRODUCTION, "p1", "web");
     let adopt = |version_: &str, content: Option<&str>| Command::Adopt { key: there.clone(), version: version(version_), digest: content.map(digest) };
     assert_eq!(w.refused(&adopt("0.9.0", None)), [ReasonCode::NotFound]);
+    assert_eq!(w.refused(&adopt("0.9.0", Some("what runs"))), [ReasonCode::WrongState], "nothing was seen there");
+    let seen = World::observation(&digest("what runs"), None);
+    w.runs.insert(there.clone(), seen.clone());
+    w.report(Report::Observed { key: there.clone(), seen });
+    assert_eq!(w.refused(&adopt("0.9.0", Some("what does not"))), [ReasonCode::DigestDiffers]);
     let events = w.ok(&adopt("0.9.0", Some("what runs")));
     assert!(matches!(events.as_slice(), [Event::BuildRegistered(_), Event::PlacementAdopted(_)]));
     assert_eq!(w.ok(&adopt("0.9.0", Some("what runs"))), [], "again changes nothing");
@@ -501,6 +506,30 @@ fn adopting_takes_over_without_deploying() {
     w.deploy("web@1.0.0", PRODUCTION);
     w.ok(&World::rollback_command("web"));
     assert_eq!(w.running(PRODUCTION, "web"), "web@0.9.0");
+}
+
+#[test]
+fn what_does_not_run_is_not_adopted() {
+    let mut w = World::shop();
+    w.register("web@6.6.6");
+    let adopt = |version_: &str| Command::Adopt { key: place(PRODUCTION, "p1", "web"), version: version(version_), digest: None };
+    let refusal = w.refusal(&adopt("6.6.6"));
+    assert!(refusal.contains("digest-differs") && refusal.contains("web@1.0.0"), "{refusal}");
+    assert_eq!(w.ok(&adopt("1.0.0")), []);
+}
+
+#[test]
+fn a_missing_decision_says_what_to_type() {
+    let mut w = with_rules(&json!([{"decision": {"role": "approver"}}]));
+    w.register("web@1.1.0");
+    w.deploy("web@1.1.0", "staging");
+    let id = w.deploy("web@1.1.0", PRODUCTION);
+    let number = w.last_deployment().number;
+    let said = |w: &World| w.rollouts(id)[0].step.reasons()[0].remedy.clone();
+    assert_eq!(said(&w), format!("greenroom decide deployment {number} go --as approver"));
+    w.decide_as(ANN, About::Deployment(id), Role::Approver, Verdict::Go);
+    w.settle();
+    assert_eq!(said(&w), format!("another person: greenroom decide deployment {number} go --as approver"));
 }
 
 #[test]
@@ -524,6 +553,9 @@ fn registering_says_what_is_wrong_and_never_changes_a_build() {
     assert_eq!(w.ok(&bad(json!({}))), []);
     assert_eq!(w.refused(&bad(json!({"requires": ["stock>=1.0.0"]}))), [ReasonCode::DigestDiffers]);
     assert_eq!(w.refused(&bad(json!({"artifacts": {"app": {"uri": "file:///x", "digests": [digest("x")]}}}))), [ReasonCode::DigestDiffers]);
+    let refusal = w.refusal(&bad(json!({"commit": "decaf"})));
+    assert!(refusal.contains("digest-differs") && refusal.contains("c0ffee"), "{refusal}");
+    assert_eq!(w.ok(&bad(json!({"commit": null}))), [], "who does not say contradicts nothing");
     // the same content under another name would be the same build twice, its quarantine forgotten
     let twin = World::build_spec("web@2.0.0", &json!({"version": "2.0.1"}));
     assert_eq!(w.refused(&Command::RegisterBuild { build: twin }), [ReasonCode::AlreadyExists]);

@@ -4,6 +4,7 @@
 mod archive;
 mod audit;
 mod corpus;
+mod dark;
 mod decisions;
 mod deploy;
 mod laws;

@@ -81,6 +81,43 @@ fn every_bad_input_is_one_clear_error_and_changes_nothing() {
         (vec![twice("components", json!([]))], "service/web", "spec.components", ReasonCode::Invalid),
         (vec![twice("components", json!(["app", "app"]))], "service/web", "spec.components[1]", ReasonCode::Invalid),
         (vec![twice("recipes", json!({"process": {"run": [], "ready": {"http": "/"}}}))], "service/web", "spec.recipes.process.run", ReasonCode::Invalid),
+        (
+            vec![staging(&json!({"targets": [{"name": "s1", "driver": "process", "address": "/production/./nowhere/..//p1"}]}))],
+            "environment/staging",
+            "spec.targets[0].address",
+            ReasonCode::AddressTaken,
+        ),
+        (
+            vec![staging(&json!({"targets": [{"name": "s1", "driver": "process", "address": "/s", "endpoints": {"web": "0.0.0.0:7100"}}]}))],
+            "environment/staging",
+            "spec.targets[0].endpoints.web",
+            ReasonCode::AddressTaken,
+        ),
+        (
+            vec![twice("recipes", json!({"process": {"run": ["{app}", "--on={listen}", "{nope}"], "ready": {"http": "/"}}}))],
+            "service/web",
+            "spec.recipes.process.run[2]",
+            ReasonCode::Invalid,
+        ),
+        (
+            vec![twice("recipes", json!({"process": {"run": ["{app}"], "env": {"STOCK": "http://{endpoint:stocks}/"}, "ready": {"http": "/"}}}))],
+            "service/web",
+            "spec.recipes.process.env.STOCK",
+            ReasonCode::UnknownReference,
+        ),
+        (vec![twice("recipes", json!({"command": {"apply": ["{app"]}}))], "service/web", "spec.recipes.command.apply[0]", ReasonCode::Invalid),
+        (
+            vec![twice("recipes", json!({"command": {"apply": ["{app}", "{op}"], "observe": ["{target}", "{listen}"]}}))],
+            "service/web",
+            "spec.recipes.command.observe[1]",
+            ReasonCode::Invalid,
+        ),
+        (
+            vec![twice("checks", json!([{"name": "real", "kind": "real_data", "purposes": ["staging"], "run": {"command": {"argv": ["{app}", "{work}", "{port}"]}}}]))],
+            "service/web",
+            "spec.checks[0].run.command.argv[2]",
+            ReasonCode::Invalid,
+        ),
         (vec![manifest("policy", "x", json!({"rules": []})), manifest("policy", "x", json!({"rules": []}))], "policy/x", "metadata.name", ReasonCode::AlreadyExists),
     ];
     for (manifests, subject, path, code) in cases {
@@ -118,6 +155,42 @@ fn applying_again_changes_nothing() {
     assert_eq!(w.apply(shop()), []);
     let events = w.apply(vec![feature(&json!({"owner": "checkout team"}))]);
     assert!(matches!(events.as_slice(), [Event::FeatureDefined(_)]));
+}
+
+#[test]
+fn a_list_that_is_given_again_is_the_same_list() {
+    let mut w = World::shop();
+    let friends = |users: &[&str]| vec![manifest("cohort", "friends", json!({ "users": users }))];
+    assert_eq!(w.apply(friends(&["ida", "joe"])).len(), 1);
+    assert_eq!(w.apply(friends(&["ida", "joe"])), []);
+    assert_eq!(w.apply(friends(&["joe", "ida"])), []);
+    assert_eq!(w.apply(friends(&["joe"])).len(), 1);
+    let list = w.state.cohorts[&n("friends")].users.clone().unwrap();
+    w.texts.remove(&list.0);
+    assert_eq!(w.apply(friends(&["joe"])).len(), 1, "what was erased is written anew");
+}
+
+#[test]
+fn what_an_environment_is_for_does_not_change_under_what_it_serves() {
+    let mut w = World::shop();
+    let lab = |purpose: &str| vec![manifest("environment", "lab", json!({"purpose": purpose, "targets": []}))];
+    let refused = |w: &mut World| {
+        let refusal = w.attempt(&set(lab("production"))).unwrap_err();
+        refusal.reasons.iter().map(|r| r.path.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    w.apply(lab("test"));
+    w.apply(lab("preview"));
+    w.ok(&Command::SetBaseline { feature: key("checkout"), environment: n("lab"), variant: n("on") });
+    assert_eq!(refused(&mut w), ["spec.purpose"], "a manifest would turn it on for users");
+    // nor by way of taking it away and bringing it back
+    let others: Vec<_> = shop();
+    w.ok(&Command::Apply { set: n("shop"), manifests: others, prune: true });
+    assert!(w.state.features.values().all(|f| f.baselines.is_empty()));
+    w.apply(lab("test"));
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "environments": ["lab"], "stages": [{"name": "all", "share": "100%"}]}));
+    assert_eq!(refused(&mut w), ["spec.purpose"]);
+    w.ok(&Command::CancelRelease { name: n("summer") });
+    w.apply(lab("production"));
 }
 
 #[test]

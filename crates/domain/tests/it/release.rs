@@ -10,6 +10,7 @@ use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::{Course, CourseKind};
 use greenroom_domain::role::Role;
+use greenroom_domain::state::Recorded;
 use serde_json::{Value, json};
 
 use crate::world::*;
@@ -484,7 +485,7 @@ fn environments_of_one_release_go_their_own_ways() {
     w.apply(vec![manifest("environment", "far", json!({"purpose": "production", "after": ["staging"], "targets": [target("far", "f1", 0, 7400)]}))]);
     w.ship("web@1.1.0");
     w.plan("summer", summer());
-    let there = |environment: &str| Command::StartRelease { name: n("summer"), environment: Some(n(environment)) };
+    let there = |environment: &str| Command::StartRelease { name: n("summer"), environment: Some(n(environment)), stage: None };
     w.ok(&there(PRODUCTION));
     assert_eq!(w.refused(&there("far")), [ReasonCode::NeedUnknown]);
     // without a name: whatever can
@@ -548,4 +549,181 @@ fn shares_over_the_whole_do_not_even_parse() {
     let spec = json!({"features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "all", "share": "101%"}]});
     let error = serde_json::from_value::<greenroom_domain::release::plan::ReleaseSpec>(spec).unwrap_err().to_string();
     assert!(error.contains("`101%` is not a share: use 0% to 100%"), "{error}");
+}
+
+/// The shop with a second production environment, `web@1.1.0` in both.
+fn near_and_far() -> World {
+    let mut w = World::shop();
+    w.apply(vec![manifest("environment", "far", json!({"purpose": "production", "after": ["staging"], "targets": [target("far", "f1", 0, 7400)]}))]);
+    w.ship("web@1.1.0");
+    w
+}
+
+fn armed(w: &World, environment: &str) -> bool {
+    w.release("summer").environments[&n(environment)].course == Course::Armed
+}
+
+#[test]
+fn what_is_stopped_in_one_place_does_not_start_by_itself_in_another() {
+    for pause in [false, true] {
+        let mut w = near_and_far();
+        let mut spec = summer();
+        spec["mode"] = json!("on_deploy");
+        w.plan("summer", spec);
+        assert_eq!((w.kind("summer"), armed(&w, "far")), (CourseKind::Exposing, true));
+        let stop = match pause {
+            true => Command::PauseRelease { name: n("summer"), environment: None, note: String::new() },
+            false => Command::WithdrawRelease { name: n("summer"), environment: None, confirm: false, note: None },
+        };
+        w.ok(&stop);
+        assert_eq!(w.kind("summer"), if pause { CourseKind::Paused } else { CourseKind::Withdrawn });
+        w.deploy("web@1.1.0", "far");
+        w.pass(DAY);
+        let far = w.release("summer").environments[&n("far")].clone();
+        assert_eq!((far.course, far.refused.iter().map(|r| r.code).collect::<Vec<_>>()), (Course::Planned, vec![ReasonCode::Hold]));
+        w.ok(&Command::StartRelease { name: n("summer"), environment: Some(n("far")), stage: None });
+    }
+}
+
+#[test]
+fn starting_begins_before_it_grows_and_a_stage_that_is_named_is_the_next() {
+    let mut w = near_and_far();
+    w.deploy("web@1.1.0", "far");
+    w.plan("summer", summer());
+    let start = |environment: Option<&str>, stage| Command::StartRelease { name: n("summer"), environment: environment.map(n), stage };
+    let stages = |w: &World| {
+        let stage = |e: &str| match w.release("summer").environments[&n(e)].course {
+            Course::Exposing { stage, .. } => stage,
+            Course::Exposed { .. } => 2,
+            _ => 0,
+        };
+        (stage(PRODUCTION), stage("far"))
+    };
+    assert_eq!(w.refused(&start(None, Some(2))), [ReasonCode::WrongState]);
+    w.ok(&start(Some(PRODUCTION), Some(1)));
+    assert_eq!(w.refused(&start(Some(PRODUCTION), Some(1))), [ReasonCode::WrongState], "asked twice, it goes one step");
+    w.ok(&start(None, None));
+    assert_eq!(stages(&w), (1, 1), "it begins where it has not, and grows nowhere");
+    w.ok(&start(Some("far"), Some(2)));
+    w.ok(&start(None, Some(2)));
+    assert_eq!(stages(&w), (2, 2));
+}
+
+#[test]
+fn lifting_a_kill_asks_for_what_started_under_it_too() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    let staged = json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "decisions": [{"role": "approver"}], "stages": [{"name": "all", "share": "100%"}]});
+    w.plan("summer", staged);
+    w.decide_as(BEN, About::Release(n("summer")), Role::Approver, Verdict::Go);
+    w.ok(&World::start_command("summer"));
+    // a kill that says it silenced nobody
+    let reason = greenroom_domain::sealed::Sealed(digest("smells"));
+    let event = greenroom_domain::event::FeatureKilled { feature: key("checkout"), environment: n(PRODUCTION), silenced: Vec::new(), reason };
+    let killed = Recorded { seq: w.state.seq + 1, at: w.now, actor: person(ANN), event: event.into() };
+    w.state.apply(&killed);
+    w.ledger.push(killed);
+    w.pass(secs(8 * 24 * 3600));
+    let restore = Command::RestoreFeature { feature: key("checkout"), environment: n(PRODUCTION) };
+    assert_eq!(w.refused(&restore), [ReasonCode::DecisionMissing]);
+    w.decide_as(BEN, About::Release(n("summer")), Role::Approver, Verdict::Go);
+    w.ok(&restore);
+}
+
+#[test]
+fn what_a_closed_release_serves_is_in_no_claims_way_when_a_kill_is_lifted() {
+    let mut w = World::shop();
+    let one = |variant: &str| json!({"features": [{"key": "basket", "variant": variant}], "stages": [{"name": "s", "share": "50%"}]});
+    w.plan("first", one("new"));
+    w.ok(&World::start_command("first"));
+    w.ok(&Command::CloseRelease { name: n("first"), environment: None });
+    w.plan("second", one("other"));
+    w.ok(&World::start_command("second"));
+    w.ok(&Command::KillFeature { feature: key("basket"), environment: n(PRODUCTION), reason: String::new() });
+    w.ok(&Command::RestoreFeature { feature: key("basket"), environment: n(PRODUCTION) });
+}
+
+#[test]
+fn what_no_need_looks_at_cannot_be_ruled_out_and_one_service_has_one_build() {
+    let mut w = World::shop();
+    w.register("web@1.1.0");
+    w.register("web@1.2.0");
+    let all = json!([{"name": "all", "share": "100%"}]);
+    let refusal = w
+        .attempt(&World::plan_command(
+            "summer",
+            json!({"features": [{"key": "checkout", "variant": "on"}], "services": ["web@1.1.0", "web@1.2.0"], "not": ["stock@1.0.0", "nothing@1", "web@1.3.0"], "stages": all}),
+        ))
+        .unwrap_err();
+    let said: Vec<_> = refusal.reasons.iter().map(|r| (r.path.as_deref().unwrap(), r.code)).collect();
+    assert_eq!(said, [("spec.services[1]", ReasonCode::Invalid), ("spec.not[0]", ReasonCode::Invalid), ("spec.not[1]", ReasonCode::UnknownReference)]);
+    assert!(refusal.reasons[1].remedy.contains("stock>=VERSION"));
+}
+
+#[test]
+fn a_build_is_verified_on_each_target_of_its_own() {
+    let mut w = World::shop();
+    let targets = json!([target(PRODUCTION, "p1", 0, 7100), target(PRODUCTION, "p2", 1, 7200)]);
+    w.apply(vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": targets}))]);
+    w.register("web@1.1.0");
+    w.deploy("web@1.1.0", "staging");
+    w.plan("summer", summer());
+    w.fleet = false;
+    let id = w.deploy("web@1.1.0", PRODUCTION);
+    for _ in 0..20 {
+        if w.rollouts(id)[1].step.kind() == StepKind::Verifying {
+            break;
+        }
+        w.work();
+        w.tick();
+    }
+    assert_eq!(w.rollouts(id).iter().map(|r| r.step.kind()).collect::<Vec<_>>(), [StepKind::Live, StepKind::Verifying]);
+    w.look();
+    let refusal = w.refusal(&World::start_command("summer"));
+    assert!(refusal.contains("need-unknown") && refusal.contains("p2"), "{refusal}");
+    w.fleet = true;
+    w.settle();
+    w.ok(&World::start_command("summer"));
+}
+
+#[test]
+fn what_was_due_while_nobody_had_looked_waits_a_little() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    let mut spec = summer();
+    spec["mode"] = json!({"scheduled": w.now + DAY});
+    w.plan("summer", spec);
+    w.fleet = false;
+    w.seen.clear();
+    w.now = w.now + secs(24 * 3600 + 100);
+    w.tick();
+    assert_eq!(w.kind("summer"), CourseKind::Armed, "it has just come up");
+    let mut blind = w.clone();
+    blind.pass(secs(30));
+    assert_eq!((blind.kind("summer"), blind.release("summer").environments[&n(PRODUCTION)].refused[0].code), (CourseKind::Planned, ReasonCode::NeedStale));
+    w.fleet = true;
+    w.settle();
+    assert_eq!(w.kind("summer"), CourseKind::Exposing);
+}
+
+#[test]
+fn a_stage_that_was_due_and_refused_says_so_once() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.plan(
+        "summer",
+        json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"],
+        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "all", "share": "100%"}]}),
+    );
+    w.ok(&World::start_command("summer"));
+    w.ok(&Command::SetHold { scope: Scope::default(), plane: Plane::Release, stops: Stops::Automation, reason: "weekend".to_owned(), expires: None });
+    w.pass(secs(3601));
+    w.ship("web@1.2.0");
+    w.pass(DAY);
+    assert_eq!((w.stage("summer"), w.happened("release.refused")), (1, 1));
+    assert_eq!(w.release("summer").environments[&n(PRODUCTION)].refused[0].code, ReasonCode::Hold);
+    let hold = *w.state.holds.keys().next().unwrap();
+    w.ok(&Command::LiftHold { id: hold });
+    assert_eq!(w.kind("summer"), CourseKind::Exposed);
+    assert!(w.release("summer").environments[&n(PRODUCTION)].refused.is_empty());
 }

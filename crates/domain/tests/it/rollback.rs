@@ -1,6 +1,7 @@
 //! Going back: by a person, by automation, in an emergency.
 
 use greenroom_domain::command::{Command, Report};
+use greenroom_domain::deployment::check::Outcome;
 use greenroom_domain::deployment::deployment::Motive;
 use greenroom_domain::deployment::rollout::StepKind;
 use greenroom_domain::event::Event;
@@ -193,7 +194,6 @@ fn failing_under(safety: &str) -> World {
     w.deploy("web@1.2.0", PRODUCTION);
     w.plan("autumn", json!({"features": [{"key": "checkout", "variant": "on", "withdraw_safety": safety}], "needs": ["web>=1.1.5"], "stages": [{"name": "all", "share": "100%"}]}));
     w.ok(&World::start_command("autumn"));
-    w.ok(&Command::Adopt { key: place(PRODUCTION, "p1", "web"), version: version("1.1.0"), digest: None });
     w.evaluators = false;
     w.manners.insert("web@1.2.0".to_owned(), Manner::CheckFails);
     w.deploy("web@1.2.0", PRODUCTION);
@@ -207,6 +207,58 @@ fn automatic_rollback_withdraws_clean_features_first() {
     assert_eq!(w.reasons(w.last_deployment().id), [ReasonCode::Withdrawal]);
     w.pass(secs(33));
     assert_eq!(w.running(PRODUCTION, "web"), "web@1.1.0");
+}
+
+#[test]
+fn what_began_to_serve_while_a_rollback_waited_is_withdrawn_before_it_starts() {
+    let mut w = failing_under("clean");
+    let back = w.last_deployment().id;
+    // somebody looks again, is content, and starts another release on the same build
+    w.record(&place(PRODUCTION, "p1", "web"), &n("smoke"), Outcome::Pass, None);
+    w.settle();
+    w.plan("winter", json!({"features": [{"key": "basket", "variant": "new"}], "needs": ["web>=1.2.0"], "stages": [{"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("winter"));
+    assert_eq!((w.step(back), w.audience("basket").len()), (StepKind::Waiting, 1000));
+    w.pass(secs(33));
+    assert_eq!((w.kind("winter"), w.step(back), w.audience("basket").len()), (CourseKind::Withdrawing, StepKind::Waiting, 0));
+    w.pass(secs(33));
+    assert_eq!(w.running(PRODUCTION, "web"), "web@1.1.0");
+}
+
+#[test]
+fn an_automatic_rollback_that_waited_stops_at_what_cannot_simply_be_taken_back() {
+    let mut w = failing_under("clean");
+    let back = w.last_deployment().id;
+    w.record(&place(PRODUCTION, "p1", "web"), &n("smoke"), Outcome::Pass, None);
+    w.settle();
+    let one_way = json!([{"key": "basket", "variant": "new", "withdraw_safety": "one_way"}]);
+    w.plan("winter", json!({"features": one_way, "needs": ["web>=1.2.0"], "stages": [{"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("winter"));
+    w.pass(secs(33));
+    assert_eq!((w.step(back), w.reasons(back), w.kind("winter")), (StepKind::Cancelled, vec![ReasonCode::WouldUnmet], CourseKind::Exposed));
+}
+
+#[test]
+fn an_emergency_that_had_to_wait_withdraws_what_began_to_serve_meanwhile() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.register("web@1.2.0");
+    w.deploy("web@1.2.0", "staging");
+    w.plan("summer", summer());
+    w.fleet = false;
+    w.deploy("web@1.2.0", PRODUCTION);
+    w.ok(&rollback(Some("1.0.0"), false, true));
+    let back = w.last_deployment().id;
+    assert_eq!(w.reasons(back), [ReasonCode::Busy]);
+    w.look();
+    w.ok(&World::start_command("summer"));
+    w.fleet = true;
+    w.settle();
+    assert_eq!((w.running(PRODUCTION, "web").as_str(), w.kind("summer"), w.audience("checkout").len()), ("web@1.0.0", CourseKind::Withdrawn, 0));
+    let at = |wanted: &dyn Fn(&Event) -> bool| w.ledger.iter().find(|r| wanted(&r.event)).unwrap().seq;
+    let withdrawn = at(&|e| matches!(e, Event::ReleaseWithdrawing(_)));
+    let applying = at(&|e| matches!(e, Event::RolloutMoved(m) if m.deployment == back && m.to.kind() == StepKind::Applying));
+    assert!(withdrawn < applying);
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use greenroom_domain::actor::{Actor, Part};
 use greenroom_domain::command::{Command, Report};
+use greenroom_domain::decision::{About, Verdict};
 use greenroom_domain::deployment::placement::{Health, Observation};
+use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::id::{Digest, PlacementKey};
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::{Course, CourseKind};
+use greenroom_domain::role::Role;
 use serde_json::json;
 
 use crate::world::*;
@@ -181,4 +184,64 @@ fn the_control_plane_turns_nothing_on_before_it_has_looked() {
     w.fleet = true;
     w.settle();
     assert_eq!(w.kind("summer"), CourseKind::Exposed, "what was frozen by not having looked goes on");
+}
+
+#[test]
+fn nobody_is_taken_off_for_what_was_seen_once() {
+    let mut w = exposed();
+    w.drift(&there(), &old());
+    w.pass(secs(10));
+    // the control plane is away, and comes back after the half minute
+    w.fleet = false;
+    w.seen.clear();
+    w.pass(secs(3600));
+    assert_eq!((w.kind("summer"), w.happened("need.contradicted")), (CourseKind::Exposing, 1));
+    let mut better = w.clone();
+    better.drift(&there(), &new());
+    assert_eq!((better.kind("summer"), better.happened("need.restored")), (CourseKind::Exposing, 1), "it was put right meanwhile");
+    w.fleet = true;
+    w.settle();
+    assert_eq!(w.kind("summer"), CourseKind::Paused, "it looked, and it still is so");
+}
+
+#[test]
+fn what_is_put_back_under_a_closed_release_asks_what_growth_asks() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    let mut spec = summer();
+    spec["decisions"] = json!([{"role": "approver"}]);
+    w.plan("summer", spec);
+    w.decide_as(BEN, About::Release(n("summer")), Role::Approver, Verdict::Go);
+    w.ok(&World::start_command("summer"));
+    w.ok(&World::start_command("summer"));
+    w.ok(&Command::CloseRelease { name: n("summer"), environment: None });
+    w.drift(&there(), &old());
+    w.pass(secs(31));
+    w.drift(&there(), &new());
+    let resume = Command::ResumeRelease { name: n("summer"), environment: None };
+    w.ok(&Command::SetHold { scope: Scope::default(), plane: Plane::Release, stops: Stops::Both, reason: "freeze".to_owned(), expires: None });
+    assert_eq!(w.refused(&resume), [ReasonCode::Hold]);
+    let hold = *w.state.holds.keys().next().unwrap();
+    w.ok(&Command::LiftHold { id: hold });
+    w.pass(secs(8 * 24 * 3600));
+    assert_eq!(w.refused(&resume), [ReasonCode::DecisionMissing], "their word has lapsed");
+    w.decide_as(BEN, About::Release(n("summer")), Role::Approver, Verdict::Go);
+    w.ok(&resume);
+    assert_eq!(w.audience("checkout").len(), 1000);
+}
+
+#[test]
+fn a_target_that_is_taken_away_stands_in_nobodys_way() {
+    let mut w = World::shop();
+    let targets = |names: &[(&str, u16)]| {
+        let targets: Vec<_> = names.iter().map(|(name, port)| target(PRODUCTION, name, 0, *port)).collect();
+        vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": targets}))]
+    };
+    w.apply(targets(&[("p1", 7100), ("p2", 7200)]));
+    w.ship("web@1.1.0");
+    w.drift(&place(PRODUCTION, "p2", "web"), &old());
+    w.plan("summer", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "mode": "on_deploy", "stages": [{"name": "all", "share": "100%"}]}));
+    assert_eq!(w.kind("summer"), CourseKind::Armed);
+    w.apply(targets(&[("p1", 7100)]));
+    assert_eq!(w.kind("summer"), CourseKind::Exposed);
 }

@@ -77,7 +77,7 @@ impl Release {
             Self::Close(action) => (call::close_release, action, false),
             Self::Cancel(action) => (call::cancel_release, action, false),
         };
-        let body = OnRelease { environment: action.env.clone(), note: context.global.reason.clone(), confirm };
+        let body = OnRelease { environment: action.env.clone(), note: context.global.reason.clone(), confirm, stage: None };
         let Some(mut release) = context.order(act(&action.name, &body)).await? else { return Ok(()) };
         if context.global.wait {
             let settled = |r: &views::Release| settled(r, action.env.as_ref());

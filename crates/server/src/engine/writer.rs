@@ -253,7 +253,8 @@ impl Writer {
 
     fn decide(&self, working: &State, actor: Actor, mint: Mint, command: &Command, now: At) -> Result<Decided, Problem> {
         let seen = Seen(self.engine.seen.load_full());
-        let context = Context { now, actor, mint, seen: &seen };
+        let texts = |sealed: &greenroom_domain::sealed::Sealed| self.engine.directory.text(sealed);
+        let context = Context { now, actor, mint, seen: &seen, texts: &texts };
         let mut recalled: Option<State> = None;
         loop {
             let state = recalled.as_ref().unwrap_or(working);

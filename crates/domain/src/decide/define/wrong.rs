@@ -1,13 +1,16 @@
 //! What is wrong with a set of manifests: every reason, each with its place and what to do about it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use greenroom_exposure::{Model, Snapshot, model};
 
 use super::{Leftover, World};
 use crate::command::Manifest;
+use crate::deployment::check::CheckRun;
 use crate::deployment::environment::{EnvironmentSpec, Purpose};
+use crate::deployment::placeholder;
 use crate::deployment::placement::Placement;
 use crate::deployment::policy::{PolicySpec, Rule};
 use crate::deployment::service::ServiceSpec;
@@ -88,10 +91,16 @@ pub(super) fn environment(state: &State, world: &World<'_>, name: &Name, spec: &
     }
     if let Some(old) = state.environments.get(name) {
         taken_away(state, name, spec, reasons);
-        if old.spec.purpose != spec.purpose && state.placements_in(name).next().is_some() {
+        if old.spec.purpose != spec.purpose && in_use(state, name) {
             invalid(reasons, subject(), "spec.purpose", "the purpose of an environment in use cannot change", "define another environment");
         }
     }
+}
+
+/// Whether something runs in the environment, is served there, or is to be released there: what it is for is part of that.
+fn in_use(state: &State, name: &Name) -> bool {
+    let names = |r: &Release| r.environments.get(name).is_some_and(|i| !matches!(i.course.kind(), CourseKind::Cancelled | CourseKind::Withdrawn));
+    state.placements_in(name).next().is_some() || state.features.values().any(|f| f.baselines.contains_key(name)) || state.releases.values().any(|r| names(r))
 }
 
 /// Taking a target, or a service from it, away must not pull the floor from under a release, nor happen under a rollout.
@@ -150,11 +159,11 @@ pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
         said.extend(way);
     }
     let mut addresses: BTreeMap<String, String> = BTreeMap::new();
-    let mut endpoints: BTreeMap<std::net::SocketAddr, String> = BTreeMap::new();
+    let mut endpoints: BTreeMap<u16, Vec<(IpAddr, String)>> = BTreeMap::new();
     for (environment, spec) in &world.environments {
         for (i, target) in spec.targets.iter().enumerate() {
             let here = format!("{environment}/{}", target.name);
-            let address = format!("{} {}", target.driver, target.address.trim_end_matches('/'));
+            let address = format!("{} {}", target.driver, plain(&target.address));
             if let Some(other) = addresses.insert(address, here.clone()) {
                 reasons.push(
                     Reason::new(ReasonCode::AddressTaken, format!("environment/{environment}"), format!("target `{here}` has the same address as `{other}`: {}", target.address))
@@ -163,7 +172,12 @@ pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
                 );
             }
             for (service, endpoint) in &target.endpoints {
-                if let Some(other) = endpoints.insert(*endpoint, format!("{here}/{service}")) {
+                let ip = endpoint.ip().to_canonical();
+                let port = endpoints.entry(endpoint.port()).or_default();
+                // all addresses of this machine are each of them
+                let other = port.iter().find(|(other, _)| *other == ip || other.is_unspecified() || ip.is_unspecified()).map(|(_, who)| who.clone());
+                port.push((ip, format!("{here}/{service}")));
+                if let Some(other) = other {
                     reasons.push(
                         Reason::new(
                             ReasonCode::AddressTaken,
@@ -179,7 +193,20 @@ pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
     }
 }
 
-pub(super) fn service(name: &Name, spec: &ServiceSpec, reasons: &mut Vec<Reason>) {
+/// A path without the detours by which one place has several names.
+fn plain(address: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in address.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("{}{}", if address.starts_with('/') { "/" } else { "" }, parts.join("/"))
+}
+
+pub(super) fn service(world: &World<'_>, name: &Name, spec: &ServiceSpec, reasons: &mut Vec<Reason>) {
     let subject = || format!("service/{name}");
     if spec.components.is_empty() {
         invalid(reasons, subject(), "spec.components", "a service has at least one component", "name its parts");
@@ -201,6 +228,54 @@ pub(super) fn service(name: &Name, spec: &ServiceSpec, reasons: &mut Vec<Reason>
     }
     if spec.recipes.command.as_ref().is_some_and(|r| r.apply.is_empty()) {
         invalid(reasons, subject(), "spec.recipes.command.apply", "there is nothing to run", "give the program and its arguments");
+    }
+    for (path, text, words) in texts(spec) {
+        placeholders(world, name, spec, &path, text, words, reasons);
+    }
+}
+
+/// Every text of a service that a driver will fill in, with its place and the words it may use there.
+fn texts(spec: &ServiceSpec) -> Vec<(String, &str, &'static [&'static str])> {
+    let mut all: Vec<(String, &str, &'static [&'static str])> = Vec::new();
+    let list = |path: &str, texts: &[String]| (0..texts.len()).map(|i| format!("{path}[{i}]")).collect::<Vec<_>>();
+    if let Some(recipe) = &spec.recipes.process {
+        all.extend(list("spec.recipes.process.run", &recipe.run).into_iter().zip(&recipe.run).map(|(at, text)| (at, text.as_str(), placeholder::PROCESS)));
+        all.extend(recipe.env.iter().map(|(key, text)| (format!("spec.recipes.process.env.{key}"), text.as_str(), placeholder::PROCESS)));
+    }
+    if let Some(recipe) = &spec.recipes.command {
+        let observe = recipe.observe.as_deref().unwrap_or_default();
+        all.extend(list("spec.recipes.command.apply", &recipe.apply).into_iter().zip(&recipe.apply).map(|(at, text)| (at, text.as_str(), placeholder::COMMAND)));
+        all.extend(list("spec.recipes.command.observe", observe).into_iter().zip(observe).map(|(at, text)| (at, text.as_str(), placeholder::COMMAND)));
+    }
+    for (i, check) in spec.checks.iter().enumerate() {
+        match &check.run {
+            CheckRun::Http(http) => all.push((format!("spec.checks[{i}].run.http.path"), &http.path, placeholder::HTTP_CHECK)),
+            CheckRun::Command(command) => {
+                let path = format!("spec.checks[{i}].run.command.argv");
+                all.extend(list(&path, &command.argv).into_iter().zip(&command.argv).map(|(at, text)| (at, text.as_str(), placeholder::COMMAND_CHECK)));
+                all.extend(command.junit.iter().map(|text| (format!("spec.checks[{i}].run.command.junit"), text.as_str(), placeholder::COMMAND_CHECK)));
+            }
+        }
+    }
+    all
+}
+
+fn placeholders(world: &World<'_>, service: &Name, spec: &ServiceSpec, path: &str, text: &str, words: &[&str], reasons: &mut Vec<Reason>) {
+    let subject = || format!("service/{service}");
+    let Ok(names) = placeholder::names(text) else {
+        return invalid(reasons, subject(), path, "a `{` without its `}`", "close it, or write `{{` for a brace");
+    };
+    for name in names {
+        if let Some(other) = name.strip_prefix(placeholder::ENDPOINT) {
+            if !world.services.contains_key(other) {
+                unknown(reasons, subject(), path.to_owned(), "service", other);
+            }
+        } else if !spec.components.is_empty() && !words.contains(&name) && !spec.components.iter().any(|c| c.as_str() == name) {
+            let known = spec.components.iter().map(Name::as_str).chain(words.iter().copied()).chain(["endpoint:SERVICE"]);
+            let known = known.map(|word| format!("`{{{word}}}`")).collect::<Vec<_>>().join(", ");
+            let short: String = name.chars().take(60).collect();
+            invalid(reasons, subject(), path, format!("`{{{short}}}` is not a placeholder here"), format!("use one of {known}; write `{{{{` for a brace"));
+        }
     }
 }
 
@@ -260,9 +335,11 @@ pub(super) fn feature(state: &State, world: &World<'_>, key: &FeatureKey, spec: 
     }
 }
 
-/// Started releases that serve `variant` of `key`, or any variant.
+/// Releases that serve `variant` of `key`, or any variant, or are to serve it in some environment and over in another: the
+/// scope of those cannot change.
 fn serving(state: &State, key: &FeatureKey, variant: Option<&Name>, what: &str, path: &str, reasons: &mut Vec<Reason>) {
-    for release in state.releases.values().filter(|r| r.environments.values().any(|i| i.course.kind().started())) {
+    let any = |r: &Release, is: fn(CourseKind) -> bool| r.environments.values().any(|i| is(i.course.kind()));
+    for release in state.releases.values().filter(|r| any(r, CourseKind::started) || (any(r, CourseKind::waits) && !r.waits())) {
         if release.spec.features.iter().any(|f| f.key == *key && variant.is_none_or(|v| f.variant == *v)) {
             reasons.push(
                 Reason::new(ReasonCode::StillReferenced, format!("feature/{key}"), format!("{what}: release `{}` serves it", release.name))

@@ -46,7 +46,8 @@ fn preview(asked: &Asked<'_>, command: &Command) -> Result<Vec<Recorded>, Proble
     use greenroom_domain::decide::{Context, Mint, Stop, decide};
     use greenroom_domain::link::Seen;
     let seen = Seen::default();
-    let context = Context { now: asked.look.now, actor: Actor::System(Part::Host), mint: Mint { seed: [0; 16], secret: [0; 16] }, seen: &seen };
+    let texts = |sealed: &greenroom_domain::sealed::Sealed| asked.look.engine.directory.text(sealed);
+    let context = Context { now: asked.look.now, actor: Actor::System(Part::Host), mint: Mint { seed: [0; 16], secret: [0; 16] }, seen: &seen, texts: &texts };
     match decide(asked.look.state, &context, command) {
         Err(Stop::Refused(refusal)) => Err(refusal.into()),
         Ok(decided) => Ok(decided.events),

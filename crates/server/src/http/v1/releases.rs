@@ -57,7 +57,7 @@ fn plan(asked: &Asked<'_>, params: &Params, request: requests::PlanRelease) -> R
 
 fn start(_: &Asked<'_>, params: &Params, request: OnRelease) -> Result<Ask<views::Release>, Problem> {
     let name: Name = params.get("name")?;
-    Ok(Ask::new(Action::ReleaseStart, Resource::Release, Command::StartRelease { name: name.clone(), environment: request.environment }, shown(name)))
+    Ok(Ask::new(Action::ReleaseStart, Resource::Release, Command::StartRelease { name: name.clone(), environment: request.environment, stage: request.stage }, shown(name)))
 }
 
 fn pause(_: &Asked<'_>, params: &Params, request: OnRelease) -> Result<Ask<views::Release>, Problem> {
