@@ -91,12 +91,12 @@ pub struct Running {
     stop: watch::Sender<bool>,
     http: tokio::task::JoinHandle<io::Result<()>>,
     feeds: Arc<Feeds>,
-    pub(crate) control: Option<Control>,
+    control: Option<Control>,
 }
 
 /// What works once the ledger is read.
-pub(crate) struct Control {
-    pub(crate) engine: Arc<Engine>,
+struct Control {
+    engine: Arc<Engine>,
     first_token: Option<String>,
     reactors: Vec<tokio::task::JoinHandle<()>>,
     publisher: tokio::task::JoinHandle<()>,
@@ -284,6 +284,12 @@ async fn look_at_chain(engine: Arc<Engine>) {
 }
 
 impl Running {
+    /// The engine behind a control plane that works.
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.control.as_ref().unwrap().engine
+    }
+
     /// Stops: no new requests, what was accepted is answered, the ledger is folded in. What runs on targets runs on.
     pub async fn stop(self) {
         let Self { stop, http, feeds, control, .. } = self;

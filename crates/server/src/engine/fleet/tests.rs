@@ -66,7 +66,7 @@ impl House {
             render: Box::new(|_, _| (200, Vec::new())),
             answer,
         };
-        self.running.api.engine.submit(make).await.map(|_| ())
+        self.running.engine().submit(make).await.map(|_| ())
     }
 
     async fn deploy(&self, version: &str) {
@@ -77,7 +77,7 @@ impl House {
     /// Waits until the newest rollout is there.
     async fn until(&self, step: StepKind) -> Rollout {
         let newest = || {
-            let state = self.running.api.engine.state.load_full();
+            let state = self.running.engine().state.load_full();
             state.rollouts.values().max_by_key(|r| r.id).map(|r| Rollout::clone(r))
         };
         until(&format!("{step}, not {:?}", newest()), || newest().filter(|r| r.step.kind() == step)).await
@@ -85,12 +85,12 @@ impl House {
 
     /// Events about what was seen on the placement.
     fn observations(&self) -> usize {
-        let events = self.running.api.engine.reader.events(0, 10_000).unwrap();
+        let events = self.running.engine().reader.events(0, 10_000).unwrap();
         events.iter().filter(|e| e.kind.contains("placement.observed")).count()
     }
 
     fn healthy(&self) -> Option<()> {
-        let state = self.running.api.engine.state.load_full();
+        let state = self.running.engine().state.load_full();
         let observed = state.placements.get(&web())?.observed.clone()?;
         (observed.health == greenroom_domain::deployment::placement::Health::Healthy).then_some(())
     }
