@@ -1,5 +1,6 @@
 //! Setting the stage: programs, a directory, the server as a child, the people, and how their commands are shown.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -239,6 +240,22 @@ impl Stage {
         let column = if service == "catalog" { 1 } else { 2 };
         let offset = u16::try_from(row * 10 + column).unwrap_or(0);
         format!("http://127.0.0.1:{}", self.port + offset)
+    }
+
+    /// Process ids of what serves in `environment`, by service, as the driver wrote them down and as they live.
+    pub fn processes(&self, environment: &str) -> Result<BTreeMap<String, Vec<i64>>> {
+        let mut all = BTreeMap::new();
+        for service in ["catalog", "shop-web"] {
+            let dir = self.dir.join("data/run").join(environment).join("services").join(service);
+            let mut pids = Vec::new();
+            for record in fs::read_dir(dir)?.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
+                let record: Value = serde_json::from_str(&fs::read_to_string(record.path())?).unwrap_or_default();
+                pids.extend(record["process"]["pid"].as_i64().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()));
+            }
+            pids.sort_unstable();
+            all.insert(service.to_owned(), pids);
+        }
+        Ok(all)
     }
 
     pub fn token(&self, environment: &str) -> Result<String> {
