@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::eyes::{Customers, ask, shown};
-use super::stage::Stage;
+use super::stage::{Output, Stage};
 use super::story::{self, FEATURE};
 
 /// Points that a deployment passes; the first is passed by whatever is written first.
@@ -45,7 +45,7 @@ pub async fn play(stage: &mut Stage) -> Result<()> {
             stage.type_as("eva", &["deploy", &label, "--to", "development"]).await?;
         }
         stage.until_live("development", "catalog", version).await?;
-        one_process_each(stage)?;
+        one_process_each(stage).await?;
         ensure!(stage.processes("development")?.remove("shop-web") == beside, "shop-web in development must be adopted, not restarted");
     }
     ensure!(stage.processes("production")? == untouched, "services in production must be adopted, not restarted");
@@ -90,11 +90,11 @@ async fn value(stage: &Stage, context: &Value) -> Result<Value> {
 
 async fn killed(stage: &mut Stage, point: &str, args: &[&str]) -> Result<Option<Value>> {
     let output = killed_as(stage, "eva", point, args).await?;
-    Ok((output.0 == 0).then(|| serde_json::from_str(&output.1)).transpose()?)
+    (output.code == 0).then(|| output.json()).transpose()
 }
 
 /// Restarts the server with the point armed, types the command, waits until the server is dead, and starts it again.
-async fn killed_as(stage: &mut Stage, person: &str, point: &str, args: &[&str]) -> Result<(i32, String)> {
+async fn killed_as(stage: &mut Stage, person: &str, point: &str, args: &[&str]) -> Result<Output> {
     stage.kill_server().await?;
     stage.serve(&[("GREENROOM_FAILPOINTS", point)]).await?;
     stage.say(&format!("{person} $ greenroom {}     (the server dies at {point})", args.join(" ")));
@@ -107,15 +107,18 @@ async fn killed_as(stage: &mut Stage, person: &str, point: &str, args: &[&str]) 
         .await?;
     stage.server_dies().await.with_context(|| format!("at {point}, after: {}", typed.text))?;
     stage.serve(&[]).await?;
-    Ok((typed.code, typed.text))
+    Ok(typed)
 }
 
-/// A killed and repeated deployment has started exactly one process, and nothing else was started anywhere.
-fn one_process_each(stage: &Stage) -> Result<()> {
-    for environment in ["development", "production"] {
-        for (service, pids) in stage.processes(environment)? {
-            ensure!(pids.len() == 1, "{service} runs {} times in {environment}", pids.len());
-        }
-    }
-    Ok(())
+/// A killed and repeated deployment has started exactly one process, once what it replaced has served its last request.
+async fn one_process_each(stage: &Stage) -> Result<()> {
+    stage
+        .until("one process each, and no more", async |stage: &Stage| {
+            let mut all = Vec::new();
+            for environment in ["development", "production"] {
+                all.extend(stage.processes(environment)?.into_values());
+            }
+            Ok(all.iter().all(|pids| pids.len() == 1).then_some(()))
+        })
+        .await
 }

@@ -135,7 +135,10 @@ async fn answer(stage: &Stage, environment: &str, context: Value) -> Result<Valu
 
 async fn dark(stage: &mut Stage) -> Result<()> {
     stage.chapter("In production, and dark");
-    stage.say(&format!("customer $ curl {}/ofrep/v1/evaluate/flags/{FEATURE} -d '{{\"context\":{{\"targetingKey\":\"user-42\"}}}}'", stage.url));
+    stage.say(&format!(
+        "customer $ curl {}/ofrep/v1/evaluate/flags/{FEATURE} -H \"authorization: Bearer $(cat shop-tokens/production)\" -d '{{\"context\":{{\"targetingKey\":\"user-42\"}}}}'",
+        stage.url
+    ));
     let found = answer(stage, "production", json!({"targetingKey": "user-42"})).await?;
     stage.say(&format!("   {found}"));
     ensure!(found["value"] == false && found["metadata"]["blocked_by"].is_string(), "the feature must be off for everyone, and say why");
@@ -221,7 +224,12 @@ async fn rollback(stage: &mut Stage) -> Result<()> {
     let refused = stage.expect("eva", &["rollback", "shop-web", "--env", "production"], 3).await?;
     ensure!(refused.text.contains("express-launch"), "closed releases go on binding");
     stage.say("   withdrawn first, then rolled back, as one operation; shown before it is done:");
-    stage.type_as("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first", "--dry-run"]).await?;
+    let shown_first = stage.type_as("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first", "--dry-run"]).await?;
+    for word in [FEATURE, "express-launch", "everyone", "approver"] {
+        ensure!(shown_first.text.contains(word), "the preview of a rollback must name {word}");
+    }
+    stage.say("   where nobody can be asked, it has to be said with --yes:");
+    stage.expect("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first"], 2).await?;
     stage.type_as("eva", &["rollback", "shop-web", "--env", "production", "--withdraw-first", "--yes", "--reason", "the button is too green"]).await?;
     let number = stage.view(&["deployment", "list"]).await?["items"][0]["number"].to_string();
     stage.type_as("axel", &["decide", "deployment", &number, "go", "--as", "approver"]).await?;
@@ -295,6 +303,8 @@ async fn grow(stage: &mut Stage) -> Result<BTreeSet<usize>> {
     stage.chapter("Everyone keeps their side as it grows: the same 10,000 customers, key by key");
     ensure!(everyone_in(stage).await?.is_empty() && sees(stage, &staff()).await?, "the first stage is staff alone");
     let tenth = grown(stage, "ten", 900..=1_100).await?;
+    let (.., exposure) = stage.cell("production", "shop-web").await?;
+    ensure!(exposure.as_deref() == Some("released to 10%"), "the board must say how far it is released, not {exposure:?}");
     stage.type_as("rosa", &["release", "pause", EVENING]).await?;
     ensure!(everyone_in(stage).await? == tenth, "a pause moved somebody");
     ensure!(sees(stage, &staff()).await?, "a pause took it from staff");
