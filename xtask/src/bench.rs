@@ -4,11 +4,12 @@
 //! A benchmark is a program of the workspace that prints its result, a Markdown table if it can, and ends with zero.
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::machine::{self, Load, Noise};
 use crate::report::{Report, as_markdown};
@@ -18,13 +19,28 @@ use crate::workspace::{cargo, root, shown, target_directory};
 struct Bench {
     name: &'static str,
     title: &'static str,
-    /// Below the directory of the release build: `greenroom`, `examples/append`.
-    program: &'static str,
+    /// The target that cargo builds it from: `bench` or `example`, of a package.
+    kind: &'static str,
+    package: &'static str,
+    target: &'static str,
     args: &'static [&'static str],
 }
 
 /// In the order in which they run.
-const BENCHES: &[Bench] = &[Bench { name: "ledger", title: "Ledger: append, replay, verify", program: "examples/append", args: &[] }];
+const BENCHES: &[Bench] = &[
+    Bench { name: "exposure", title: "Exposure: one answer, one compile, one change", kind: "bench", package: "greenroom-exposure", target: "exposure", args: &[] },
+    Bench { name: "ledger", title: "Ledger: append, replay, verify", kind: "example", package: "greenroom-ledger", target: "append", args: &[] },
+    Bench { name: "server", title: "Server: commands, board, answers and start-up over HTTP", kind: "bench", package: "greenroom-server", target: "server", args: &[] },
+];
+
+/// A program that cargo built: (kind, package, target) and where it lies.
+#[derive(Debug, PartialEq, Eq)]
+struct Program {
+    kind: String,
+    manifest: String,
+    target: String,
+    path: PathBuf,
+}
 
 pub fn run(names: &[&str]) -> Result<bool> {
     let ended = step::run_all(vec![Step::new("bench", || outcome(names))]);
@@ -35,15 +51,15 @@ pub fn run(names: &[&str]) -> Result<bool> {
 /// Builds, runs those named (all, if none is), writes the report.
 pub fn outcome(names: &[&str]) -> Result<Outcome> {
     let chosen = chosen(names)?;
-    let built = build()?;
-    if built != Outcome::Passed {
-        return Ok(built);
-    }
+    let programs = match build()? {
+        Ok(programs) => programs,
+        Err(failed) => return Ok(failed),
+    };
     let (report, target) = (Report::new("benchmarks")?, target_directory()?);
     let (before, noise) = (Load::now(), Noise::measure(&target));
     let (mut sections, mut failed) = (String::new(), Vec::new());
     for bench in chosen {
-        let (text, passed) = measure(bench, &target.join("release"))?;
+        let (text, passed) = measure(bench, &programs)?;
         sections.push_str(&text);
         if !passed {
             failed.push(bench.name);
@@ -71,20 +87,63 @@ fn chosen(names: &[&str]) -> Result<Vec<&'static Bench>> {
     Ok(BENCHES.iter().filter(|bench| names.is_empty() || names.contains(&bench.name)).collect())
 }
 
-/// The very build that the tests use: other packages or features would compile the world once more.
-pub fn build() -> Result<Outcome> {
-    step::command(cargo().args(["build", "--release", "--locked", "--workspace", "--all-targets"]))
+/// The very build that the tests use: other packages or features would compile the world once more. Gives the programs,
+/// or how building them failed.
+fn build() -> Result<Result<Vec<Program>, Outcome>> {
+    let mut command = cargo();
+    command.args(["build", "--release", "--locked", "--workspace", "--all-targets", "--message-format=json-render-diagnostics"]);
+    let what = shown(&command);
+    println!("$ {what}");
+    let done = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().with_context(|| format!("`{what}` does not start"))?;
+    if !done.status.success() {
+        return Ok(Err(Outcome::Failed(format!("`{what}` ends with {}", done.status))));
+    }
+    Ok(Ok(programs(&String::from_utf8_lossy(&done.stdout))))
+}
+
+/// The programs in what cargo says of a build, a line of JSON for each.
+fn programs(messages: &str) -> Vec<Program> {
+    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|message| message["reason"] == "compiler-artifact");
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    built
+        .filter_map(|message| {
+            let target = &message["target"];
+            Some(Program {
+                kind: text(&target["kind"][0])?,
+                manifest: text(&message["manifest_path"])?,
+                target: text(&target["name"])?,
+                path: text(&message["executable"])?.into(),
+            })
+        })
+        .collect()
+}
+
+impl Bench {
+    fn program<'a>(&self, programs: &'a [Program]) -> Option<&'a Program> {
+        // crates lie in folders named as they are, without what all their names begin with
+        let manifest = format!("/{}/Cargo.toml", self.package.trim_start_matches("greenroom-"));
+        programs.iter().find(|program| program.kind == self.kind && program.target == self.target && program.manifest.ends_with(&manifest))
+    }
+
+    /// As a person would run it alone.
+    fn shown(&self) -> String {
+        match self.kind {
+            "bench" => format!("cargo bench --package {} --bench {}", self.package, self.target),
+            _ => format!("cargo run --release --package {} --example {}", self.package, self.target),
+        }
+    }
 }
 
 /// The section of one benchmark, and whether it ended well.
-fn measure(bench: &Bench, built: &Path) -> Result<(String, bool)> {
+fn measure(bench: &Bench, programs: &[Program]) -> Result<(String, bool)> {
     println!("\n{}", bench.title);
-    let mut command = Command::new(built.join(bench.program));
+    let program = bench.program(programs).with_context(|| format!("cargo built no {} `{}` of {}", bench.kind, bench.target, bench.package))?;
+    let mut command = Command::new(&program.path);
     command.args(bench.args).current_dir(root());
     let (before, began) = (Load::now(), Instant::now());
     let (outcome, _, printed, errors) = step::recorded(&mut command)?;
     let took = began.elapsed();
-    let mut text = format!("\n## {}\n\n`{}`, {}, {}\n\n", bench.title, shown(&command), seconds(took), before.until(Load::now()));
+    let mut text = format!("\n## {}\n\n`{}`, {}, {}\n\n", bench.title, bench.shown(), seconds(took), before.until(Load::now()));
     text.push_str(&as_markdown(&printed));
     if let Outcome::Failed(why) = &outcome {
         let _ = write!(text, "\n**Failed**: {why}\n\n{}", as_markdown(&errors));
@@ -100,7 +159,28 @@ mod tests {
     fn all_run_unless_some_are_named() {
         assert_eq!(chosen(&[]).unwrap().len(), BENCHES.len());
         assert_eq!(chosen(&["ledger"]).unwrap().len(), 1);
-        assert!(chosen(&["lodger"]).err().unwrap().to_string().contains("they are ledger"));
+        assert!(chosen(&["lodger"]).err().unwrap().to_string().contains("they are exposure, ledger"));
+    }
+
+    #[test]
+    fn programs_are_found_in_what_cargo_says() {
+        let message = |kind: &str, name: &str, executable: &str| {
+            format!(r#"{{"reason":"compiler-artifact","manifest_path":"/x/crates/server/Cargo.toml","target":{{"kind":["{kind}"],"name":"{name}"}},"executable":{executable}}}"#)
+        };
+        let said = [message("lib", "server", "null"), message("test", "server", r#""/t/deps/it-1""#), message("bench", "server", r#""/t/deps/server-2""#), "{".to_owned()];
+        let all = programs(&said.join("\n"));
+        let server = BENCHES.iter().find(|bench| bench.name == "server").unwrap();
+        assert_eq!(server.program(&all).unwrap().path, PathBuf::from("/t/deps/server-2"));
+        assert_eq!(BENCHES[0].program(&all), None);
+    }
+
+    #[test]
+    fn every_benchmark_is_a_target_of_its_package() {
+        for bench in BENCHES {
+            let folder = format!("crates/{}", bench.package.trim_start_matches("greenroom-"));
+            let file = if bench.kind == "bench" { "benches" } else { "examples" };
+            assert!(root().join(format!("{folder}/{file}/{}.rs", bench.target)).exists(), "{}", bench.name);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod bench;
 mod full;
 mod machine;
+mod picture;
 mod report;
 mod step;
 mod test;
@@ -24,6 +25,7 @@ cargo xtask COMMAND
   tidy                   the invariants of the layout, read from the manifests and the sources
   full [--rounds N]      the longer proofs: kill matrix (N times, default 5), properties, benchmarks; writes docs/reliability/
   bench [NAME…]          the benchmarks, all or those named; writes docs/benchmarks/
+  picture                draws docs/demo.svg from the recording docs/demo.txt
 ";
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn run(words: &[&str]) -> Result<bool> {
             _ => bail!("`{rounds}` is not a number of rounds, 1 or more"),
         },
         ["bench", names @ ..] => bench::run(names),
+        ["picture"] => picture::run(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(true)

@@ -5,6 +5,8 @@
 mod builds;
 mod graph;
 mod habits;
+mod keepers;
+mod links;
 mod modules;
 mod path;
 mod places;
@@ -106,6 +108,8 @@ const RULES: &[Rule] = &[
     purity::pure_crates,
     purity::planes_apart,
     purity::parts_of_the_binary,
+    keepers::kept,
+    keepers::wire_types,
     habits::unfinished,
     habits::waiting_in_tests,
     habits::allowed_without_reason,
@@ -113,6 +117,7 @@ const RULES: &[Rule] = &[
     modules::forgotten,
     places::this_machine,
     places::hosts,
+    links::lead_somewhere,
     routes::corpus,
     routes::authorization,
 ];

@@ -125,10 +125,23 @@ pub struct Place {
 #[must_use]
 pub fn locate(parsed: &[Parsed], reason: &Reason) -> Option<Place> {
     let found = parsed.iter().rfind(|p| p.manifest.subject() == reason.subject)?;
-    let root = tree::read(&found.text).ok()??;
+    placed(&Source { file: &found.file, document: found.document, line: found.line, text: &found.text }, reason)
+}
+
+/// Place of what the domain said about a release plan.
+#[must_use]
+pub fn locate_release(file: &str, text: &str, reason: &Reason) -> Option<Place> {
+    let sources = documents(file, text);
+    // `parse_release` has made sure that there is one
+    let source = sources.iter().find(|source| matches!(source.open(), Ok(Some((_, kind))) if kind == "Release"))?;
+    reason.subject.starts_with("release/").then(|| placed(source, reason))?
+}
+
+fn placed(source: &Source<'_>, reason: &Reason) -> Option<Place> {
+    let root = tree::read(source.text).ok()??;
     let mark = root.find(reason.path.as_deref().unwrap_or("metadata.name"));
-    let excerpt = excerpt::render(&found.file, &found.text, found.line, mark, &reason.message, &reason.remedy);
-    Some(Place { file: found.file.clone(), line: mark.line + found.line - 1, column: mark.column, excerpt })
+    let excerpt = excerpt::render(source.file, source.text, source.line, mark, &reason.message, &reason.remedy);
+    Some(Place { file: source.file.to_owned(), line: mark.line + source.line - 1, column: mark.column, excerpt })
 }
 
 /// JSON Schema of the documents, for editors.

@@ -93,9 +93,11 @@ view! {
         #[serde(default, skip_serializing_if = "Option::is_none")] version: Option<Version>,
         health: Health,
         verified: bool,
-        /// For production: `dark`, `partly released` or `released`.
+        /// What ails it, one line for each target that is unhealthy, down or does not answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] ails: Vec<String>,
+        /// For production: `dark`, `released`, `released to 10%`, or `partly released` where features differ.
         #[serde(default, skip_serializing_if = "Option::is_none")] exposure: Option<String>,
-        /// What is on its way here, its state, and why it waits.
+        /// What is on its way here, its state, and why it waits; or what was asked for last, and failed or was rolled back.
         #[serde(default, skip_serializing_if = "Option::is_none")] pending: Option<Pending>,
     }
     Pending { deployment: u64, version: Version, state: String, reasons: Vec<Reason> }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use greenroom_api::client;
+use greenroom_api::manifest::Place;
 use greenroom_api::problem::{Code, Problem};
 use greenroom_domain::refusal::Reason;
 
@@ -64,6 +65,25 @@ impl Failure {
         self
     }
 
+    /// Shows each reason that has a place in a file there, as a manifest that cannot be read is shown.
+    pub fn located(mut self, locate: impl Fn(&Reason) -> Option<Place>) -> Self {
+        if self.more.excerpt.is_some() {
+            return self;
+        }
+        let found: Vec<(Reason, Place)> = self.more.reasons.iter().filter(|r| r.path.is_some()).filter_map(|r| Some((r.clone(), locate(r)?))).collect();
+        if found.is_empty() {
+            return self;
+        }
+        self.more.reasons.retain(|reason| found.iter().all(|(known, _)| known != reason));
+        self.more.detail = found.iter().map(|(_, place)| format!("{}:{}", place.file, place.line)).collect::<Vec<_>>().join(", ");
+        self.more.excerpt = Some(found.into_iter().map(|(_, place)| place.excerpt).collect::<Vec<_>>().join("\n\n"));
+        if let Some(problem) = &mut self.more.problem {
+            problem.detail.clone_from(&self.more.detail);
+            problem.excerpt.clone_from(&self.more.excerpt);
+        }
+        self
+    }
+
     /// What went wrong with a file, and what the system says about it.
     pub fn file(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::usage(format!("cannot {what} `{}`: {error}", path.display()))
@@ -105,8 +125,13 @@ impl From<Box<Problem>> for Failure {
         if let Some(excerpt) = &problem.excerpt {
             reasons.retain(|r| !excerpt.contains(&r.message));
         }
+        let message = match (problem.code, problem.reasons.len()) {
+            (Code::Refused, many @ 2..) => format!("refused, for {many} reasons"),
+            (Code::Invalid, many @ 2..) if problem.title == format!("{many} reasons") => format!("{many} things are wrong"),
+            _ => problem.title.clone(),
+        };
         let more = More { detail: problem.detail.clone(), excerpt: problem.excerpt.clone(), reasons, hints: hint.into_iter().map(str::to_owned).collect(), problem: None };
-        Self { exit, message: problem.title.clone(), more: Box::new(More { problem: Some(problem), ..more }) }
+        Self { exit, message, more: Box::new(More { problem: Some(problem), ..more }) }
     }
 }
 

@@ -290,6 +290,11 @@ pub fn ago(at: At) -> String {
     if at > now { format!("in {}", length(at.since(now).0)) } else { format!("{} ago", length(now.since(at).0)) }
 }
 
+/// `2h5m`: how long it has been so.
+pub fn age(since: At) -> String {
+    length(now().since(since).0.max(0))
+}
+
 fn length(micros: i64) -> String {
     const UNITS: [(&str, i64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
     let secs = micros / 1_000_000;

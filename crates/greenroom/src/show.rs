@@ -3,6 +3,7 @@
 use greenroom_api::views::{Check, Decision, Deployment, Rollout};
 use greenroom_domain::deployment::check::Outcome;
 use greenroom_domain::hold::Scope;
+use greenroom_domain::refusal::Reason;
 use serde::Serialize;
 
 use crate::output::{Cell, Page, Paint, ago, cell, instant};
@@ -58,6 +59,12 @@ pub fn scope(scope: &Scope) -> String {
     if text.is_empty() { "everything".to_owned() } else { text }
 }
 
+/// Reasons of a deployment, their advice with its number.
+pub fn about(reasons: &[Reason], number: u64) -> Vec<Reason> {
+    let named = |r: &Reason| Reason { remedy: r.remedy.replace("greenroom decide …", &format!("greenroom decide deployment {number}")), ..r.clone() };
+    reasons.iter().map(named).collect()
+}
+
 /// One deployment with all its rollouts.
 pub fn deployment(page: &mut Page, deployment: &Deployment) {
     let (mark, paint) = state(&deployment.state);
@@ -84,7 +91,7 @@ pub fn deployment(page: &mut Page, deployment: &Deployment) {
     for rollout in deployment.rollouts.iter().filter(|r| !r.reasons.is_empty() || r.state == "unknown") {
         page.blank();
         page.line(Paint::Plain, format!("{} on {} is {}:", rollout.service, rollout.target, rollout.state.replace('_', " ")));
-        page.reasons(2, &rollout.reasons);
+        page.reasons(2, &about(&rollout.reasons, deployment.number));
         if rollout.state == "unknown" {
             page.pieces(&[(Paint::Accent, "    → "), (Paint::Plain, &format!("if nobody will ever know: greenroom rollout abandon {}", rollout.id))]);
         }

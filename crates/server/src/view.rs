@@ -7,4 +7,5 @@ pub mod event;
 pub mod explain;
 pub mod feature;
 pub mod people;
+pub mod reach;
 pub mod release;

@@ -72,7 +72,7 @@ impl Hold {
                 context
                     .list(call::holds(), None, |page, items: &[views::Hold]| {
                         let rows = items.iter().map(|h| {
-                            let until = h.expires.map_or_else(|| "lifted".to_owned(), instant);
+                            let until = h.expires.map_or_else(|| "it is lifted".to_owned(), instant);
                             vec![
                                 cell(format!("#{}", h.number)),
                                 cell(show::scope(&h.scope)),

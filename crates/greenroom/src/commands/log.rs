@@ -39,7 +39,7 @@ impl Log {
             } else {
                 let mut page = context.page();
                 if events.is_empty() {
-                    page.line(Paint::Dim, "nothing happened yet");
+                    page.line(Paint::Dim, nothing(self.subject.as_deref(), self.actor.as_deref()));
                 }
                 events.iter().for_each(|e| line(&mut page, e));
                 page.print();
@@ -55,6 +55,15 @@ impl Log {
     }
 }
 
+fn nothing(subject: Option<&str>, actor: Option<&str>) -> String {
+    match (subject, actor) {
+        (None, None) => "nothing happened yet".to_owned(),
+        (Some(subject), None) => format!("nothing about `{subject}`: subjects are KIND/NAME, as `service/catalog` or `release/spring`"),
+        (None, Some(actor)) => format!("nothing by `{actor}`: actors are the ids that --json shows"),
+        (Some(subject), Some(actor)) => format!("nothing about `{subject}` by `{actor}`"),
+    }
+}
+
 fn say(context: &Context, event: &Event) {
     if context.global.json {
         return output::json_line(event);
@@ -65,5 +74,10 @@ fn say(context: &Context, event: &Event) {
 }
 
 fn line(page: &mut Page, event: &Event) {
-    page.pieces(&[(Paint::Dim, &format!("{:>6}  {}  ", event.seq, instant(event.at))), (Paint::Strong, &event.who), (Paint::Plain, " "), (Paint::Plain, &event.summary)]);
+    page.pieces(&[
+        (Paint::Dim, &format!("{:>6}  {}  ", event.seq, instant(event.at))),
+        (Paint::Strong, &format!("{:<10}", event.who)),
+        (Paint::Plain, "  "),
+        (Paint::Plain, &event.summary),
+    ]);
 }

@@ -65,8 +65,10 @@ impl Release {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let (act, action, confirm): (Act, Action, bool) = match self {
             Self::Plan { file } => {
-                let (name, spec) = manifest::parse_release(&file.display().to_string(), &read(&file)?)?;
-                return context.act(call::plan_release(&name, &PlanRelease { spec }), show::release).await;
+                let (file, text) = (file.display().to_string(), read(&file)?);
+                let (name, spec) = manifest::parse_release(&file, &text)?;
+                let planned = context.act(call::plan_release(&name, &PlanRelease { spec }), show::planned).await;
+                return planned.map_err(|failure| failure.located(|reason| manifest::locate_release(&file, &text, reason)));
             }
             Self::List => return all(context).await,
             Self::Show { name } => return context.show(call::release(&name), show::release).await,

@@ -5,12 +5,17 @@ use greenroom_api::views::{Board, BoardCell};
 use greenroom_domain::deployment::placement::Health;
 use greenroom_domain::id::Name;
 use std::io::IsTerminal as _;
+use std::time::Duration;
+use tokio::time::sleep;
 
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::output::{self, Cell, Page, Paint, cell, instant};
 use crate::show;
 use crate::wait::Changes;
+
+/// A server that is away is asked again after this long.
+const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub struct Status {
@@ -31,9 +36,22 @@ impl Status {
         let screen = std::io::stdout().is_terminal() && !context.global.json;
         let mut seen: Option<Board> = None;
         let mut changes: Option<Changes<'_>> = None;
+        let mut away = false;
         loop {
-            let now = context.client.send(&call).await?;
-            let changed = seen.as_ref().is_none_or(|b| b.services != now.services || b.environments != now.environments);
+            let now = match context.client.send(&call).await.map_err(Failure::from) {
+                Ok(now) => now,
+                // once there, it is waited for: it comes back with all it knew
+                Err(failure) if failure.exit == Exit::Unreachable && seen.is_some() => {
+                    if !std::mem::replace(&mut away, true) {
+                        gone(context, seen.as_ref().filter(|_| screen));
+                    }
+                    changes = None;
+                    sleep(RETRY).await;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            let changed = std::mem::take(&mut away) || seen.as_ref().is_none_or(|b| b.services != now.services || b.environments != now.environments);
             if changed && context.global.json {
                 output::json_line(&now);
             } else if screen || changed {
@@ -49,6 +67,17 @@ impl Status {
     }
 }
 
+/// The server does not answer: said under what was seen last, or beside what is printed.
+fn gone(context: &Context, last: Option<&Board>) {
+    let away = format!("{} is away; this goes on when it is back", context.server);
+    let Some(last) = last else { return output::note(&away) };
+    let mut page = context.page();
+    board(&mut page, last);
+    page.blank();
+    page.line(Paint::Warn, format!("{away} (seen at {})", instant(last.at)));
+    page.redraw();
+}
+
 fn board(page: &mut Page, board: &Board) {
     let header: Vec<String> = std::iter::once("SERVICE".to_owned()).chain(board.environments.iter().map(|e| e.name.to_string().to_uppercase())).collect();
     let rows = board.services.iter().map(|row| {
@@ -58,6 +87,14 @@ fn board(page: &mut Page, board: &Board) {
     page.table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows.collect(), "no services yet: define some with `greenroom apply`");
     for row in &board.services {
         for cell in &row.cells {
+            if !cell.ails.is_empty() {
+                page.blank();
+                let version = cell.version.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
+                page.pieces(&[(Paint::Bad, "✖ "), (Paint::Strong, &format!("{}{version}", row.service)), (Paint::Plain, &format!(" in {} is {}", cell.environment, cell.health))]);
+                for line in &cell.ails {
+                    page.pieces(&[(Paint::Warn, "  · "), (Paint::Plain, line)]);
+                }
+            }
             let Some(pending) = &cell.pending else { continue };
             let (mark, paint) = show::state(&pending.state);
             page.blank();
@@ -67,7 +104,7 @@ fn board(page: &mut Page, board: &Board) {
                 (Paint::Plain, &format!(" → {} is {}", cell.environment, pending.state.replace('_', " "))),
                 (Paint::Dim, &format!(" (deployment #{})", pending.deployment)),
             ]);
-            page.reasons(2, &pending.reasons);
+            page.reasons(2, &show::about(&pending.reasons, pending.deployment));
         }
     }
 }
@@ -88,7 +125,11 @@ fn one(one: &BoardCell) -> Cell {
             paint = color;
             text.push_str(&format!("{version} {mark}"));
         }
-        None => text.push('–'),
+        None if one.ails.is_empty() => text.push('–'),
+        None => {
+            paint = Paint::Bad;
+            text.push_str("✖ down");
+        }
     }
     if let Some(exposure) = &one.exposure {
         text.push_str(&format!(" {exposure}"));

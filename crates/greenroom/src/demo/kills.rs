@@ -2,14 +2,13 @@
 //! restart nothing acknowledged is missing, what was under way goes on, running services are the same processes, and
 //! customers of the stable addresses have noticed nothing.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::eyes::{Customers, ask, shown};
-use super::stage::Stage;
+use super::stage::{Output, Stage};
 use super::story::{self, FEATURE};
 
 /// Points that a deployment passes; the first is passed by whatever is written first.
@@ -34,8 +33,10 @@ pub async fn play(stage: &mut Stage) -> Result<()> {
     story::manifests(stage).await?;
     story::first_builds(stage).await?;
     fs::write(stage.dir.join("data/allow-failpoints"), "")?;
-    let customers = Customers::come(["shop-web", "catalog"].iter().map(|s| format!("{}/version", stage.endpoint("production", s))).collect());
-    let processes = processes(stage)?;
+    // in both: where deployments are killed, and where nothing may be touched meanwhile
+    let addresses = ["development", "production"].iter().flat_map(|e| ["shop-web", "catalog"].map(|s| format!("{}/version", stage.endpoint(e, s))));
+    let customers = Customers::come(addresses.collect());
+    let (untouched, beside) = (stage.processes("production")?, stage.processes("development")?.remove("shop-web"));
     for service in ["catalog", "shop-web"] {
         story::register(stage, service, "1.1.0").await?;
     }
@@ -43,17 +44,21 @@ pub async fn play(stage: &mut Stage) -> Result<()> {
     for (i, point) in DEPLOYING.iter().enumerate() {
         let version = if i % 2 == 0 { "1.1.0" } else { "1.0.0" };
         let label = format!("catalog@{version}");
-        let number = killed(stage, point, &["deploy", &label, "--to", "development", "--json"]).await?;
-        ensure!(number.is_none_or(|d| d["number"].is_u64()), "an acknowledged deployment has a number");
+        if let Some(acknowledged) = killed(stage, point, &["deploy", &label, "--to", "development", "--json"]).await? {
+            let number = acknowledged["number"].as_u64().context("an acknowledged deployment has a number")?.to_string();
+            let known = stage.view(&["deployment", "show", &number]).await?;
+            ensure!(known["id"] == acknowledged["id"] && known["builds"] == acknowledged["builds"], "deployment #{number} was acknowledged at {point} and is lost: {known}");
+        }
         let (runs, pending, ..) = stage.cell("development", "catalog").await?;
         if runs.as_deref() != Some(version) && pending.is_none() {
             // it was not acknowledged, and is not there: asking again is safe
             stage.type_as("eva", &["deploy", &label, "--to", "development"]).await?;
         }
         stage.until_live("development", "catalog", version).await?;
-        one_process_each(stage)?;
+        one_process_each(stage).await?;
+        ensure!(stage.processes("development")?.remove("shop-web") == beside, "shop-web in development must be adopted, not restarted");
     }
-    ensure!(self::processes(stage)? == processes, "services in production must be adopted, not restarted");
+    ensure!(stage.processes("production")? == untouched, "services in production must be adopted, not restarted");
     stage.type_as("eva", &["deploy", "catalog@1.1.0", "shop-web@1.1.0", "--to", "development", "--wait"]).await?;
     for environment in ["integration", "test", "staging"] {
         for service in ["catalog", "shop-web"] {
@@ -63,7 +68,7 @@ pub async fn play(stage: &mut Stage) -> Result<()> {
     story::enter(stage, &["catalog@1.1.0", "shop-web@1.1.0"]).await?;
 
     stage.chapter("Killed while exposing and withdrawing");
-    let staff = json!({"targetingKey": "sam", "email": "sam@shop.example"});
+    let staff = story::staff();
     for (i, point) in EXPOSING.iter().enumerate() {
         let name = format!("launch-{i}");
         let file = story::planned(stage, &name, "mode: manual")?;
@@ -95,11 +100,11 @@ async fn value(stage: &Stage, context: &Value) -> Result<Value> {
 
 async fn killed(stage: &mut Stage, point: &str, args: &[&str]) -> Result<Option<Value>> {
     let output = killed_as(stage, "eva", point, args).await?;
-    Ok((output.0 == 0).then(|| serde_json::from_str(&output.1)).transpose()?)
+    (output.code == 0).then(|| output.json()).transpose()
 }
 
 /// Restarts the server with the point armed, types the command, waits until the server is dead, and starts it again.
-async fn killed_as(stage: &mut Stage, person: &str, point: &str, args: &[&str]) -> Result<(i32, String)> {
+async fn killed_as(stage: &mut Stage, person: &str, point: &str, args: &[&str]) -> Result<Output> {
     stage.kill_server().await?;
     stage.serve(&[("GREENROOM_FAILPOINTS", point)]).await?;
     stage.say(&format!("{person} $ greenroom {}     (the server dies at {point})", args.join(" ")));
@@ -112,29 +117,18 @@ async fn killed_as(stage: &mut Stage, person: &str, point: &str, args: &[&str]) 
         .await?;
     stage.server_dies().await.with_context(|| format!("at {point}, after: {}", typed.text))?;
     stage.serve(&[]).await?;
-    Ok((typed.code, typed.text))
+    Ok(typed)
 }
 
-/// Process ids of what serves production, by service.
-fn processes(stage: &Stage) -> Result<BTreeMap<String, Vec<i64>>> {
-    let mut all = BTreeMap::new();
-    for service in ["catalog", "shop-web"] {
-        let dir = stage.dir.join("data/run/production/services").join(service);
-        let mut pids = Vec::new();
-        for record in fs::read_dir(dir)?.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
-            let record: Value = serde_json::from_str(&fs::read_to_string(record.path())?).unwrap_or_default();
-            pids.extend(record["process"]["pid"].as_i64().filter(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()));
-        }
-        pids.sort_unstable();
-        all.insert(service.to_owned(), pids);
-    }
-    Ok(all)
-}
-
-/// A killed and repeated deployment has started exactly one process.
-fn one_process_each(stage: &Stage) -> Result<()> {
-    for (service, pids) in processes(stage)? {
-        ensure!(pids.len() == 1, "{service} runs {} times in production", pids.len());
-    }
-    Ok(())
+/// A killed and repeated deployment has started exactly one process, once what it replaced has served its last request.
+async fn one_process_each(stage: &Stage) -> Result<()> {
+    stage
+        .until("one process each, and no more", async |stage: &Stage| {
+            let mut all = Vec::new();
+            for environment in ["development", "production"] {
+                all.extend(stage.processes(environment)?.into_values());
+            }
+            Ok(all.iter().all(|pids| pids.len() == 1).then_some(()))
+        })
+        .await
 }

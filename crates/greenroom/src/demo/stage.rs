@@ -1,5 +1,6 @@
 //! Setting the stage: programs, a directory, the server as a child, the people, and how their commands are shown.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -27,6 +28,9 @@ pub const PEOPLE: [(&str, &[&str]); 7] = [
     ("otto", &["on-call"]),
 ];
 pub const ENVIRONMENTS: [&str; 5] = ["development", "integration", "test", "staging", "production"];
+/// Lines that are shown of a long answer, from its beginning and its end.
+const HEAD: usize = 45;
+const TAIL: usize = 8;
 /// Anything in the story happens within this time.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -45,12 +49,15 @@ pub struct Stage {
 /// What a command left.
 pub struct Output {
     pub code: i32,
+    /// Notes and progress, then the answer.
     pub text: String,
+    /// The answer alone.
+    pub answer: String,
 }
 
 impl Output {
     pub fn json(&self) -> Result<Value> {
-        serde_json::from_str(&self.text).with_context(|| format!("not JSON: {}", self.text))
+        serde_json::from_str(&self.answer).with_context(|| format!("not JSON: {}", self.text))
     }
 }
 
@@ -163,8 +170,14 @@ impl Stage {
         let shown: Vec<String> = args.iter().map(|a| if a.contains([' ', '>', '*', '#']) { format!("'{a}'") } else { shorten(a) }).collect();
         self.say(&format!("{person} $ greenroom {}", shown.join(" ")));
         let output = self.quietly(person, args).await?;
-        for line in output.text.lines() {
-            self.say(&format!("   {line}"));
+        let lines: Vec<&str> = output.text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            // a long answer is told by how it begins and ends
+            match (lines.len() > HEAD + TAIL, i) {
+                (true, HEAD) => self.say(&format!("   … {} more lines", lines.len() - HEAD - TAIL)),
+                (true, _) if i > HEAD && i < lines.len() - TAIL => {}
+                _ => self.say(&format!("   {line}").trim_end().to_owned()),
+            }
         }
         ensure!(output.code == code, "`greenroom {}` ended with {}, not {code}", shown.join(" "), output.code);
         if !self.fast {
@@ -190,9 +203,9 @@ impl Stage {
             let _ = stdin.write_all(format!("{PASSWORD}\n").as_bytes()).await;
         }
         let output = tokio::time::timeout(PATIENCE * 2, child.wait_with_output()).await.with_context(|| format!("`greenroom {}` did not end", args.join(" ")))??;
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Ok(Output { code: output.status.code().unwrap_or(-1), text })
+        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = format!("{}{answer}", String::from_utf8_lossy(&output.stderr));
+        Ok(Output { code: output.status.code().unwrap_or(-1), text, answer })
     }
 
     /// An answer of the API as eva sees it.
@@ -241,6 +254,22 @@ impl Stage {
         format!("http://127.0.0.1:{}", self.port + offset)
     }
 
+    /// Process ids of what serves in `environment`, by service, as the driver wrote them down and as they live.
+    pub fn processes(&self, environment: &str) -> Result<BTreeMap<String, Vec<i64>>> {
+        let mut all = BTreeMap::new();
+        for service in ["catalog", "shop-web"] {
+            let dir = self.dir.join("data/run").join(environment).join("services").join(service);
+            let mut pids = Vec::new();
+            for record in fs::read_dir(dir)?.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
+                let record: Value = serde_json::from_str(&fs::read_to_string(record.path())?).unwrap_or_default();
+                pids.extend(record["process"]["pid"].as_i64().filter(|pid| alive(*pid)));
+            }
+            pids.sort_unstable();
+            all.insert(service.to_owned(), pids);
+        }
+        Ok(all)
+    }
+
     pub fn token(&self, environment: &str) -> Result<String> {
         Ok(fs::read_to_string(self.dir.join("shop-tokens").join(environment))?.trim().to_owned())
     }
@@ -254,7 +283,9 @@ impl Stage {
         for environment in ENVIRONMENTS {
             self.say(&format!("  {environment:<15} {}/   catalog {}/products", self.endpoint(environment, "shop-web"), self.endpoint(environment, "catalog")));
         }
-        self.say(&format!("  try             greenroom --server {} login --name eva && greenroom status", self.url));
+        // as it was started: nobody has installed it yet
+        let program = std::env::current_dir().ok().and_then(|here| self.program.strip_prefix(here).ok()).unwrap_or(&self.program).display();
+        self.say(&format!("\n  {program} --server {} login --name eva\n  {program} status          (the server is remembered)", self.url));
     }
 
     /// Stops all that the demo started: server, services and proxies.
@@ -267,6 +298,12 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// Runs, and is not dead and waiting for its parent to notice.
+fn alive(pid: i64) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Ends the services recorded in a target's directory, by the process ids that the driver wrote down.

@@ -3,4 +3,5 @@
 mod client;
 mod exits;
 mod help;
+mod kill_matrix;
 mod story;

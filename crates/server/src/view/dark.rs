@@ -64,16 +64,14 @@ fn one(look: &Look<'_>, kind: &str, name: String, environment: &Name, since: At,
     let seen = Seen(look.engine.seen.load_full());
     let reasons: Vec<Reason> = release.map(|r| growth(look.state, r, environment, look.now, &seen, false)).unwrap_or_default();
     let mut held_by = Vec::new();
-    match release {
-        None => held_by.push("no release is planned".to_owned()),
-        Some(r) => {
-            let course = r.environments.get(environment).map_or(CourseKind::Draft, |i| i.course.kind());
-            let owner = r.spec.owner.clone().unwrap_or_else(|| r.authors.first().map_or_else(|| "nobody".to_owned(), |a| look.engine.directory.who(look.state, *a)));
-            if reasons.is_empty() {
-                held_by.push(format!("{owner}: release `{}` is {course} and ready", r.name));
-            } else {
-                held_by.push(format!("{owner}: release `{}` is {course}", r.name));
-            }
+    // without a release nobody holds it: nothing is planned
+    if let Some(r) = release {
+        let course = r.environments.get(environment).map_or(CourseKind::Draft, |i| i.course.kind());
+        let owner = r.spec.owner.clone().unwrap_or_else(|| r.authors.first().map_or_else(|| "nobody".to_owned(), |a| look.engine.directory.who(look.state, *a)));
+        if reasons.is_empty() {
+            held_by.push(format!("{owner}: release `{}` is {course} and ready", r.name));
+        } else {
+            held_by.push(format!("{owner}: release `{}` is {course}", r.name));
         }
     }
     let cost = release.and_then(|r| r.spec.cost_of_delay.as_ref()).map(|c| format!("{:.0} {}", c.per_week * weeks, c.currency));

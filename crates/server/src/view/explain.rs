@@ -16,7 +16,10 @@ pub fn explain(look: &Look<'_>, feature: &FeatureKey, environment: &Name, contex
     let past;
     let state = match at {
         None => look.state,
-        Some(at) if at >= look.now => look.state,
+        Some(at) if at > look.now => {
+            return Err(Problem::new(Code::Invalid, format!("{at} is in the future: until then anything may be decided"))
+                .detail("give an instant that has passed, or leave --at out to ask about now"));
+        }
         Some(at) => {
             let seq = look.engine.reader.event_at(at.0).map_err(|error| Problem::new(Code::StorageUnavailable, error.to_string()))?;
             past = checkpoint::at(&look.engine.checkpoints, &look.engine.reader, seq).map_err(|error| Problem::new(Code::StorageUnavailable, error.to_string()))?;

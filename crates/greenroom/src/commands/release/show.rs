@@ -14,13 +14,17 @@ pub fn release(page: &mut Page, release: &Release) {
     contents(page, release);
     page.heading("Decisions");
     show::decisions(page, &release.decisions);
-    for DecisionRule { role, quorum } in &release.spec.decisions {
-        let have = release.decisions.iter().filter(|d| d.valid && d.role == *role && d.verdict == "go").count();
-        if have < *quorum as usize {
-            page.pieces(&[(Paint::Warn, "· "), (Paint::Plain, &format!("{role}: {have} of {quorum}"))]);
-            page.pieces(&[(Paint::Accent, "  → "), (Paint::Plain, &format!("greenroom decide release {} go --as {role}", release.name))]);
-        }
+    if !release.spec.decisions.is_empty() {
+        let asked = release.spec.decisions.iter().map(|DecisionRule { role, quorum }| if *quorum == 1 { role.to_string() } else { format!("{quorum} × {role}") });
+        page.line(Paint::Dim, format!("asked of: {}", list(asked)));
     }
+}
+
+/// Just planned: where it stands, and where to look at what it brings.
+pub fn planned(page: &mut Page, release: &Release) {
+    brief(page, release);
+    page.blank();
+    page.pieces(&[(Paint::Accent, "→ "), (Paint::Plain, &format!("greenroom release show {}: what it brings, and who decided", release.name))]);
 }
 
 /// Where it stands: what one wants to see after doing something to it.
@@ -44,10 +48,16 @@ pub fn brief(page: &mut Page, release: &Release) {
     }
 }
 
+/// Readiness, without what stands beside or below it.
+fn headline(inside: &ReleaseIn) -> String {
+    let said = |part: &&str| *part != inside.state && inside.missing.iter().all(|reason| reason.message != **part);
+    inside.headline.split("; ").filter(said).collect::<Vec<_>>().join("; ")
+}
+
 fn inside(page: &mut Page, release: &Release, inside: &ReleaseIn) {
     let (mark, paint) = state(&inside.state);
     page.blank();
-    page.pieces(&[(Paint::Strong, &format!("In {}", inside.environment)), (paint, &format!("  {mark} {}", inside.state)), (Paint::Plain, &format!("  {}", inside.headline))]);
+    page.pieces(&[(Paint::Strong, &format!("In {}", inside.environment)), (paint, &format!("  {mark} {}", inside.state)), (Paint::Plain, &format!("  {}", headline(inside)))]);
     page.fields(&[("serves", inside.serves.clone().unwrap_or_else(|| "nobody".to_owned()))]);
     page.reasons(2, &inside.missing);
     if !inside.refused.is_empty() {
@@ -73,7 +83,8 @@ fn inside(page: &mut Page, release: &Release, inside: &ReleaseIn) {
             _ => ("", Paint::Plain),
         };
         let next = stage.dwell.map_or_else(|| "the next one when a person says so".to_owned(), |t| format!("the next one after {t}"));
-        let last = i + 1 == release.spec.stages.len();
+        // what is behind has no next
+        let last = i + 1 == release.spec.stages.len() || whole || at.is_some_and(|here| i < here);
         vec![cell(mark).paint(paint), cell(&stage.name), cell(audience(stage)), cell(if last { String::new() } else { next })]
     });
     page.table(&["", "STAGE", "SERVES", "THEN"], rows.collect(), "no stages");

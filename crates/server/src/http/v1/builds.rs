@@ -38,6 +38,9 @@ fn builds(asked: &Asked<'_>, _: &Params, query: BuildsQuery) -> Result<views::Pa
         Some(service) => state.builds_of.iter().filter(|(s, _, _)| s == service).filter_map(|(_, _, d)| state.builds.get(d)).collect(),
         None => state.builds.values().collect(),
     };
+    if let Some(name) = query.service.as_ref().filter(|s| all.is_empty() && !state.services.contains_key(*s)) {
+        return Err(missing("service", name));
+    }
     all.sort_by(|a, b| (b.at, b.sequence, &b.spec.service).cmp(&(a.at, a.sequence, &a.spec.service)));
     page(all.into_iter().map(|b| view::build(b)), &Paging { limit: query.limit, cursor: query.cursor }, |b| b.digest.to_string())
 }
@@ -65,9 +68,15 @@ struct ChecksQuery {
 }
 
 fn checks(asked: &Asked<'_>, _: &Params, query: ChecksQuery) -> Result<views::Page<views::Check>, Problem> {
+    if let Some(name) = &query.environment {
+        environment(asked.look.state, name)?;
+    }
     let wanted =
         |key: &greenroom_domain::state::CheckKey| query.environment.as_ref().is_none_or(|e| key.environment == *e) && query.service.as_ref().is_none_or(|s| key.service == *s);
     let mut all: Vec<_> = asked.look.state.checks.iter().filter(|(key, _)| wanted(key)).map(|(_, r)| r).collect();
+    if let Some(name) = query.service.as_ref().filter(|s| all.is_empty() && !asked.look.state.services.contains_key(*s)) {
+        return Err(missing("service", name));
+    }
     all.sort_by_key(|r| std::cmp::Reverse((r.at, r.id)));
     page(all.into_iter().map(|r| view::check(r)), &Paging { limit: query.limit, cursor: query.cursor.clone() }, |c| c.id.to_string())
 }

@@ -46,7 +46,14 @@ fn deployments(asked: &Asked<'_>, _: &Params, query: DeploymentsQuery) -> Result
             && query.service.as_ref().is_none_or(|s| d.items.iter().any(|i| i.service == *s))
             && query.open.is_none_or(|open| d.ended.is_none() == open)
     };
+    if let Some(name) = &query.environment {
+        environment(look.state, name)?;
+    }
     let newest = look.state.by_number.iter().rev().filter_map(|(_, id)| look.state.deployments.get(id));
+    // of a service that was removed the deployments stay
+    if let Some(name) = query.service.as_ref().filter(|s| !look.state.services.contains_key(*s) && !newest.clone().any(|d| d.items.iter().any(|i| i.service == **s))) {
+        return Err(missing("service", name));
+    }
     page(newest.filter(wanted).map(|d| view::deployment(&look, d)), &Paging { limit: query.limit, cursor: query.cursor.clone() }, |d| d.id.to_string())
 }
 
