@@ -227,10 +227,8 @@ fn control(
         })
         .map_err(|source| StartError::Listen { address, source })?;
 
-    let drivers: HashMap<DriverKind, Arc<dyn Driver>> = HashMap::from([
-        (DriverKind::Process, process),
-        (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>),
-    ]);
+    let drivers: HashMap<DriverKind, Arc<dyn Driver>> =
+        HashMap::from([(DriverKind::Process, process), (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>)]);
     let driven = Arc::new(Fleet { engine: Arc::clone(&engine), drivers, control: format!("http://{address}") });
     let reactors = vec![
         tokio::spawn(rollouts::run(Arc::clone(&driven))),

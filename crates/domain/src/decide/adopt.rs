@@ -92,5 +92,11 @@ fn observed(work: &Work<'_>, key: &PlacementKey, build: &Digest) -> Result<(), S
         return Ok(());
     }
     let runs = serving.keys().map(|digest| work.state.builds.get(digest).map_or_else(|| digest.to_string(), |b| b.spec.label().to_string())).collect::<Vec<_>>().join(", ");
-    Err(Refusal::conflict(ReasonCode::DigestDiffers, format!("placement/{key}"), format!("`{}` is observed to run {runs}", key.target), "adopt what really runs, or deploy the other").into())
+    Err(Refusal::conflict(
+        ReasonCode::DigestDiffers,
+        format!("placement/{key}"),
+        format!("`{}` is observed to run {runs}", key.target),
+        "adopt what really runs, or deploy the other",
+    )
+    .into())
 }

@@ -87,7 +87,9 @@ fn define(work: &mut Work<'_>, set: &Name, manifest: &Manifest) {
             let same_users = |old: &Option<Sealed>| match old {
                 None => !listed,
                 // a list whose text is erased is another
-                Some(sealed) => (work.texts)(sealed).and_then(|text| serde_json::from_str::<BTreeSet<String>>(&text).ok()).is_some_and(|old| old == spec.users.iter().cloned().collect()),
+                Some(sealed) => {
+                    (work.texts)(sealed).and_then(|text| serde_json::from_str::<BTreeSet<String>>(&text).ok()).is_some_and(|old| old == spec.users.iter().cloned().collect())
+                }
             };
             if work.state.cohorts.get(name).is_none_or(|old| old.spec != plain || old.title != *title || old.set != set || !same_users(&old.users)) {
                 let users = listed.then(|| serde_json::to_string(&spec.users).unwrap_or_default()).map(|text| work.seal(&text));

@@ -40,7 +40,11 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
         }
         let what = if known.digest == digest && other_commit {
             format!("another commit ({})", known.spec.commit.as_deref().unwrap_or_default())
-        } else if known.digest == digest { "other line, requirements, features or schema".to_owned() } else { format!("other content ({}, this is {digest})", known.digest) };
+        } else if known.digest == digest {
+            "other line, requirements, features or schema".to_owned()
+        } else {
+            format!("other content ({}, this is {digest})", known.digest)
+        };
         return Err(Refusal::conflict(
             ReasonCode::DigestDiffers,
             format!("build/{label}"),

@@ -107,7 +107,11 @@ pub fn decision_reason(m: &decision::Missing, subject: String, command: &str) ->
     let left = m.wanted.saturating_sub(m.have);
     let text = if m.by_author { "; its only author does not count" } else { "" };
     let code = if m.by_author { ReasonCode::Separation } else { ReasonCode::DecisionMissing };
-    Reason::new(code, subject, format!("{left} more go by {} is missing{text}", m.role)).remedy(format!("{}{command} go --as {}", if m.by_author { "another person: " } else { "" }, m.role))
+    Reason::new(code, subject, format!("{left} more go by {} is missing{text}", m.role)).remedy(format!(
+        "{}{command} go --as {}",
+        if m.by_author { "another person: " } else { "" },
+        m.role
+    ))
 }
 
 fn busy(state: &State, ask: &Ask<'_>, entry: &mut Entry) {

@@ -20,8 +20,7 @@ const AT_ONCE: usize = 200;
 pub(super) fn sweep(work: &mut Work<'_>) {
     let before = work.now - KEEP;
     let kept = standing(&work.state);
-    let mut deployments: Vec<DeploymentId> =
-        work.state.deployments.values().filter(|d| d.ended.is_some_and(|at| at <= before) && !kept.contains(&d.id)).map(|d| d.id).collect();
+    let mut deployments: Vec<DeploymentId> = work.state.deployments.values().filter(|d| d.ended.is_some_and(|at| at <= before) && !kept.contains(&d.id)).map(|d| d.id).collect();
     deployments.sort_unstable();
     let releases: Vec<Name> = work.state.releases.values().filter(|r| over(&work.state, &r.name, before)).map(|r| r.name.clone()).collect();
     for chunk in deployments.chunks(AT_ONCE) {

@@ -67,7 +67,8 @@ fn what_is_not_known_is_said_so() {
 #[test]
 fn every_event_is_found_by_what_it_concerns() {
     let of = |wanted: &str, field: &str| {
-        let (kind, version, body) = lines().into_iter().find(|(kind, _, body)| kind == wanted && (field.is_empty() || !body[field].is_null())).unwrap_or_else(|| panic!("{wanted}"));
+        let (kind, version, body) =
+            lines().into_iter().find(|(kind, _, body)| kind == wanted && (field.is_empty() || !body[field].is_null())).unwrap_or_else(|| panic!("{wanted}"));
         Event::decode(&kind, version, body.to_string().as_bytes()).unwrap().subjects()
     };
     for (kind, field, wanted) in [

@@ -442,7 +442,9 @@ impl History {
                 _ => None,
             })
         };
-        let reaches = |digest: &Digest| label(digest).is_some_and(|l| l.service == need.service && number(l.version.as_str()) >= number(need.floor.as_str()) && !release.spec.not.contains(&l));
+        let reaches = |digest: &Digest| {
+            label(digest).is_some_and(|l| l.service == need.service && number(l.version.as_str()) >= number(need.floor.as_str()) && !release.spec.not.contains(&l))
+        };
         let places: Vec<_> = state.placements.values().filter(|p| p.key.environment.as_str() == PRODUCTION && p.key.service == need.service).collect();
         if places.is_empty() {
             return Some("it runs nowhere".to_owned());

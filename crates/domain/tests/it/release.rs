@@ -613,7 +613,8 @@ fn starting_begins_before_it_grows_and_a_stage_that_is_named_is_the_next() {
 fn lifting_a_kill_asks_for_what_started_under_it_too() {
     let mut w = World::shop();
     w.ship("web@1.1.0");
-    let staged = json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "decisions": [{"role": "approver"}], "stages": [{"name": "all", "share": "100%"}]});
+    let staged =
+        json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"], "decisions": [{"role": "approver"}], "stages": [{"name": "all", "share": "100%"}]});
     w.plan("summer", staged);
     w.decide_as(BEN, About::Release(n("summer")), Role::Approver, Verdict::Go);
     w.ok(&World::start_command("summer"));
