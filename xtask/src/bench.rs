@@ -179,7 +179,8 @@ mod tests {
         for bench in BENCHES {
             let folder = format!("crates/{}", bench.package.trim_start_matches("greenroom-"));
             let file = if bench.kind == "bench" { "benches" } else { "examples" };
-            assert!(root().join(format!("{folder}/{file}/{}.rs", bench.target)).exists(), "{}", bench.name);
+            let forms = [format!("{}.rs", bench.target), format!("{}/main.rs", bench.target)];
+            assert!(forms.iter().any(|form| root().join(format!("{folder}/{file}/{form}")).exists()), "{}", bench.name);
         }
     }
 

@@ -11,15 +11,14 @@ use crate::world::*;
 /// Release, what blocks, and OpenFeature's reason, for the first user who is not served `checkout`.
 fn told(w: &World) -> (Option<String>, Option<String>, &'static str) {
     let snapshot = w.snapshot(PRODUCTION);
-    let outside = (0..1000)
+    (0..1000)
         .find_map(|i| {
             let user = format!("user-{i}");
             let caller = Pairs { targeting_key: Some(&user), attributes: &[] };
             let answer = snapshot.evaluate("checkout", &caller).unwrap();
             (answer.variant() == "off").then(|| (answer.release().map(str::to_owned), answer.blocked_by().map(str::to_owned), answer.reason().as_str()))
         })
-        .expect("someone is not served");
-    outside
+        .expect("someone is not served")
 }
 
 fn by(release: &str, blocked_by: &str, reason: &'static str) -> (Option<String>, Option<String>, &'static str) {

@@ -9,19 +9,15 @@ use std::sync::LazyLock;
 use greenroom_domain::actor::{Actor, Part};
 use greenroom_domain::command::{Command, Report};
 use greenroom_domain::decision::{About, Verdict};
-use greenroom_domain::deployment::check::Outcome;
-use greenroom_domain::deployment::placement::{Basis, Health, Observation};
-use greenroom_domain::deployment::rollout::StepKind;
-use greenroom_domain::event::Event;
-use greenroom_domain::exposure;
+use greenroom_domain::deployment::{check::Outcome, placement::Basis, placement::Health, placement::Observation, rollout::StepKind};
 use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::id::{BuildLabel, Digest, Name, PersonId, PlacementKey, Requirement};
 use greenroom_domain::link::{self, Need, Seen};
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::{Course, CourseKind, Release};
 use greenroom_domain::role::Role;
-use greenroom_domain::state::{Recorded, State};
-use greenroom_domain::time::At;
+use greenroom_domain::{event::Event, exposure};
+use greenroom_domain::{state::Recorded, state::State, time::At};
 use greenroom_exposure::{Pairs, Snapshot};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -465,7 +461,7 @@ impl History {
                 }
                 _ => None,
             });
-            let coming = moves().last().filter(|e| e.to.kind().holds());
+            let coming = moves().next_back().filter(|e| e.to.kind().holds());
             match coming {
                 _ if !reaches(build) => Some(format!("{key} runs {:?}", label(build))),
                 _ if runs.health != Health::Healthy || runs.basis != Basis::Observed => Some(format!("{key} is {}", runs.health)),

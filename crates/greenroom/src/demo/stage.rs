@@ -176,7 +176,7 @@ impl Stage {
             match (lines.len() > HEAD + TAIL, i) {
                 (true, HEAD) => self.say(&format!("   … {} more lines", lines.len() - HEAD - TAIL)),
                 (true, _) if i > HEAD && i < lines.len() - TAIL => {}
-                _ => self.say(&format!("   {line}").trim_end().to_owned()),
+                _ => self.say(format!("   {line}").trim_end()),
             }
         }
         ensure!(output.code == code, "`greenroom {}` ended with {}, not {code}", shown.join(" "), output.code);

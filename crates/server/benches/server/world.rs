@@ -187,10 +187,7 @@ fn observed(pen: &mut Pen, n: u64) -> Outcome {
     let digest = build(service)?.digest;
     let health = if n.is_multiple_of(3) { Health::Progressing } else { Health::Healthy };
     let op: OperationId = format!("{}/1", RolloutId::new(id(n))).parse()?;
-    pen.write(PlacementObserved {
-        key,
-        seen: Observation { serving: BTreeMap::from([(digest.clone(), 3)]), config: Some(sha("config")), op: Some(op), health, basis: Basis::Observed },
-    })
+    pen.write(PlacementObserved { key, seen: Observation { serving: BTreeMap::from([(digest, 3)]), config: Some(sha("config")), op: Some(op), health, basis: Basis::Observed } })
 }
 
 /// Of eight events one asks for a deployment, and the others move its rollout; it ends cancelled, so that nothing is driven.

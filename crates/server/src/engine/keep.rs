@@ -35,11 +35,14 @@ pub fn tickets_changed(events: &[Recorded]) -> bool {
     events.iter().any(|e| matches!(e.event, Event::TokenCreated(_) | Event::TokenRevoked(_) | Event::EnvironmentRemoved(_)))
 }
 
+/// Signed snapshots by environment, and who may ask.
+type Left = (Vec<(String, Vec<u8>)>, Vec<Ticket>);
+
 /// What an earlier run left: signed snapshots by environment, and who may ask.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn left(snapshots: &Snapshots) -> Result<(Vec<(String, Vec<u8>)>, Vec<Ticket>), Error> {
+pub fn left(snapshots: &Snapshots) -> Result<Left, Error> {
     let (tickets, snapshots): (Vec<_>, Vec<_>) = snapshots.load()?.into_iter().partition(|(name, _)| name == TICKETS);
     // a copy that does not read lets nobody in until the ledger is read
     let tickets = tickets.first().and_then(|(_, bytes)| serde_json::from_slice(bytes).ok()).unwrap_or_default();

@@ -30,7 +30,7 @@ fn apply(asked: &Asked<'_>, params: &Params, request: ApplyManifests) -> Result<
     let planned = tokio::task::block_in_place(|| preview(asked, &command)).map_err(|problem| located(problem, &parsed))?;
     let needs = needs(&before, &manifests, &planned);
     let mut ask = Ask::new(Action::ManifestsApply, Resource::Any, command, move |look, events| {
-        let touched: HashSet<String> = events.iter().filter_map(|e| e.event.subjects().into_iter().next()).map(Into::into).collect();
+        let touched: HashSet<String> = events.iter().filter_map(|e| e.event.subjects().into_iter().next()).collect();
         let mut changes: Vec<ManifestChange> = manifests.iter().map(|m| change(&before, m, &touched)).collect();
         changes.extend(events.iter().filter_map(|e| removal(&before, &e.event)));
         let applied = look.engine.state.load().seq >= look.state.seq || !events.is_empty();
