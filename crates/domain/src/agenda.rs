@@ -40,12 +40,28 @@ pub struct Agenda {
     times_of: HashMap<Due, SmallVec<[At; 2]>>,
     by_touch: OrdSet<(u64, Due)>,
     touch_of: HashMap<Due, u64>,
+    /// Notes nothing: what a long history made due on its way is over by its end.
+    asleep: bool,
 }
 
 impl Agenda {
+    /// One that notes nothing.
+    #[must_use]
+    pub fn asleep() -> Self {
+        Self { asleep: true, ..Self::default() }
+    }
+
+    #[must_use]
+    pub const fn is_asleep(&self) -> bool {
+        self.asleep
+    }
+
     /// Sets the deadlines of `due`, in place of those it had. All of them: one that passes without an event must not
     /// hide the next.
     pub fn schedule(&mut self, due: &Due, times: impl IntoIterator<Item = At>) {
+        if self.asleep {
+            return;
+        }
         for old in self.times_of.remove(due).into_iter().flatten() {
             self.by_time.remove(&(old, due.clone()));
         }
@@ -58,6 +74,9 @@ impl Agenda {
 
     /// Marks `due` as touched by the event `seq`.
     pub fn touch(&mut self, due: &Due, seq: u64) {
+        if self.asleep {
+            return;
+        }
         if let Some(old) = self.touch_of.insert(due.clone(), seq) {
             if old == seq {
                 return;
@@ -79,6 +98,9 @@ impl Agenda {
     /// one looks at everything older too.
     pub fn age(&mut self, at: At, keep: Span) {
         const DAY: i64 = 86_400_000_000;
+        if self.asleep {
+            return;
+        }
         let day = at.0.div_euclid(DAY);
         let due = Due::Archive(day);
         if self.times_of.contains_key(&due) {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::agenda::Due;
+use crate::agenda::{Agenda, Due};
 use crate::deployment::build::Build;
 use crate::deployment::check::CheckResult;
 use crate::deployment::deployment::{Config, Deployment};
 use crate::deployment::environment::Environment;
 use crate::deployment::placement::Placement;
 use crate::deployment::policy::Policy;
-use crate::deployment::rollout::Rollout;
+use crate::deployment::rollout::{Rollout, StepKind};
 use crate::deployment::service::Service;
 use crate::event::Token;
 use crate::hold::Hold;
@@ -127,38 +127,55 @@ impl State {
             state.tokens.insert(token.hash.clone(), token);
         }
         state.revisions = stored.revisions.into_iter().collect();
-        state.index_rollouts(stored.rollouts);
-        state.index_releases(stored.releases);
-        state.index_ages();
-        let holds: Vec<_> = state.holds.values().map(|h| (Due::Hold(h.id), h.expires)).collect();
-        for (due, expires) in holds {
-            state.agenda.schedule(&due, expires);
-        }
-        Ok(state)
-    }
-
-    fn index_rollouts(&mut self, rollouts: Vec<Arc<Rollout>>) {
-        for rollout in rollouts {
+        for rollout in stored.rollouts {
             let kind = rollout.step.kind();
-            let due = Due::Rollout(rollout.id);
-            if kind == crate::deployment::rollout::StepKind::Waiting {
-                self.waiting.insert((rollout.key.environment.clone(), rollout.id));
+            if kind == StepKind::Waiting {
+                state.waiting.insert((rollout.key.environment.clone(), rollout.id));
             }
             if kind.holds() {
-                self.active.insert(rollout.id);
+                state.active.insert(rollout.id);
             }
-            if !kind.ended() {
-                self.agenda.schedule(&due, rollout.step.dues());
-                self.agenda.touch(&due, self.seq);
-            }
-            self.rollouts.insert(rollout.id, rollout);
+            state.rollouts.insert(rollout.id, rollout);
         }
+        for release in stored.releases {
+            state.index_release(Release::clone(&release), state.seq);
+        }
+        Ok(state.awake())
     }
 
-    fn index_releases(&mut self, releases: Vec<Arc<Release>>) {
-        for release in releases {
-            self.index_release(Release::clone(&release), self.seq);
+    /// For the fold of a long history: nothing is noted as due until [`Self::awake`].
+    #[must_use]
+    pub fn asleep(mut self) -> Self {
+        self.agenda = Agenda::asleep();
+        self
+    }
+
+    /// The agenda made anew from what there is: deadlines, and everything open as touched, so that it is judged once more.
+    #[must_use]
+    pub fn awake(mut self) -> Self {
+        self.agenda = Agenda::default();
+        let rollouts: Vec<_> = self.rollouts.values().filter(|r| !r.step.kind().ended()).cloned().collect();
+        for rollout in rollouts {
+            let due = Due::Rollout(rollout.id);
+            self.agenda.schedule(&due, rollout.step.dues());
+            self.agenda.touch(&due, self.seq);
         }
+        let releases: Vec<_> = self.releases.values().cloned().collect();
+        for release in releases {
+            let due = Due::Release(release.name.clone());
+            self.agenda.schedule(&due, crate::judge::releases::deadlines(&release));
+            self.agenda.touch(&due, self.seq);
+        }
+        self.touch_promotions();
+        self.index_ages();
+        let holds: Vec<_> = self.holds.values().map(|h| (Due::Hold(h.id), h.expires)).collect();
+        for (due, expires) in holds {
+            self.agenda.schedule(&due, expires);
+        }
+        self
+    }
+
+    fn touch_promotions(&mut self) {
         let pairs: Vec<_> = self.placed.iter().map(|(e, s, _)| (e.clone(), s.clone())).collect();
         for (environment, service) in pairs {
             let below: Vec<Name> = self.downstream(&environment).map(|e| e.name.clone()).collect();

@@ -7,6 +7,9 @@ use crate::state::State;
 impl State {
     /// What runs of `service` in `environment` changed: everything that waits there or right behind it.
     pub(super) fn touch_around(&mut self, environment: &Name, service: &Name, seq: u64) {
+        if self.agenda.is_asleep() {
+            return;
+        }
         let mut places: Vec<Name> = self.downstream(environment).map(|e| e.name.clone()).collect();
         places.push(environment.clone());
         for place in &places {
@@ -18,6 +21,9 @@ impl State {
 
     /// Releases that need `service`.
     pub(super) fn touch_service(&mut self, service: &Name, seq: u64) {
+        if self.agenda.is_asleep() {
+            return;
+        }
         let releases: Vec<Name> = self.releases_needing(service).cloned().collect();
         for release in releases {
             self.agenda.touch(&Due::Release(release), seq);
@@ -26,6 +32,9 @@ impl State {
 
     /// Releases that contain the feature.
     pub(super) fn touch_feature(&mut self, key: &FeatureKey, seq: u64) {
+        if self.agenda.is_asleep() {
+            return;
+        }
         let releases: Vec<Name> = self.releases.values().filter(|r| r.spec.features.iter().any(|f| f.key == *key)).map(|r| r.name.clone()).collect();
         for release in releases {
             self.agenda.touch(&Due::Release(release), seq);
@@ -40,6 +49,9 @@ impl State {
     }
 
     pub(super) fn touch_environment(&mut self, environment: &Name, seq: u64) {
+        if self.agenda.is_asleep() {
+            return;
+        }
         self.touch_waiting(Some(environment), seq);
         let services: Vec<Name> = self.services.keys().cloned().collect();
         for service in services {
@@ -49,6 +61,9 @@ impl State {
 
     /// Whatever waits to enter `environment`, or any: rollouts, and releases that bring unflagged builds.
     pub(super) fn touch_waiting(&mut self, environment: Option<&Name>, seq: u64) {
+        if self.agenda.is_asleep() {
+            return;
+        }
         let touched: Vec<RolloutId> = match environment {
             Some(environment) => self.waiting_in(environment).copied().collect(),
             None => self.waiting.iter().map(|(_, id)| *id).collect(),
@@ -63,6 +78,9 @@ impl State {
     }
 
     pub(super) fn touch_all(&mut self, seq: u64) {
+        if self.agenda.is_asleep() {
+            return;
+        }
         self.touch_waiting(None, seq);
         let releases: Vec<Name> = self.releases.keys().cloned().collect();
         for release in releases {

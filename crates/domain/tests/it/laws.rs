@@ -6,17 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use greenroom_domain::actor::{Actor, Part};
-use greenroom_domain::command::{Command, Report};
-use greenroom_domain::decision::{About, Verdict};
 use greenroom_domain::deployment::{check::Outcome, placement::Basis, placement::Health, placement::Observation, rollout::StepKind};
 use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::id::{BuildLabel, Digest, Name, PersonId, PlacementKey, Requirement};
 use greenroom_domain::link::{self, Need, Seen};
-use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::{Course, CourseKind, Release};
-use greenroom_domain::role::Role;
+use greenroom_domain::{actor::Actor, actor::Part, command::Command, command::Report, decision::About, decision::Verdict};
 use greenroom_domain::{event::Event, exposure};
+use greenroom_domain::{refusal::ReasonCode, role::Role};
 use greenroom_domain::{state::Recorded, state::State, time::At};
 use greenroom_exposure::{Pairs, Snapshot};
 use proptest::prelude::*;
@@ -540,15 +537,18 @@ impl History {
         }
     }
 
-    /// The state is the fold of what was written, as it was written.
+    /// The state is the fold of what was written, as it was written, whether or not the fold noted what is due.
     fn replay_is_state(&self) {
-        let mut state = State::default();
+        let (mut state, mut asleep) = (State::default(), State::default().asleep());
         for recorded in &self.w.ledger {
             let body = recorded.event.encode().unwrap();
             let event = Event::decode(recorded.event.kind(), recorded.event.version(), &body).unwrap();
-            state.apply(&Recorded { event, ..recorded.clone() });
+            let again = Recorded { event, ..recorded.clone() };
+            state.apply(&again);
+            asleep.apply(&again);
         }
         audit::same(&state, &self.w.state);
+        audit::same(&asleep.awake(), &State::from_checkpoint(&state.to_checkpoint()).unwrap());
     }
 
     /// A checkpoint is the state: the same now, and the same whenever time makes something due.

@@ -192,7 +192,8 @@ fn observed(pen: &mut Pen, n: u64) -> Outcome {
 
 /// Of eight events one asks for a deployment, and the others move its rollout; it ends cancelled, so that nothing is driven.
 fn deployment(pen: &mut Pen, n: u64) -> Outcome {
-    let (number, step) = (n / 20 * 3 / 8 + 1, (n / 20 * 3 + n % 20 - 11) % 8);
+    let nth = n / 20 * 3 + n % 20 - 11;
+    let (number, step) = (nth / 8 + 1, nth % 8);
     let key = key(number as usize * 11 % (SERVICES * 4));
     let service: usize = key.service.as_str()[1..].parse()?;
     let known = build(service)?;

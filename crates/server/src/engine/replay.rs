@@ -41,6 +41,7 @@ pub fn recorded(seq: u64, at: i64, actor: &str, kind: &str, version: u16, body: 
 /// When the ledger cannot be read or holds what this program does not know.
 pub fn fold(reader: &Reader, mut state: State, progress: &dyn Fn(u64)) -> Result<State, ReplayError> {
     let from = state.seq;
+    state = state.asleep();
     std::thread::scope(|scope| {
         let (send, receive) = mpsc::sync_channel::<Vec<Recorded>>(8);
         let decoding = scope.spawn(move || -> Result<(), ReplayError> {
@@ -63,7 +64,7 @@ pub fn fold(reader: &Reader, mut state: State, progress: &dyn Fn(u64)) -> Result
             progress(state.seq);
         }
         decoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok(state)
+        Ok(state.awake())
     })
 }
 
@@ -71,7 +72,8 @@ pub fn fold(reader: &Reader, mut state: State, progress: &dyn Fn(u64)) -> Result
 ///
 /// # Errors
 /// As [`fold`].
-pub fn at(reader: &Reader, mut state: State, seq: u64) -> Result<State, ReplayError> {
+pub fn at(reader: &Reader, state: State, seq: u64) -> Result<State, ReplayError> {
+    let mut state = state.asleep();
     while state.seq < seq {
         let want = usize::try_from(seq - state.seq).unwrap_or(CHUNK).min(CHUNK);
         let events = reader.events(state.seq, want)?;
