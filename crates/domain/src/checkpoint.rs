@@ -111,8 +111,7 @@ impl State {
             state.placements.insert(key.clone(), placement);
         }
         for deployment in stored.deployments {
-            state.by_number.insert(deployment.number, deployment.id);
-            state.deployments.insert(deployment.id, deployment);
+            state.insert_deployment(deployment);
         }
         state.tried = stored.tried.into_iter().collect();
         state.lived = stored.lived.into_iter().collect();

@@ -98,6 +98,8 @@ pub struct State {
     pub active: OrdSet<RolloutId>,
     pub waiting: OrdSet<(Name, RolloutId)>,
     pub by_number: OrdMap<u64, DeploymentId>,
+    /// The last deployment asked for, by environment and service, with its number.
+    pub latest: HashMap<(Name, Name), (u64, DeploymentId)>,
     pub needed_by: OrdSet<(Name, Name)>,
     /// Releases with unflagged builds, which enter production as deployments do.
     pub unflagged: OrdSet<Name>,
@@ -142,6 +144,7 @@ impl Default for State {
             active: OrdSet::new(),
             waiting: OrdSet::new(),
             by_number: OrdMap::new(),
+            latest: HashMap::new(),
             needed_by: OrdSet::new(),
             unflagged: OrdSet::new(),
             builds_of: OrdSet::new(),

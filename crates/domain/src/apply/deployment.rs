@@ -76,27 +76,37 @@ impl State {
                 }),
             );
         }
-        self.by_number.insert(e.number, e.id);
-        self.deployments.insert(
-            e.id,
-            Arc::new(Deployment {
-                id: e.id,
-                number: e.number,
-                environment: e.environment.clone(),
-                items: e.items.clone(),
-                motive: e.motive,
-                urgency: e.urgency,
-                by: recorded.actor,
-                at,
-                scope: e.scope.clone(),
-                rollouts: e.rollouts.iter().map(|r| r.id).collect(),
-                decisions: Vec::new(),
-                awaits: e.awaits.clone(),
-                undoes: e.undoes,
-                note: e.note.clone(),
-                ended: e.rollouts.is_empty().then_some(at),
-            }),
-        );
+        self.insert_deployment(Arc::new(Deployment {
+            id: e.id,
+            number: e.number,
+            environment: e.environment.clone(),
+            items: e.items.clone(),
+            motive: e.motive,
+            urgency: e.urgency,
+            by: recorded.actor,
+            at,
+            scope: e.scope.clone(),
+            rollouts: e.rollouts.iter().map(|r| r.id).collect(),
+            decisions: Vec::new(),
+            awaits: e.awaits.clone(),
+            undoes: e.undoes,
+            note: e.note.clone(),
+            ended: e.rollouts.is_empty().then_some(at),
+        }));
+    }
+
+    /// Into all indexes, in whatever order they come.
+    pub(crate) fn insert_deployment(&mut self, deployment: Arc<Deployment>) {
+        self.by_number.insert(deployment.number, deployment.id);
+        self.note_latest(&deployment);
+        self.deployments.insert(deployment.id, deployment);
+    }
+
+    fn note_latest(&mut self, deployment: &Deployment) {
+        for item in &deployment.items {
+            let latest = self.latest.entry((deployment.environment.clone(), item.service.clone())).or_insert((0, deployment.id));
+            *latest = (*latest).max((deployment.number, deployment.id));
+        }
     }
 
     pub(super) fn rollout_moved(&mut self, e: &RolloutMoved, seq: u64, at: At) {
@@ -231,6 +241,10 @@ impl State {
             }
         }
         if !e.deployments.is_empty() {
+            // one that is kept may now be the last of its place
+            self.latest.clear();
+            let kept: Vec<Arc<Deployment>> = self.deployments.values().cloned().collect();
+            kept.iter().for_each(|deployment| self.note_latest(deployment));
             let mut used: std::collections::HashSet<&Digest> = self.rollouts.values().map(|r| &r.config).collect();
             used.extend(self.placements.values().flat_map(|p| [&p.desired, &p.stable, &p.previous]).flatten().map(|pair| &pair.config));
             self.configs.retain(|digest, _| used.contains(digest));

@@ -131,5 +131,5 @@ pub fn same_maps(a: &State, b: &State) {
         token_ids,
         revisions
     );
-    equal!(placed, active, waiting, by_number, needed_by, unflagged, builds_of, tried, lived);
+    equal!(placed, active, waiting, by_number, latest, needed_by, unflagged, builds_of, tried, lived);
 }

@@ -1,6 +1,6 @@
 //! The board: services × environments, what runs, what is on its way or did not arrive, and why.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use greenroom_api::views::{Board, BoardCell, BoardEnvironment, BoardRow, Pending};
 use greenroom_domain::deployment::build::Build;
@@ -36,65 +36,86 @@ pub fn in_order<'a>(look: &Look<'a>) -> Vec<&'a Environment> {
 
 pub fn board(look: &Look<'_>, only: Option<&Name>) -> Board {
     let environments: Vec<&Environment> = in_order(look).into_iter().filter(|e| only.is_none_or(|o| e.name == *o)).collect();
-    let mut pending = pending(look);
-    add_failed(look, &mut pending);
-    let services = look.state.services.keys().map(|service| BoardRow {
+    let grid = Grid::new(look, &environments);
+    let (placed, coming) = (placed(look, &grid), coming(look, &grid));
+    let cells = placed.iter().zip(&coming).collect::<Vec<_>>();
+    let rows = look.state.services.keys().zip(cells.chunks(environments.len().max(1)));
+    let row = |(service, row): (&Name, &[(&Vec<&Placement>, &Option<&Rollout>)])| BoardRow {
         service: service.clone(),
-        cells: environments.iter().map(|environment| cell(look, environment, service, pending.get(&(&environment.name, service)).copied())).collect(),
-    });
+        cells: environments.iter().zip(row).map(|(environment, (placed, coming))| cell(look, environment, service, placed, **coming)).collect(),
+    };
     Board {
-        services: services.collect(),
+        services: rows.map(row).collect(),
         environments: environments.iter().map(|e| BoardEnvironment { name: e.name.clone(), purpose: e.spec.purpose }).collect(),
         at: look.now,
         seq: look.state.seq,
     }
 }
 
-type Cells<'a, T> = HashMap<(&'a Name, &'a Name), T>;
-
-/// The newest rollout under way for each cell.
-fn pending<'a>(look: &Look<'a>) -> Cells<'a, &'a Rollout> {
-    let mut all: Cells<'_, &Rollout> = HashMap::new();
-    for id in look.state.active.iter().chain(look.state.waiting.iter().map(|(_, id)| id)) {
-        let Some(rollout) = look.state.rollouts.get(id) else { continue };
-        let key = (&rollout.key.environment, &rollout.key.service);
-        if all.get(&key).is_none_or(|known| known.id < rollout.id) {
-            all.insert(key, rollout);
-        }
-    }
-    all
+/// Where the cell of an environment and a service stands, so that each kind of thing is gone through once.
+struct Grid<'a> {
+    services: HashMap<&'a Name, usize>,
+    environments: HashMap<&'a Name, usize>,
 }
 
-/// What was asked for last, did not arrive, and nobody asked for anything since. Only cells in which some build was tried
-/// and did not stay are looked at, so that a board where all is well costs nothing more.
-fn add_failed<'a>(look: &Look<'a>, pending: &mut Cells<'a, &'a Rollout>) {
-    let tried = look.state.tried.iter().filter_map(|(environment, build)| Some((environment, &look.state.builds.get(build)?.spec.service)));
-    let mut open: HashSet<(&Name, &Name)> = tried.filter(|cell| !pending.contains_key(cell)).collect();
-    for id in look.state.by_number.values().rev() {
-        if open.is_empty() {
-            return;
+impl<'a> Grid<'a> {
+    fn new(look: &Look<'a>, environments: &[&'a Environment]) -> Self {
+        Self {
+            services: look.state.services.keys().enumerate().map(|(i, name)| (name, i)).collect(),
+            environments: environments.iter().enumerate().map(|(i, e)| (&e.name, i)).collect(),
         }
-        let Some(deployment) = look.state.deployments.get(id) else { continue };
-        for item in &deployment.items {
-            // the newest deployment says how it stands
-            if !open.remove(&(&deployment.environment, &item.service)) {
-                continue;
-            }
-            let rollouts = deployment.rollouts.iter().filter_map(|id| look.state.rollouts.get(id)).filter(|r| r.key.service == item.service);
-            if let Some(bad) = rollouts.into_iter().find(|r| matches!(r.step.kind(), StepKind::Failed | StepKind::RolledBack)) {
-                pending.insert((&deployment.environment, &item.service), bad);
-            }
-        }
+    }
+
+    fn cells(&self) -> usize {
+        self.services.len() * self.environments.len()
+    }
+
+    fn at(&self, environment: &Name, service: &Name) -> Option<usize> {
+        let column = self.environments.get(environment)?;
+        Some(self.services.get(service)? * self.environments.len() + column)
     }
 }
 
-fn cell(look: &Look<'_>, environment: &Environment, service: &Name, pending: Option<&Rollout>) -> BoardCell {
+/// What is placed in each cell, by target.
+fn placed<'a>(look: &Look<'a>, grid: &Grid<'_>) -> Vec<Vec<&'a Placement>> {
+    let mut cells: Vec<Vec<&Placement>> = vec![Vec::new(); grid.cells()];
+    for placement in look.state.placements.values() {
+        if let Some(cell) = grid.at(&placement.key.environment, &placement.key.service).and_then(|at| cells.get_mut(at)) {
+            cell.push(placement);
+        }
+    }
+    for cell in &mut cells {
+        cell.sort_unstable_by_key(|p| &p.key.target);
+    }
+    cells
+}
+
+/// For each cell the newest rollout under way, else the last one if it did not arrive and nobody asked for anything since.
+fn coming<'a>(look: &Look<'a>, grid: &Grid<'_>) -> Vec<Option<&'a Rollout>> {
+    let state = look.state;
+    let mut cells: Vec<Option<&Rollout>> = vec![None; grid.cells()];
+    for id in state.active.iter().chain(state.waiting.iter().map(|(_, id)| id)) {
+        let Some(rollout) = state.rollouts.get(id) else { continue };
+        let Some(cell) = grid.at(&rollout.key.environment, &rollout.key.service).and_then(|at| cells.get_mut(at)) else { continue };
+        if cell.is_none_or(|known| known.id < rollout.id) {
+            *cell = Some(rollout);
+        }
+    }
+    for ((environment, service), (_, deployment)) in &state.latest {
+        let Some(cell) = grid.at(environment, service).and_then(|at| cells.get_mut(at)).filter(|cell| cell.is_none()) else { continue };
+        let rollouts = state.deployments.get(deployment).into_iter().flat_map(|d| &d.rollouts).filter_map(|id| state.rollouts.get(id));
+        *cell = rollouts.filter(|r| r.key.service == *service).find(|r| matches!(r.step.kind(), StepKind::Failed | StepKind::RolledBack)).map(|r| &**r);
+    }
+    cells
+}
+
+fn cell(look: &Look<'_>, environment: &Environment, service: &Name, placed: &[&Placement], pending: Option<&Rollout>) -> BoardCell {
     let mut health = Health::Healthy;
     let mut build = None;
     let mut verified = true;
     let mut any = false;
     let mut ails = Vec::new();
-    for placement in look.state.placements_of(&environment.name, service) {
+    for placement in placed {
         let Some(seen) = &placement.observed else { continue };
         any = true;
         health = health.max(seen.health);
