@@ -38,14 +38,16 @@ pub fn board(look: &Look<'_>, only: Option<&Name>) -> Board {
     let environments: Vec<&Environment> = in_order(look).into_iter().filter(|e| only.is_none_or(|o| e.name == *o)).collect();
     let grid = Grid::new(look, &environments);
     let (placed, coming) = (placed(look, &grid), coming(look, &grid));
-    let cells = placed.iter().zip(&coming).collect::<Vec<_>>();
-    let rows = look.state.services.keys().zip(cells.chunks(environments.len().max(1)));
-    let row = |(service, row): (&Name, &[(&Vec<&Placement>, &Option<&Rollout>)])| BoardRow {
-        service: service.clone(),
-        cells: environments.iter().zip(row).map(|(environment, (placed, coming))| cell(look, environment, service, placed, **coming)).collect(),
+    let mut at = 0..grid.cells();
+    let mut row = |service: &Name| {
+        let cells = environments.iter().zip(at.by_ref()).map(|(environment, at)| {
+            let placed = placed.get(at).map(Vec::as_slice).unwrap_or_default();
+            cell(look, environment, service, placed, coming.get(at).copied().flatten())
+        });
+        BoardRow { service: service.clone(), cells: cells.collect() }
     };
     Board {
-        services: rows.map(row).collect(),
+        services: look.state.services.keys().map(&mut row).collect(),
         environments: environments.iter().map(|e| BoardEnvironment { name: e.name.clone(), purpose: e.spec.purpose }).collect(),
         at: look.now,
         seq: look.state.seq,
