@@ -38,6 +38,7 @@ pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
     };
     match event {
         Event::EnvironmentDefined(e) => vec![(e.name.clone(), Affected::All)],
+        Event::EnvironmentRemoved(e) => vec![(e.name.clone(), Affected::All)],
         Event::FeatureDefined(e) => everywhere(Affected::Features(vec![e.key.clone()])),
         Event::FeatureRemoved(e) => everywhere(Affected::Features(vec![e.key.clone()])),
         Event::CohortDefined(_) | Event::CohortRemoved(_) => everywhere(Affected::All),

@@ -29,9 +29,9 @@ use crate::engine::rollouts::Fleet;
 use crate::engine::writer::Writer;
 use crate::engine::{Counters, Engine, checkpoint, fleet, keep, now, replay, rollouts, withdrawals};
 use crate::gate::TokenGate;
-use crate::http::{Api, Door, front};
+use crate::http::{Api, Door};
 use crate::keys::{Signer, kept};
-use crate::{failpoint, secret};
+use crate::{failpoint, http, secret};
 
 /// The first-start token works this long.
 const FIRST: Span = Span::secs(3600);
@@ -94,6 +94,14 @@ pub struct Running {
     control: Option<Control>,
 }
 
+/// What works before the ledger is read.
+struct Front {
+    door: Arc<Door>,
+    gate: Arc<TokenGate>,
+    feeds: Arc<Feeds>,
+    presence: Arc<Presence>,
+}
+
 /// What works once the ledger is read.
 struct Control {
     engine: Arc<Engine>,
@@ -136,11 +144,12 @@ pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn
             None => tracing::warn!(env.name = %environment, "the snapshot on disk is not signed by this server; it is not served"),
         }
     }
-    let (door, gate, presence) = (Arc::new(Door::default()), Arc::new(TokenGate::new(tickets)), Arc::new(Presence::default()));
-    let plane = DataPlane::new(Arc::clone(&feeds), Arc::clone(&presence), Arc::clone(&gate) as Arc<dyn greenroom_delivery::Gate>, streams);
+    let front = Front { door: Arc::default(), gate: Arc::new(TokenGate::new(tickets)), feeds, presence: Arc::default() };
+    let gate = Arc::clone(&front.gate) as Arc<dyn greenroom_delivery::Gate>;
+    let plane = DataPlane::new(Arc::clone(&front.feeds), Arc::clone(&front.presence), gate, streams);
     let (stop, mut stopped) = watch::channel(false);
-    let app = front(Arc::clone(&door), plane);
-    let http = tokio::spawn(async move {
+    let app = http::front(Arc::clone(&front.door), plane);
+    let serving = tokio::spawn(async move {
         axum::serve(listener, app)
             .with_graceful_shutdown(async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
@@ -148,35 +157,26 @@ pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn
             .await
     });
 
-    let (control, trouble) = match control(&dir, address, process, &door, &gate, &feeds, presence, signer) {
+    let (control, trouble) = match control(&dir, address, process, signer, &front) {
         Ok(control) => (Some(control), None),
-        Err(error) if feeds.environments().is_empty() => {
-            http.abort();
+        Err(error) if front.feeds.environments().is_empty() => {
+            serving.abort();
             return Err(error);
         }
         Err(error) => {
             tracing::error!(%error, "the control plane cannot start; what was last published is served");
             let remedy = error.remedy().unwrap_or("look at the server's log");
-            door.shut(Problem::new(Code::StorageUnavailable, error.to_string()).detail(format!("{remedy}; what was last published is served meanwhile")));
+            front.door.shut(Problem::new(Code::StorageUnavailable, error.to_string()).detail(format!("{remedy}; what was last published is served meanwhile")));
             (None, Some(error))
         }
     };
     let first_token = control.as_ref().and_then(|c| c.first_token.clone());
-    Ok(Running { address, first_token, trouble, stop, http, feeds, control })
+    Ok(Running { address, first_token, trouble, stop, http: serving, feeds: front.feeds, control })
 }
 
 /// Folds the ledger and starts the writer and its reactors.
-#[expect(clippy::too_many_arguments, reason = "the parts that were made before the ledger was read, for the one caller")]
-fn control(
-    dir: &DataDir,
-    address: SocketAddr,
-    process: Arc<dyn Driver>,
-    door: &Arc<Door>,
-    gate: &TokenGate,
-    feeds: &Arc<Feeds>,
-    presence: Arc<Presence>,
-    signer: Arc<Signer>,
-) -> Result<Control, StartError> {
+fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer: Arc<Signer>, front: &Front) -> Result<Control, StartError> {
+    let Front { door, gate, feeds, presence } = front;
     let data = dir.path().to_owned();
     let (ledger, state) = tokio::task::block_in_place(|| {
         let ledger = dir.ledger()?;
@@ -233,7 +233,7 @@ fn control(
     let reactors = vec![
         tokio::spawn(rollouts::run(Arc::clone(&driven))),
         tokio::spawn(fleet::run(driven)),
-        tokio::spawn(withdrawals::run(Arc::clone(&engine), Arc::clone(feeds), presence)),
+        tokio::spawn(withdrawals::run(Arc::clone(&engine), Arc::clone(feeds), Arc::clone(presence))),
         tokio::spawn(checkpoints(Arc::clone(&engine))),
         tokio::spawn(look_at_chain(Arc::clone(&engine))),
     ];

@@ -62,8 +62,8 @@ fn stages_follow_by_dwell_and_growth_keeps_everyone() {
     assert_eq!(w.kind("summer"), CourseKind::Exposed);
 }
 
-#[test]
-fn pausing_freezes_and_resuming_asks_what_starting_asks() {
+/// `summer` serves a tenth, and everyone after an hour.
+fn started() -> World {
     let mut w = World::shop();
     w.ship("web@1.1.0");
     w.plan(
@@ -72,6 +72,12 @@ fn pausing_freezes_and_resuming_asks_what_starting_asks() {
         "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "all", "share": "100%"}]}),
     );
     w.ok(&World::start_command("summer"));
+    w
+}
+
+#[test]
+fn pausing_freezes_and_resuming_asks_what_starting_asks() {
+    let mut w = started();
     let some = w.audience("checkout");
     let pause = Command::PauseRelease { name: n("summer"), environment: None, note: "looking".to_owned() };
     w.ok(&pause);
@@ -709,14 +715,7 @@ fn what_was_due_while_nobody_had_looked_waits_a_little() {
 
 #[test]
 fn a_stage_that_was_due_and_refused_says_so_once() {
-    let mut w = World::shop();
-    w.ship("web@1.1.0");
-    w.plan(
-        "summer",
-        json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.1.0"],
-        "stages": [{"name": "some", "share": "10%", "dwell": "1h"}, {"name": "all", "share": "100%"}]}),
-    );
-    w.ok(&World::start_command("summer"));
+    let mut w = started();
     w.ok(&Command::SetHold { scope: Scope::default(), plane: Plane::Release, stops: Stops::Automation, reason: "weekend".to_owned(), expires: None });
     w.pass(secs(3601));
     w.ship("web@1.2.0");

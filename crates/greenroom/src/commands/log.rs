@@ -59,7 +59,7 @@ fn nothing(subject: Option<&str>, actor: Option<&str>) -> String {
     match (subject, actor) {
         (None, None) => "nothing happened yet".to_owned(),
         (Some(subject), None) => format!("nothing about `{subject}`: subjects are KIND/NAME, as `service/catalog` or `release/spring`"),
-        (None, Some(actor)) => format!("nothing by `{actor}`: actors are the ids that --json shows"),
+        (None, Some(actor)) => format!("nothing by `{actor}`: give a person's name, or an id as --json shows it"),
         (Some(subject), Some(actor)) => format!("nothing about `{subject}` by `{actor}`"),
     }
 }

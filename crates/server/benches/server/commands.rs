@@ -5,48 +5,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::child::Child;
+use crate::wire::load;
 use crate::world::World;
 use crate::{Outcome, Wire, percentile};
 
 /// Each switches a feature in development: authorised, with an idempotency key of its own, subjects indexed.
 async fn run(server: &Child, token: &str, clients: usize, time: Duration) -> (f64, Vec<Duration>) {
     static RUN: AtomicU64 = AtomicU64::new(0);
-    let run = RUN.fetch_add(1, Ordering::Relaxed);
-    let began = Instant::now();
-    let address = server.address;
-    let tasks: Vec<_> = (0..clients)
-        .map(|client| {
-            let token = token.to_owned();
-            tokio::spawn(async move {
-                let mut wire = Wire::open(address).await;
-                let mut took = Vec::new();
-                let mut n = 0_usize;
-                while began.elapsed() < time {
-                    n += 1;
-                    let variant = if n.is_multiple_of(2) { "on" } else { "off" };
-                    let body = format!(r#"{{"environment":"development","variant":"{variant}"}}"#);
-                    // each client has features of its own, so that every command changes something
-                    let feature = client * 31 + n / 2 % 31;
-                    let request = format!(
-                        "PUT /api/v1/features/f{feature}/baseline HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\nidempotency-key: {}-{run}-{client}-{n}\r\ncontent-length: {}\r\n\r\n{body}",
-                        std::process::id(),
-                        body.len()
-                    );
-                    let at = Instant::now();
-                    let (status, ..) = wire.raw(request.as_bytes()).await.unwrap();
-                    assert_eq!(status, 200);
-                    took.push(at.elapsed());
-                }
-                took
-            })
-        })
-        .collect();
-    let mut all = Vec::new();
-    for task in tasks {
-        all.extend(task.await.unwrap());
-    }
-    all.sort_unstable();
-    (all.len() as f64 / began.elapsed().as_secs_f64(), all)
+    let (run, token) = (RUN.fetch_add(1, Ordering::Relaxed), token.to_owned());
+    let request = move |client: usize, n: usize| {
+        let body = format!(r#"{{"environment":"development","variant":"{}"}}"#, if n.is_multiple_of(2) { "on" } else { "off" });
+        // each client has features of its own, so that every command changes something
+        let feature = client * 31 + n / 2 % 31;
+        format!(
+            "PUT /api/v1/features/f{feature}/baseline HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\nidempotency-key: {}-{run}-{client}-{n}\r\ncontent-length: {}\r\n\r\n{body}",
+            std::process::id(),
+            body.len()
+        )
+        .into_bytes()
+    };
+    load(server.address, clients, time, request).await
 }
 
 pub async fn durable(server: &Child, world: &World, sync50: f64) -> Outcome {

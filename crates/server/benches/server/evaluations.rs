@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::child::Child;
+use crate::wire::load;
 use crate::world::World;
 use crate::{Outcome, Wire, percentile};
 
@@ -70,32 +71,10 @@ fn line(name: &str, rounds: &[[f64; 4]]) -> f64 {
 }
 
 async fn round(server: &Child, request: &[u8]) -> [f64; 4] {
-    let (before, began) = (server.cpu(), Instant::now());
-    let address = server.address;
-    let tasks: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            let request = request.to_vec();
-            tokio::spawn(async move {
-                let mut wire = Wire::open(address).await;
-                let mut took = Vec::new();
-                while began.elapsed() < Duration::from_secs(2) {
-                    let at = Instant::now();
-                    let (status, ..) = wire.raw(&request).await.unwrap();
-                    assert_eq!(status, 200);
-                    took.push(at.elapsed());
-                }
-                took
-            })
-        })
-        .collect();
-    let mut all = Vec::new();
-    for task in tasks {
-        all.extend(task.await.unwrap());
-    }
-    let wall = began.elapsed().as_secs_f64();
+    let (before, request) = (server.cpu(), request.to_vec());
+    let (rate, all) = load(server.address, CONNECTIONS, Duration::from_secs(2), move |_, _| request.clone()).await;
     let spent = (server.cpu() - before).as_secs_f64() * 1e6 / all.len() as f64;
-    all.sort_unstable();
-    [spent, all.len() as f64 / wall, percentile(&all, 0.5), percentile(&all, 0.99)]
+    [spent, rate, percentile(&all, 0.5), percentile(&all, 0.99)]
 }
 
 async fn wait(server: &Child, path: &str) -> Outcome {

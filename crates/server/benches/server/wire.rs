@@ -2,9 +2,38 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+/// Requests per second, and how long each took, in order: `clients` connections that each send what `request` gives for
+/// the client and its turn, and wait for 200.
+pub async fn load(address: SocketAddr, clients: usize, time: Duration, request: impl Fn(usize, usize) -> Vec<u8> + Clone + Send + 'static) -> (f64, Vec<Duration>) {
+    let began = Instant::now();
+    let tasks: Vec<_> = (0..clients)
+        .map(|client| {
+            let request = request.clone();
+            tokio::spawn(async move {
+                let (mut wire, mut took) = (Wire::open(address).await, Vec::new());
+                while began.elapsed() < time {
+                    let request = request(client, took.len() + 1);
+                    let at = Instant::now();
+                    let (status, ..) = wire.raw(&request).await.unwrap();
+                    assert_eq!(status, 200);
+                    took.push(at.elapsed());
+                }
+                took
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await.unwrap());
+    }
+    all.sort_unstable();
+    (all.len() as f64 / began.elapsed().as_secs_f64(), all)
+}
 
 pub struct Wire {
     stream: TcpStream,

@@ -29,6 +29,12 @@ fn newest(checkpoints: &Checkpoints, reader: &Reader, last: u64) -> Result<State
     let mut unread = Vec::new();
     loop {
         let found = checkpoints.latest_usable(State::CHECKPOINT_FORMAT, |seq, hash| Ok(seq <= last && !unread.contains(&seq) && reader.has(seq, hash)?))?;
+        // one that was read in vain is told of below, and the future is no fault of the past's
+        if unread.is_empty() && last == u64::MAX {
+            for skipped in &found.skipped {
+                tracing::warn!(file = %skipped.path.display(), reason = skipped.reason, "a checkpoint is passed over");
+            }
+        }
         let Some(checkpoint) = found.checkpoint else { return Ok(State::default()) };
         match State::from_checkpoint(&checkpoint.payload) {
             Ok(state) => return Ok(state),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom_delivery::Feeds;
-use greenroom_domain::event::Event;
 use greenroom_domain::exposure::{self, Affected};
 use greenroom_domain::id::{FeatureKey, Name};
 use greenroom_domain::state::{Recorded, State};
@@ -34,9 +33,6 @@ pub fn changed(state: &State, events: &[Recorded]) -> BTreeMap<Name, Affected> {
     for recorded in events {
         for (environment, what) in exposure::affected(state, &recorded.event) {
             merge(all.entry(environment).or_insert(Affected::Nothing), what);
-        }
-        if let Event::EnvironmentRemoved(e) = &recorded.event {
-            all.insert(e.name.clone(), Affected::All);
         }
     }
     all.retain(|_, what| *what != Affected::Nothing);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State as Extract};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
 use greenroom_access::{Action, Resource};
@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::routes::{allowed, catch_up, json};
+use super::routes::{allowed, catch_up, json, parse_query};
 use super::v1::limit;
 use super::{Api, Refused, caller};
 use crate::engine::now;
@@ -49,8 +49,7 @@ pub async fn events(Extract(api): Extract<Arc<Api>>, RawQuery(query): RawQuery, 
         let state = api.engine.state.load_full();
         let who = caller::caller(&state, &headers, now())?;
         allowed(&api, &state, &who, Action::EventsRead, &Resource::Any)?;
-        let uri: Uri = format!("/?{}", query.unwrap_or_default()).parse().map_err(|_| Problem::new(Code::Invalid, "the query is not a query"))?;
-        let axum::extract::Query(query) = axum::extract::Query::<EventsQuery>::try_from_uri(&uri).map_err(|e| Problem::new(Code::Invalid, e.body_text()).detail("in the query"))?;
+        let query: EventsQuery = parse_query(query.as_deref().unwrap_or(""))?;
         if wants_stream {
             return stream(Arc::clone(&api), query, &headers);
         }

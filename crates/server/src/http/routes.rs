@@ -349,7 +349,9 @@ pub fn parse<B: DeserializeOwned>(body: &[u8]) -> Result<B, Problem> {
         .map_err(|error| Problem::new(Code::Invalid, error.to_string()).detail(format!("in the request's body, line {}, column {}", error.line(), error.column())))
 }
 
-fn parse_query<Q: DeserializeOwned>(query: &str) -> Result<Q, Problem> {
+/// # Errors
+/// `invalid`, with the name of what does not read.
+pub fn parse_query<Q: DeserializeOwned>(query: &str) -> Result<Q, Problem> {
     let uri: Uri = format!("/?{query}").parse().map_err(|_| Problem::new(Code::Invalid, "the query is not a query"))?;
     axum::extract::Query::try_from_uri(&uri).map(|axum::extract::Query(q)| q).map_err(|error| Problem::new(Code::Invalid, error.body_text()).detail("in the query"))
 }
