@@ -10,6 +10,7 @@ mod feeds;
 mod gate;
 mod ofrep;
 mod presence;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +20,14 @@ use axum::Router;
 pub use feeds::{Feeds, Head, Published};
 pub use gate::{Denied, Gate, Scope};
 pub use presence::{Acknowledged, Connection, Presence};
+pub use usage::{Counted, Usage};
 
 /// What the routes of the data plane share.
 #[derive(Clone)]
 pub struct DataPlane {
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) presence: Arc<Presence>,
+    pub(crate) usage: Arc<Usage>,
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) secret: Arc<[u8; 32]>,
     pub(crate) limits: Limits,
@@ -54,7 +57,14 @@ impl DataPlane {
     /// other's addresses.
     #[must_use]
     pub fn new(feeds: Arc<Feeds>, presence: Arc<Presence>, gate: Arc<dyn Gate>, secret: [u8; 32]) -> Self {
-        Self { feeds, presence, gate, secret: Arc::new(secret), limits: Limits::default() }
+        Self { feeds, presence, usage: Arc::default(), gate, secret: Arc::new(secret), limits: Limits::default() }
+    }
+
+    /// Where counts of evaluations are gathered; whoever runs the data plane takes them from there.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Arc<Usage>) -> Self {
+        self.usage = usage;
+        self
     }
 
     #[must_use]

@@ -30,6 +30,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
 mod bucket;
+mod capability;
 mod compile;
 mod context;
 mod evaluate;
@@ -44,6 +45,7 @@ mod version;
 pub mod wire;
 
 pub use bucket::bucket;
+pub use capability::{Capability, Evaluated, Protocol, capabilities};
 pub use compile::Warning;
 pub use context::{Anonymous, Attribute, Context, Json, Pairs};
 pub use evaluate::{Answer, INVALID, Reason};
