@@ -56,7 +56,11 @@ pub struct Capability {
 pub fn capabilities(snapshot: &Snapshot, key: &str) -> Option<Vec<Capability>> {
     snapshot.feature(key)?;
     Some(vec![
-        Capability { protocol: Protocol::Ofrep, evaluated: Evaluated::Remotely, because: vec!["OFREP providers ask for every answer, or cache what they were answered".to_owned()] },
+        Capability {
+            protocol: Protocol::Ofrep,
+            evaluated: Evaluated::Remotely,
+            because: vec!["OFREP providers ask for every answer, or cache what they were answered".to_owned()],
+        },
         Capability { protocol: Protocol::Greenroom, evaluated: Evaluated::Locally, because: Vec::new() },
     ])
 }

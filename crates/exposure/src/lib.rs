@@ -37,6 +37,7 @@ mod evaluate;
 mod explain;
 mod fold;
 mod hash;
+pub mod import;
 mod instant;
 pub mod model;
 mod program;

@@ -1,0 +1,26 @@
+//! Reading other products' definitions into ours. What our rules cannot say exactly is refused with its reason; nothing is
+//! approximated.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Cohort, Feature};
+
+/// What a file of another product's definitions says, in our words.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// By key; their rules stand in the baseline.
+    pub features: BTreeMap<String, Feature>,
+    pub cohorts: BTreeMap<String, Cohort>,
+    pub refused: Vec<Refused>,
+    /// What a person should know about the features that were taken over.
+    pub notes: Vec<String>,
+}
+
+/// A definition that was not taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub feature: String,
+    pub because: String,
+}
