@@ -3,10 +3,11 @@
 //! Both are ordered indexes that `apply` maintains. Whoever judges keeps
 //! its own place (`Cursor`) in them: losing it means judging everything once more, which changes nothing twice.
 
-use imbl::{HashMap, OrdSet};
+use imbl::OrdSet;
 use smallvec::SmallVec;
 
 use crate::id::{HoldId, Name, RolloutId};
+use crate::map::HashMap;
 use crate::time::{At, Span};
 
 /// A thing to judge.

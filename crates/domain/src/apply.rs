@@ -304,7 +304,7 @@ impl State {
     }
 }
 
-fn edit<K, V>(map: &mut imbl::HashMap<K, Arc<V>>, key: &K, change: impl FnOnce(&mut V))
+fn edit<K, V>(map: &mut crate::map::HashMap<K, Arc<V>>, key: &K, change: impl FnOnce(&mut V))
 where
     K: std::hash::Hash + Eq + Clone,
     V: Clone,

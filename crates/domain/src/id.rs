@@ -5,10 +5,10 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 /// Why a text is not a name, key or id.
@@ -34,7 +34,7 @@ macro_rules! text_key {
     ($(#[$doc:meta])* $name:ident, $check:expr, $err:path, $pattern:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Checks and takes `text`.
@@ -83,7 +83,7 @@ macro_rules! text_key {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                Self::new(crate::id::text(d)?).map_err(de::Error::custom)
+                crate::id::read(d)
             }
         }
         impl JsonSchema for $name {
@@ -97,9 +97,23 @@ macro_rules! text_key {
     };
 }
 
-/// A string of any lifetime, without a copy where the format can lend it.
-pub(crate) fn text<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    String::deserialize(d)
+/// Parses a text of any lifetime, without a copy where the format can lend it.
+pub(crate) fn read<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(d: D) -> Result<T, D::Error> {
+    struct Text<T>(std::marker::PhantomData<T>);
+
+    impl<T: FromStr<Err: fmt::Display>> de::Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    d.deserialize_str(Text(std::marker::PhantomData))
 }
 
 text_key!(
@@ -123,13 +137,105 @@ text_key!(
     IdError::Version,
     "^[!-~]{1,100}$"
 );
-text_key!(
-    /// Content digest, `sha256:` and 64 lower-case hex digits.
-    Digest,
-    |s| s.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && h.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))),
-    IdError::Digest,
-    "^sha256:[0-9a-f]{64}$"
-);
+/// Content digest: a SHA-256, as text `sha256:` and 64 lower-case hex digits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Checks and takes `text`.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+        let text = text.as_ref();
+        Self::read(text).ok_or_else(|| IdError::Digest(text.chars().take(80).collect()))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (pairs, []) = text.strip_prefix("sha256:")?.as_bytes().as_chunks::<2>() else { return None };
+        let mut bytes = [0; 32];
+        if pairs.len() != bytes.len() {
+            return None;
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(bytes))
+    }
+
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first twelve digits, as people write it: `sha256:0123456789ab`.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(19).collect()
+    }
+
+    fn write<'a>(&self, text: &'a mut [u8; 71]) -> &'a str {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let (prefix, hex) = text.split_at_mut(7);
+        prefix.copy_from_slice(b"sha256:");
+        for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        }
+        str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.write(&mut [0; 71]))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        Self::new(s)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.write(&mut [0; 71]))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        read(d)
+    }
+}
+
+impl JsonSchema for Digest {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Digest".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" })
+    }
+}
+
+/// The value of a lower-case hex digit.
+const fn digit(hex: u8) -> Option<u8> {
+    match hex {
+        b'0'..=b'9' => Some(hex - b'0'),
+        b'a'..=b'f' => Some(hex - b'a' + 10),
+        _ => None,
+    }
+}
 
 fn starts_alphanumeric(s: &str, upper: bool) -> bool {
     s.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || (upper && b.is_ascii_uppercase()))
@@ -165,7 +271,7 @@ macro_rules! as_text {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                crate::id::text(d)?.parse().map_err(de::Error::custom)
+                crate::id::read(d)
             }
         }
         impl JsonSchema for $name {
@@ -203,16 +309,9 @@ impl FromStr for Requirement {
 }
 as_text!(Requirement);
 
-#[allow(clippy::expect_used, reason = "64 hex digits by construction")]
 pub(crate) fn digest_of(hash: sha2::Sha256) -> Digest {
-    use fmt::Write as _;
     use sha2::Digest as _;
-    let mut text = String::with_capacity(71);
-    text.push_str("sha256:");
-    for byte in hash.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    Digest::new(text).expect("a SHA-256 is a digest")
+    Digest(hash.finalize().into())
 }
 
 macro_rules! typed_id {

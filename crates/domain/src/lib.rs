@@ -19,6 +19,7 @@ pub mod hold;
 pub mod id;
 pub mod judge;
 pub mod link;
+pub mod map;
 pub mod recall;
 pub mod refusal;
 pub mod release;

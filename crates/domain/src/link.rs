@@ -11,7 +11,7 @@ use crate::deployment::check::checks_pass;
 use crate::deployment::placement::{Basis, Health, Placement};
 use crate::deployment::rollout::{Rollout, StepKind};
 use crate::deployment::service::ReleaseGate;
-use crate::id::{BuildLabel, Digest, Name, PlacementKey, Requirement};
+use crate::id::{BuildLabel, Name, PlacementKey, Requirement};
 use crate::refusal::{Reason, ReasonCode};
 use crate::release::release::{Course, Release, audience};
 use crate::state::State;
@@ -105,7 +105,7 @@ fn judge_placement(state: &State, versioning: crate::deployment::service::Versio
     }
     for digest in seen.serving.keys() {
         match state.builds.get(digest) {
-            None => return Here::Contradicts(format!("a build that is not registered ({})", short(digest))),
+            None => return Here::Contradicts(format!("a build that is not registered ({})", digest.short())),
             Some(build) if !satisfies(state, build, need, not, versioning) => return Here::Contradicts(build.spec.label().to_string()),
             Some(_) => {}
         }
@@ -130,10 +130,6 @@ fn judge_placement(state: &State, versioning: crate::deployment::service::Versio
         Some(build) if checks_pass(state, &placement.key.environment, &need.service, build) => Here::Reaches,
         _ => Here::Unclear(format!("checks of `{}` in `{}` have not passed yet", need.service, placement.key.environment)),
     }
-}
-
-fn short(digest: &Digest) -> &str {
-    digest.as_str().get(..19).unwrap_or(digest.as_str())
 }
 
 fn satisfies(state: &State, build: &Build, need: &Requirement, not: &[BuildLabel], versioning: crate::deployment::service::Versioning) -> bool {

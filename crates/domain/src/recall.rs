@@ -37,7 +37,10 @@ impl State {
                 Some(("version", label)) => {
                     recalled.versions.extend(overlay.versions.iter().filter(|(l, _)| format!("{}/{}", l.service, l.version) == label).map(|(l, d)| (l.clone(), d.clone())));
                 }
-                Some(("build", digest)) => recalled.builds.extend(overlay.builds.get(digest).map(|b| (b.digest.clone(), Arc::new(overlay.everything_about(b))))),
+                Some(("build", digest)) => {
+                    let build = digest.parse().ok().and_then(|digest: Digest| overlay.builds.get(&digest));
+                    recalled.builds.extend(build.map(|b| (b.digest.clone(), Arc::new(overlay.everything_about(b)))));
+                }
                 Some(("deployment", id)) => recalled.deployments.extend(id.parse().ok().and_then(|id| Some((id, overlay.deployments.get(&id)?.clone())))),
                 Some(("release", name)) => recalled.releases.extend(overlay.releases.get(name).map(|r| (r.name.clone(), Arc::clone(r)))),
                 _ => {}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use imbl::{HashMap, OrdMap, OrdSet};
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
@@ -20,6 +20,7 @@ use crate::deployment::service::Service;
 use crate::event::{Event, Token};
 use crate::hold::Hold;
 use crate::id::{BuildLabel, DeploymentId, Digest, FeatureKey, HoldId, Name, PersonId, PlacementKey, RolloutId, TokenId};
+use crate::map::HashMap;
 use crate::recall::Recalled;
 use crate::release::cohort::Cohort;
 use crate::release::feature::Feature;

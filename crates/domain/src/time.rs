@@ -5,7 +5,7 @@ use std::ops::{Add, Sub};
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant, µs since 1970-01-01T00:00:00Z. As text: RFC 3339 in UTC with µs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -190,7 +190,7 @@ macro_rules! text_value {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                crate::id::text(d)?.parse().map_err(de::Error::custom)
+                crate::id::read(d)
             }
         }
         impl JsonSchema for $name {

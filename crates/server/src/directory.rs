@@ -12,18 +12,8 @@ use imbl::HashMap;
 
 /// The bytes behind `sha256:…`.
 #[must_use]
-pub fn hash_of(digest: &greenroom_domain::id::Digest) -> Hash {
-    let hex = digest.as_str().as_bytes();
-    let nibble = |at: usize| match hex.get(at) {
-        Some(b @ b'0'..=b'9') => b - b'0',
-        Some(b @ b'a'..=b'f') => b - b'a' + 10,
-        _ => 0,
-    };
-    let mut bytes = [0_u8; 32];
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = nibble(7 + 2 * i) << 4 | nibble(8 + 2 * i);
-    }
-    Hash(bytes)
+pub const fn hash_of(digest: &greenroom_domain::id::Digest) -> Hash {
+    Hash(*digest.bytes())
 }
 
 /// Sealed texts by hash: people's names are kept in memory, the rest is read when asked for.

@@ -81,7 +81,7 @@ impl BuildSpec {
             hash.update(component.as_str());
             for digest in &artifact.digests {
                 hash.update(b" ");
-                hash.update(digest.as_str());
+                hash.update(digest.to_string());
             }
             hash.update(b"\n");
         }

@@ -63,7 +63,7 @@ pub(crate) fn place(dir: &Path, component: &Name, artifact: &Artifact) -> Result
     let got = copy_hashing(&mut from, &new).map_err(copy);
     let placed = got.and_then(|got| {
         if !artifact.digests.contains(&got) {
-            let wanted = artifact.digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(" or ");
+            let wanted = artifact.digests.iter().map(Digest::to_string).collect::<Vec<_>>().join(" or ");
             return Err(ArtifactError::Digest { component: component.clone(), wanted, got, uri: uri() });
         }
         let path = path_of(dir, &got);
@@ -77,7 +77,7 @@ pub(crate) fn place(dir: &Path, component: &Name, artifact: &Artifact) -> Result
 }
 
 fn path_of(dir: &Path, digest: &Digest) -> PathBuf {
-    dir.join(digest.as_str().trim_start_matches("sha256:"))
+    dir.join(digest.to_string().trim_start_matches("sha256:"))
 }
 
 fn copy_hashing(from: &mut File, to: &Path) -> io::Result<Digest> {
@@ -120,7 +120,7 @@ mod tests {
 
         for uri in [source.display().to_string(), format!("file://{}", source.display())] {
             let path = place(&store, &web, &artifact(uri, &[&abc, &other])).unwrap();
-            assert_eq!(path, store.join(abc.as_str().trim_start_matches("sha256:")));
+            assert_eq!(path, store.join(abc.to_string().trim_start_matches("sha256:")));
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o111, 0o111);
         }
         fs::remove_file(&source).unwrap();

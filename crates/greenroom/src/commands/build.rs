@@ -134,7 +134,7 @@ fn show(page: &mut Page, build: &views::Build) {
         ("schema", list(spec.schema.iter().map(|(name, range)| format!("{name} {} to {}", range.min, range.max)))),
     ]);
     page.blank();
-    let rows = spec.artifacts.iter().map(|(component, a)| vec![cell(component), cell(&a.uri), cell(a.digests.iter().map(Digest::as_str).collect::<Vec<_>>().join("\n"))]);
+    let rows = spec.artifacts.iter().map(|(component, a)| vec![cell(component), cell(&a.uri), cell(a.digests.iter().map(Digest::to_string).collect::<Vec<_>>().join("\n"))]);
     page.table(&["COMPONENT", "ARTIFACT", "DIGESTS"], rows.collect(), "no artifacts");
     if !spec.changes.is_empty() {
         page.blank();

@@ -26,7 +26,7 @@ impl Evidence {
         let Self::Get { digest, output } = self;
         let (_, bytes) = context.client.bytes(&call::evidence(&digest)).await?;
         let have = super::build::digest_of(&bytes);
-        if have != digest.as_str() {
+        if have != digest.to_string() {
             return Err(Failure::new(Exit::Internal, format!("the evidence is not what was recorded: it has the digest {have}")));
         }
         match output {

@@ -3,6 +3,7 @@
 mod answers;
 pub(crate) mod file;
 mod history;
+mod mover;
 mod names;
 mod postings;
 mod reader;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use super::mover::Mover;
 use super::names::Numbers;
 use super::postings::{self, Tail, Written};
 use super::reader::Reader;
@@ -40,6 +41,7 @@ pub enum ProbePoint {
 pub struct SqliteLedger {
     path: PathBuf,
     checkpoints: Checkpoints,
+    mover: Mover,
     pub(super) store: Store,
     shared: Arc<Shared>,
     poisoned: bool,
@@ -75,7 +77,8 @@ impl SqliteLedger {
         let checkpoints = dir.checkpoints();
         let shared = Arc::new(Shared::default());
         let store = Store::open(&path, &checkpoints, &shared)?;
-        Ok(SqliteLedger { path, checkpoints, store, shared, poisoned: false, probe: None, lock: dir.hold() })
+        let mover = Mover::start(&path)?;
+        Ok(SqliteLedger { path, checkpoints, mover, store, shared, poisoned: false, probe: None, lock: dir.hold() })
     }
 
     /// A handle for readers on any thread; it stays good when the ledger is reopened.
@@ -201,6 +204,7 @@ impl Ledger for SqliteLedger {
             return Err(AppendError::OutcomeUnknown { source: Box::new(source) });
         }
         let head = self.publish(staged);
+        self.mover.committed(&self.store.conn);
         if shreds {
             // the batch is durable; that its traces go from the log too can only be tried
             let _ = self.store.run_batch("PRAGMA secure_delete = OFF");
@@ -227,6 +231,8 @@ impl Store {
     fn open(path: &Path, checkpoints: &Checkpoints, shared: &Shared) -> Result<Store, Error> {
         let conn = file::open_writer(path, &SCHEMA)?;
         let fail = |source| Error::sqlite("cannot read", path, source);
+        // moving is the mover's; this many pages only come together when it cannot
+        conn.pragma_update(None, "wal_autocheckpoint", 32_000).map_err(fail)?;
         let head = last_event(&conn).map_err(fail)?;
         not_behind(path, head, checkpoints)?;
         verify::check_end(path, head.seq.saturating_sub(CHECKED_AT_OPEN))?;

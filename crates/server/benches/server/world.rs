@@ -89,7 +89,7 @@ fn key(n: usize) -> PlacementKey {
 /// One event as the mix has it.
 fn build(n: usize) -> Outcome<BuildRegistered> {
     let (service, sequence) = (n % SERVICES, n / SERVICES);
-    let artifact = |part: &str| json!({"uri": format!("registry.example/team/s{service}/{part}"), "digests": [sha(&format!("{service}/{part}/{sequence}")).as_str()]});
+    let artifact = |part: &str| json!({"uri": format!("registry.example/team/s{service}/{part}"), "digests": [sha(&format!("{service}/{part}/{sequence}"))]});
     let spec: BuildSpec = serde_json::from_value(json!({
         "service": format!("s{service}"), "version": format!("1.{sequence}.0"), "commit": format!("{:040x}", n * 7919),
         "artifacts": {"server": artifact("server")}, "reads": {format!("f{}", n % FEATURES): "boolean"},

@@ -58,8 +58,7 @@ fn rollout(look: &Look<'_>, deployment: &Deployment, rollout: &Rollout) -> views
 
 #[expect(clippy::expect_used, reason = "hex digits are a version")]
 fn unknown_version(rollout: &Rollout) -> greenroom_domain::id::Version {
-    let digest = rollout.build.as_str();
-    greenroom_domain::id::Version::new(digest.get(7..19).unwrap_or("unknown")).expect("hex digits are a version")
+    greenroom_domain::id::Version::new(rollout.build.short().trim_start_matches("sha256:")).expect("hex digits are a version")
 }
 
 pub fn deployment(look: &Look<'_>, deployment: &Deployment) -> views::Deployment {

@@ -69,8 +69,7 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         }
         Event::RolloutCancelRequested(_) => "asked a rollout to stop".to_owned(),
         Event::PlacementObserved(e) => {
-            let runs: Vec<String> =
-                e.seen.serving.keys().map(|d| look.state.builds.get(d).map_or_else(|| d.as_str().chars().take(19).collect(), |b| b.spec.version.to_string())).collect();
+            let runs: Vec<String> = e.seen.serving.keys().map(|d| look.state.builds.get(d).map_or_else(|| d.short(), |b| b.spec.version.to_string())).collect();
             format!("saw {} in {}: {} ({})", e.key.service, e.key.environment, if runs.is_empty() { "nothing".to_owned() } else { runs.join(", ") }, e.seen.health)
         }
         Event::PlacementAdopted(e) => format!("adopted {}", e.key),
