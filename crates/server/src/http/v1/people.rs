@@ -144,7 +144,7 @@ async fn signed_in(api: &Arc<Api>, person: PersonId, status: u16) -> Result<Resp
         let found = look.state.persons.get(&person).ok_or_else(|| missing("person", person))?;
         Ok(views::SignedIn { token: secret, person: view::person(look, found), expires })
     };
-    let ask = Ask { command, needs: Vec::new(), beside: crate::engine::Beside::default(), status, view: Box::new(view) };
+    let ask = Ask { command, needs: Vec::new(), beside: crate::engine::Beside::default(), before: None, status, view: Box::new(view) };
     submit(api, Caller::Person(person), ask, None, false, false).await
 }
 
