@@ -293,7 +293,8 @@ impl State {
                 self.separation = e.on;
                 self.touch_all(seq);
             }
-            Event::Erased(_) => {}
+            // whose password it is the state does not ask: its hash stands in a side table
+            Event::Erased(_) | Event::PersonPasswordSet(_) => {}
             Event::Archived(e) => self.archived(e),
         }
         for (environment, what) in affected(self, &recorded.event) {

@@ -221,6 +221,10 @@ pub enum Command {
         id: PersonId,
         roles: Vec<Role>,
     },
+    /// The hash of the new password commits beside the event, outside the chain.
+    SetPassword {
+        id: PersonId,
+    },
     RemovePerson {
         id: PersonId,
     },

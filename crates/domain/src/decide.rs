@@ -113,6 +113,7 @@ pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result
         Command::LiftHold { id } => release::lift_hold(&mut work, *id)?,
         Command::AddPerson { name, roles } => people::add(&mut work, name, roles)?,
         Command::SetRoles { id, roles } => people::set_roles(&mut work, *id, roles)?,
+        Command::SetPassword { id } => people::set_password(&mut work, *id)?,
         Command::RemovePerson { id } => people::remove(&mut work, *id)?,
         Command::CreateToken { kind, hash, person, environment, title, expires } => {
             people::create_token(&mut work, *kind, hash, *person, environment.as_ref(), title, *expires)?;

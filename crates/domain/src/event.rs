@@ -185,6 +185,7 @@ events! {
     // people
     PersonJoined = "person.joined" / 1 { id: PersonId, name: Sealed, roles: Vec<Role> }
     PersonRolesSet = "person.roles_set" / 1 { id: PersonId, roles: Vec<Role> }
+    PersonPasswordSet = "person.password_set" / 1 { id: PersonId }
     PersonLeft = "person.left" / 1 { id: PersonId }
     TokenCreated = "token.created" / 1 { token: Token }
     TokenRevoked = "token.revoked" / 1 { id: TokenId }
@@ -355,7 +356,10 @@ impl Event {
             },
             Self::HoldSet(e) => hold(&e.hold.id, Some(&e.hold.scope)),
             Self::HoldLifted(e) => hold(&e.id, e.scope.as_ref()),
-            Self::PersonJoined(PersonJoined { id, .. }) | Self::PersonRolesSet(PersonRolesSet { id, .. }) | Self::PersonLeft(PersonLeft { id }) => vec![format!("person/{id}")],
+            Self::PersonJoined(PersonJoined { id, .. })
+            | Self::PersonRolesSet(PersonRolesSet { id, .. })
+            | Self::PersonPasswordSet(PersonPasswordSet { id })
+            | Self::PersonLeft(PersonLeft { id }) => vec![format!("person/{id}")],
             Self::TokenCreated(e) => [format!("token/{}", e.token.id)].into_iter().chain(e.token.person.map(|id| format!("person/{id}"))).collect(),
             Self::TokenRevoked(e) => vec![format!("token/{}", e.id)],
             Self::SeparationSet(_) => vec!["settings/separation".to_owned()],

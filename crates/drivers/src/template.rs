@@ -1,9 +1,10 @@
-//! Placeholders of recipes and checks: `{listen}`, `{COMPONENT}`, `{endpoint:SERVICE}` and so on. Every `{` opens a
-//! placeholder; `{{` and `}}` stand for the braces themselves. What is not known here is an error, never empty text.
+//! Filling in the placeholders of recipes and checks: `{listen}`, `{COMPONENT}`, `{endpoint:SERVICE}` and so on. How they
+//! are written is said in [`greenroom_domain::deployment::placeholder`]. What is not known here is an error, never empty text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use greenroom_domain::deployment::placeholder::{ENDPOINT, Open, Piece, pieces};
 use greenroom_domain::id::Name;
 
 use crate::Recipe;
@@ -46,9 +47,8 @@ impl Words {
     pub fn expand(&self, text: &str) -> Result<String, TemplateError> {
         let mut out = String::with_capacity(text.len());
         for piece in pieces(text) {
-            match piece? {
+            match piece.map_err(|Open| TemplateError::Open { text: short(text) })? {
                 Piece::Plain(plain) => out.push_str(plain),
-                Piece::Brace(brace) => out.push(brace),
                 Piece::Placeholder(name) => out.push_str(&self.value(name, text)?),
             }
         }
@@ -65,17 +65,21 @@ impl Words {
     }
 
     fn value(&self, name: &str, text: &str) -> Result<String, TemplateError> {
-        let short = || text.chars().take(120).collect::<String>();
-        if let Some(service) = name.strip_prefix("endpoint:") {
+        if let Some(service) = name.strip_prefix(ENDPOINT) {
             let found = self.endpoints.get(service).map(ToString::to_string);
-            return found.ok_or_else(|| TemplateError::NoEndpoint { service: service.into(), text: short() });
+            return found.ok_or_else(|| TemplateError::NoEndpoint { service: service.into(), text: short(text) });
         }
         self.words.get(name).cloned().ok_or_else(|| {
             let mut known: Vec<_> = self.words.keys().map(|w| format!("`{{{w}}}`")).collect();
             known.push("`{endpoint:SERVICE}`".into());
-            TemplateError::Unknown { name: name.chars().take(60).collect(), text: short(), known: known.join(", ") }
+            TemplateError::Unknown { name: name.chars().take(60).collect(), text: short(text), known: known.join(", ") }
         })
     }
+}
+
+/// As much of a text as a message quotes.
+fn short(text: &str) -> String {
+    text.chars().take(120).collect()
 }
 
 /// Services whose stable address a recipe asks for.
@@ -88,50 +92,13 @@ pub(crate) fn endpoints_named(recipe: &Recipe) -> BTreeSet<String> {
     for text in texts {
         for piece in pieces(text) {
             if let Ok(Piece::Placeholder(name)) = piece
-                && let Some(service) = name.strip_prefix("endpoint:")
+                && let Some(service) = name.strip_prefix(ENDPOINT)
             {
                 named.insert(service.to_owned());
             }
         }
     }
     named
-}
-
-enum Piece<'a> {
-    Plain(&'a str),
-    Brace(char),
-    Placeholder(&'a str),
-}
-
-fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, TemplateError>> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if let Some(after) = rest.strip_prefix("{{") {
-            rest = after;
-            return Some(Ok(Piece::Brace('{')));
-        }
-        if let Some(after) = rest.strip_prefix("}}") {
-            rest = after;
-            return Some(Ok(Piece::Brace('}')));
-        }
-        if let Some(after) = rest.strip_prefix('{') {
-            let Some((name, after)) = after.split_once('}') else {
-                rest = "";
-                return Some(Err(TemplateError::Open { text: text.chars().take(120).collect() }));
-            };
-            rest = after;
-            return Some(Ok(Piece::Placeholder(name)));
-        }
-        if rest.is_empty() {
-            return None;
-        }
-        // A single `}` is plain text; look for the next brace behind it.
-        let start = usize::from(rest.starts_with('}'));
-        let end = rest.get(start..).and_then(|r| r.find(['{', '}'])).map_or(rest.len(), |i| i + start);
-        let (plain, after) = rest.split_at(end);
-        rest = after;
-        Some(Ok(Piece::Plain(plain)))
-    })
 }
 
 #[cfg(test)]

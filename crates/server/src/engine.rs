@@ -170,8 +170,8 @@ pub struct Key {
 /// Secrets and the like that commit with a command, outside the chain.
 #[derive(Debug, Clone, Default)]
 pub struct Beside {
-    /// PHC string of the password of the person whom the command adds (or who is named).
-    pub password: Option<(Option<greenroom_domain::id::PersonId>, String)>,
+    /// PHC string of the password of the person whom the command adds, or whose password it sets.
+    pub password: Option<String>,
     /// A secret that the answer shows once: it is left out of what is kept for a repeated request.
     pub secret: Option<String>,
 }

@@ -24,6 +24,7 @@ pub use door::{Door, front};
 pub use openapi::document;
 pub use routes::Route;
 
+use crate::engine::rollouts::Fleet;
 use crate::engine::{Engine, now};
 use crate::keys::Signer;
 
@@ -33,6 +34,7 @@ pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
 /// What handlers share.
 pub struct Api {
     pub engine: Arc<Engine>,
+    pub fleet: Arc<Fleet>,
     pub feeds: Arc<Feeds>,
     pub signer: Arc<Signer>,
     /// Hash and end of the token that makes the first person; gone once used.

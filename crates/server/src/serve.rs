@@ -232,7 +232,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
     let driven = Arc::new(Fleet { engine: Arc::clone(&engine), drivers, control: format!("http://{address}") });
     let reactors = vec![
         tokio::spawn(rollouts::run(Arc::clone(&driven))),
-        tokio::spawn(fleet::run(driven)),
+        tokio::spawn(fleet::run(Arc::clone(&driven))),
         tokio::spawn(withdrawals::run(Arc::clone(&engine), Arc::clone(feeds), Arc::clone(presence))),
         tokio::spawn(checkpoints(Arc::clone(&engine))),
         tokio::spawn(look_at_chain(Arc::clone(&engine))),
@@ -240,7 +240,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
     let keeper = tokio::spawn(keep::run(Arc::clone(&engine), Arc::clone(feeds), dir.snapshots(), Arc::clone(&signer), to_keep));
     let publisher = tokio::spawn(publisher.run());
     let first = Mutex::new(first_token.as_ref().map(|t| (secret::hash(t), now() + FIRST)));
-    door.open(&Arc::new(Api { engine: Arc::clone(&engine), feeds: Arc::clone(feeds), signer, first, guessing: tokio::sync::Semaphore::new(1) }));
+    door.open(&Arc::new(Api { engine: Arc::clone(&engine), fleet: driven, feeds: Arc::clone(feeds), signer, first, guessing: tokio::sync::Semaphore::new(1) }));
     Ok(Control { engine, first_token, reactors, publisher, keeper, writer })
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::deploy::{config, environment};
+use super::deploy::environment;
 use super::{Stop, Work};
 use crate::deployment::build::{Artifact, BuildSpec, main_line};
+use crate::deployment::deployment::Config;
 use crate::deployment::placement::Pair;
 use crate::event::{BuildRegistered, PlacementAdopted};
 use crate::id::{BuildLabel, Digest, PlacementKey, Version};
@@ -15,7 +16,7 @@ pub(super) fn adopt(work: &mut Work<'_>, key: &PlacementKey, version: &Version, 
     let env = environment(work, &key.environment)?;
     let Some(service) = work.state.services.get(&key.service).cloned() else { return Err(Refusal::not_found("service", &key.service).into()) };
     let Some(target) = env.target(&key.target) else { return Err(Refusal::not_found("target", &key.target).into()) };
-    let Some((config, content)) = config(&service, target) else {
+    let Some((config, content)) = Config::of(&service, target) else {
         return Err(Refusal::invalid(format!("service/{}", service.name), "the service has no recipe for this target", "add one").into());
     };
     if !target.hosts(&key.service) {

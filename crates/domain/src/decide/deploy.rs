@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Stop, Work};
 use crate::deployment::build::{Build, BuildSpec};
 use crate::deployment::deployment::{AwaitedWithdrawal, Config, Item, Motive, Recipe, Urgency};
-use crate::deployment::environment::{DriverKind, Environment, TargetSpec};
+use crate::deployment::environment::{Environment, TargetSpec};
 use crate::deployment::placement::Pair;
 use crate::deployment::rollout::{Rollout, Step, StepKind};
 use crate::deployment::service::Service;
@@ -177,18 +177,6 @@ fn targets<'a>(env: &'a Environment, service: &'a Service) -> impl Iterator<Item
     env.spec.targets.iter().filter(|t| t.hosts(&service.name) && service.spec.recipes.supports(t.driver))
 }
 
-pub(super) fn config(service: &Service, target: &TargetSpec) -> Option<(Digest, Config)> {
-    let recipe = match target.driver {
-        DriverKind::Process => Recipe::Process(service.spec.recipes.process.clone()?),
-        DriverKind::Command => Recipe::Command(service.spec.recipes.command.clone()?),
-    };
-    let config = Config { address: target.address.clone(), recipe, endpoints: target.endpoints.clone() };
-    let mut hash = Sha256::new();
-    hash.update(b"greenroom/config/1\n");
-    hash.update(serde_json::to_vec(&config).unwrap_or_default());
-    Some((digest_of(hash), config))
-}
-
 /// Makes the deployment: freezes recipes, judges each entry once, and overtakes what still waits for the same places.
 pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Build>], plan: Plan) -> Result<DeploymentId, Refusal> {
     let id = DeploymentId::new(work.id());
@@ -207,7 +195,7 @@ pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Buil
             let digest = match plan.restore.get(&key).filter(|pair| pair.build == build.digest) {
                 Some(pair) => pair.config.clone(),
                 None => {
-                    let Some((digest, config)) = config(&service, target) else { continue };
+                    let Some((digest, config)) = Config::of(&service, target) else { continue };
                     if matches!(config.recipe, Recipe::Process(_)) && !config.endpoints.contains_key(&service.name) {
                         reasons.push(
                             Reason::new(ReasonCode::NoRecipe, format!("environment/{}", env.name), format!("target `{}` has no endpoint for `{}`", target.name, service.name))

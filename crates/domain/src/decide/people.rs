@@ -1,7 +1,7 @@
 //! People, tokens and the settings that change decisions.
 
 use super::Work;
-use crate::event::{Erased, PersonJoined, PersonLeft, PersonRolesSet, SeparationSet, Token, TokenCreated, TokenKind, TokenRevoked};
+use crate::event::{Erased, PersonJoined, PersonLeft, PersonPasswordSet, PersonRolesSet, SeparationSet, Token, TokenCreated, TokenKind, TokenRevoked};
 use crate::id::{Digest, Name, PersonId, TokenId};
 use crate::refusal::{ReasonCode, Refusal};
 use crate::role::Role;
@@ -53,6 +53,12 @@ pub(super) fn set_roles(work: &mut Work<'_>, id: PersonId, roles: &[Role]) -> Re
     if work.state.persons.get(&id).is_some_and(|p| p.roles != roles) {
         work.push(PersonRolesSet { id, roles });
     }
+    Ok(())
+}
+
+pub(super) fn set_password(work: &mut Work<'_>, id: PersonId) -> Result<(), Refusal> {
+    present(work, id)?;
+    work.push(PersonPasswordSet { id });
     Ok(())
 }
 

@@ -4,13 +4,14 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::actor::Actor;
 use crate::decision::Decision;
-use crate::deployment::environment::DriverKind;
+use crate::deployment::environment::{DriverKind, TargetSpec};
 use crate::deployment::rollout::StepKind;
-use crate::deployment::service::{CommandRecipe, ProcessRecipe};
-use crate::id::{DeploymentId, Digest, Name, RolloutId, Version};
+use crate::deployment::service::{CommandRecipe, ProcessRecipe, Service};
+use crate::id::{DeploymentId, Digest, Name, RolloutId, Version, digest_of};
 use crate::sealed::Sealed;
 use crate::time::At;
 
@@ -61,6 +62,23 @@ pub struct Config {
     pub address: String,
     pub recipe: Recipe,
     pub endpoints: std::collections::BTreeMap<Name, std::net::SocketAddr>,
+}
+
+impl Config {
+    /// What `service` is run by on `target` as both are defined now, and its digest (SHA-256 of `greenroom/config/1`, a
+    /// line feed, and its JSON). `None`: the service has no recipe for the target's driver.
+    #[must_use]
+    pub fn of(service: &Service, target: &TargetSpec) -> Option<(Digest, Self)> {
+        let recipe = match target.driver {
+            DriverKind::Process => Recipe::Process(service.spec.recipes.process.clone()?),
+            DriverKind::Command => Recipe::Command(service.spec.recipes.command.clone()?),
+        };
+        let config = Self { address: target.address.clone(), recipe, endpoints: target.endpoints.clone() };
+        let mut hash = Sha256::new();
+        hash.update(b"greenroom/config/1\n");
+        hash.update(serde_json::to_vec(&config).unwrap_or_default());
+        Some((digest_of(hash), config))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,24 +13,49 @@ pub const HTTP_CHECK: &[&str] = &["environment", "version", "control", "op"];
 /// In the program of a check.
 pub const COMMAND_CHECK: &[&str] = &["environment", "version", "control", "op", "work"];
 
-/// The names in `text`, in order. `{{` and `}}` stand for the braces themselves.
+/// A part of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// As it stands.
+    Plain(&'a str),
+    /// The name between `{` and `}`.
+    Placeholder(&'a str),
+}
+
+/// The parts of `text`, in order. `{{` and `}}` stand for the braces themselves, a single `}` for itself; what follows a
+/// `{` without its `}` is an error, and the last part.
+pub fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, Open>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let plain = |at: usize, skip: usize| Some((Ok(Piece::Plain(rest.get(..at)?)), rest.get(at + skip..)?));
+        let (piece, after) = if rest.is_empty() {
+            None
+        } else if rest.starts_with("{{") || rest.starts_with("}}") {
+            plain(1, 1)
+        } else if let Some(inner) = rest.strip_prefix('{') {
+            Some(inner.split_once('}').map_or((Err(Open), ""), |(name, after)| (Ok(Piece::Placeholder(name)), after)))
+        } else {
+            // a single `}` is plain text; the next brace is looked for behind it
+            let start = usize::from(rest.starts_with('}'));
+            plain(rest.get(start..)?.find(['{', '}']).map_or(rest.len(), |at| at + start), 0)
+        }?;
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// The names in `text`, in order.
 ///
 /// # Errors
 /// A `{` without its `}`.
 pub fn names(text: &str) -> Result<Vec<&str>, Open> {
-    let mut names = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(['{', '}']) {
-        let (_, from) = rest.split_at(at);
-        if let Some(after) = from.strip_prefix("{{").or_else(|| from.strip_prefix("}}")).or_else(|| from.strip_prefix('}')) {
-            rest = after;
-        } else {
-            let (name, after) = from.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or(Open)?;
-            names.push(name);
-            rest = after;
-        }
-    }
-    Ok(names)
+    pieces(text)
+        .filter_map(|piece| match piece {
+            Ok(Piece::Plain(_)) => None,
+            Ok(Piece::Placeholder(name)) => Some(Ok(name)),
+            Err(open) => Some(Err(open)),
+        })
+        .collect()
 }
 
 /// A placeholder begins and does not end.

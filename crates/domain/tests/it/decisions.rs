@@ -198,6 +198,11 @@ fn the_last_admin_stays() {
     assert_eq!(w.refused(&Command::SetRoles { id: adam, roles: vec![] }), [ReasonCode::LastAdmin]);
     assert_eq!(w.refused(&Command::RemovePerson { id: adam }), [ReasonCode::LastAdmin]);
     w.ok(&Command::SetRoles { id: eve, roles: vec![Role::Admin, Role::Engineer, Role::Admin] });
+    let roles = w.state.persons[&eve].roles.clone();
+    assert!(matches!(w.ok(&Command::SetPassword { id: eve }).as_slice(), [Event::PersonPasswordSet(set)] if set.id == eve));
+    assert_eq!(w.state.persons[&eve].roles, roles, "a password is no role");
     w.ok(&Command::RemovePerson { id: adam });
-    assert_eq!(w.refused(&Command::RemovePerson { id: adam }), [ReasonCode::NotFound]);
+    for gone in [Command::RemovePerson { id: adam }, Command::SetPassword { id: adam }] {
+        assert_eq!(w.refused(&gone), [ReasonCode::NotFound]);
+    }
 }

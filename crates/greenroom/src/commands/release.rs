@@ -33,7 +33,13 @@ pub enum Release {
         name: Name,
     },
     /// Start a release, or its next stage
-    Start(Action),
+    Start {
+        #[command(flatten)]
+        action: Action,
+        /// The stage that shall begin, counted from 1: refused unless it is the next
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        stage: Option<u32>,
+    },
     /// Stop growing; who is served stays served
     Pause(Action),
     /// Go on growing, or serve again
@@ -63,7 +69,8 @@ pub struct Action {
 
 impl Release {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let (act, action, confirm): (Act, Action, bool) = match self {
+        let (mut confirmed, mut wanted) = (false, None);
+        let (act, action): (Act, Action) = match self {
             Self::Plan { file } => {
                 let (file, text) = (file.display().to_string(), read(&file)?);
                 let (name, spec) = manifest::parse_release(&file, &text)?;
@@ -72,14 +79,20 @@ impl Release {
             }
             Self::List => return all(context).await,
             Self::Show { name } => return context.show(call::release(&name), show::release).await,
-            Self::Start(action) => (call::start_release, action, false),
-            Self::Pause(action) => (call::pause_release, action, false),
-            Self::Resume(action) => (call::resume_release, action, false),
-            Self::Withdraw { action, confirm } => (call::withdraw_release, action, confirm),
-            Self::Close(action) => (call::close_release, action, false),
-            Self::Cancel(action) => (call::cancel_release, action, false),
+            Self::Start { action, stage } => {
+                wanted = stage;
+                (call::start_release, action)
+            }
+            Self::Pause(action) => (call::pause_release, action),
+            Self::Resume(action) => (call::resume_release, action),
+            Self::Withdraw { action, confirm } => {
+                confirmed = confirm;
+                (call::withdraw_release, action)
+            }
+            Self::Close(action) => (call::close_release, action),
+            Self::Cancel(action) => (call::cancel_release, action),
         };
-        let body = OnRelease { environment: action.env.clone(), note: context.global.reason.clone(), confirm, stage: None };
+        let body = OnRelease { environment: action.env.clone(), note: context.global.reason.clone(), confirm: confirmed, stage: wanted };
         let Some(mut release) = context.order(act(&action.name, &body)).await? else { return Ok(()) };
         if context.global.wait {
             let settled = |r: &views::Release| settled(r, action.env.as_ref());

@@ -11,8 +11,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use greenroom_api::Problem;
+use greenroom_api::problem::Code;
 use greenroom_domain::actor::Part;
 use greenroom_domain::command::{Command, Report};
+use greenroom_domain::deployment::deployment::Config;
 use greenroom_domain::deployment::placement::{Health, Observation, Placement};
 use greenroom_domain::id::PlacementKey;
 use greenroom_domain::state::State;
@@ -61,6 +64,29 @@ pub async fn run(fleet: Arc<Fleet>) {
             }
         }
     }
+}
+
+/// Looks once at a place of which nothing is desired yet, so that what runs there already can be adopted: the round above
+/// leaves such places alone. What is seen becomes an event like any other observation.
+///
+/// # Errors
+/// `refused` when the target does not answer; whatever the writer answers to the observation.
+pub async fn first_look(fleet: &Fleet, key: &PlacementKey) -> Result<(), Problem> {
+    let state = fleet.engine.state.load_full();
+    if state.placements.get(key).is_some_and(|p| p.desired.is_some()) {
+        return Ok(());
+    }
+    let target = state.environments.get(&key.environment).and_then(|e| e.target(&key.target));
+    let config = state.services.get(&key.service).zip(target).and_then(|(service, target)| Config::of(service, target));
+    // what is missing of these is said when the command is decided
+    let Some((driver, place)) = config.and_then(|(_, config)| fleet.place_under(key, &config)) else { return Ok(()) };
+    let seen = driver.observe(&place).await.map_err(|error| {
+        let why = greenroom_drivers::with_causes(&error);
+        Problem::new(Code::Refused, format!("target `{}` does not say what runs there: {why}", key.target)).detail("see that the target answers, then adopt again")
+    })?;
+    fleet.engine.saw([(key.clone(), now())]);
+    fleet.engine.report(Part::Rollouts, Command::Report(Report::Observed { key: key.clone(), seen: seen.observation })).await?;
+    Ok(())
 }
 
 /// Looks once; false when nobody answered.

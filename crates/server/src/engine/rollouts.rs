@@ -75,7 +75,10 @@ impl Fleet {
     /// Where to look for a placement that runs, or should run, under `config`.
     #[must_use]
     pub fn place(&self, state: &State, key: &PlacementKey, config: &Digest) -> Option<(Arc<dyn Driver>, Where)> {
-        let config = state.configs.get(config)?;
+        self.place_under(key, state.configs.get(config)?)
+    }
+
+    pub(super) fn place_under(&self, key: &PlacementKey, config: &Config) -> Option<(Arc<dyn Driver>, Where)> {
         let place = Where { key: key.clone(), address: self.address(config), recipe: recipe(config), endpoint: config.endpoints.get(&key.service).copied() };
         Some((self.driver(config)?, place))
     }

@@ -16,6 +16,7 @@ use greenroom_domain::command::Command;
 use greenroom_domain::decide::{Context, Decided, Mint, Stop, decide};
 use greenroom_domain::event::Event;
 use greenroom_domain::exposure::Affected;
+use greenroom_domain::id::PersonId;
 use greenroom_domain::link::Seen;
 use greenroom_domain::refusal::Refusal;
 use greenroom_domain::sealed::Seal;
@@ -299,10 +300,9 @@ impl Writer {
             match &recorded.event {
                 Event::PersonJoined(e) => {
                     flush.joined.extend(seals.iter().filter(|s| s.sealed == e.name).cloned());
-                    if let Some((None, hash)) = &beside.password {
-                        flush.batch.side.push(SideWrite::Credential { person: e.id.to_string(), hash: hash.clone() });
-                    }
+                    credential(flush, e.id, beside);
                 }
+                Event::PersonPasswordSet(e) => credential(flush, e.id, beside),
                 Event::PersonLeft(e) => flush.batch.side.push(SideWrite::ForgetCredential { person: e.id.to_string() }),
                 Event::Erased(e) => {
                     flush.erased.extend(e.sealed.iter().cloned());
@@ -312,9 +312,6 @@ impl Writer {
                 }
                 _ => {}
             }
-        }
-        if let Some((Some(person), hash)) = &beside.password {
-            flush.batch.side.push(SideWrite::Credential { person: person.to_string(), hash: hash.clone() });
         }
         flush.events.extend(events.iter().cloned());
         Ok(())
@@ -491,6 +488,13 @@ fn stop_after(event: &Event) {
         Event::ReleaseStageStarted(_) => failpoint::hit("release-exposing"),
         Event::ReleaseWithdrawing(_) => failpoint::hit("release-withdrawing"),
         _ => {}
+    }
+}
+
+/// The password that came with the command is that of `person`.
+fn credential(flush: &mut Flush, person: PersonId, beside: &super::Beside) {
+    if let Some(hash) = &beside.password {
+        flush.batch.side.push(SideWrite::Credential { person: person.to_string(), hash: hash.clone() });
     }
 }
 

@@ -2,6 +2,7 @@
 //! everything else (who, once, when, durable) is the same for all and stands here.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -82,16 +83,21 @@ pub struct Ask<R> {
     pub command: Command,
     pub needs: Vec<(Action, Resource)>,
     pub beside: Beside,
+    /// What is found out before the command is decided, outside the writer; only for those who may give the command.
+    pub before: Option<Before>,
     pub status: u16,
     pub view: View<R>,
 }
+
+/// A look at the world that a command's decision rests on.
+pub type Before = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send>>;
 
 /// How a command's answer looks, from the state after it and the events it gave.
 pub type View<R> = Box<dyn FnOnce(&Look<'_>, &[Recorded]) -> Result<R, Problem> + Send>;
 
 impl<R> Ask<R> {
     pub fn new(action: Action, resource: Resource, command: Command, view: impl FnOnce(&Look<'_>, &[Recorded]) -> Result<R, Problem> + Send + 'static) -> Self {
-        Self { command, needs: vec![(action, resource)], beside: Beside::default(), status: 200, view: Box::new(view) }
+        Self { command, needs: vec![(action, resource)], beside: Beside::default(), before: None, status: 200, view: Box::new(view) }
     }
 
     #[must_use]
@@ -257,11 +263,17 @@ where
     let key = received.key(&body)?;
     let parsed: B = parse(&body)?;
     let asked = Asked { look: api.look(&state), caller: &caller, api };
-    let ask = match handler(&asked, &received.params, parsed) {
+    let mut ask = match handler(&asked, &received.params, parsed) {
         Ok(ask) => ask,
         // what was done already may look wrong now: the person exists, the hold is gone
         Err(problem) => return key.and_then(|key| answered(api, &caller, &key)).unwrap_or(Err(problem)),
     };
+    if let Some(before) = ask.before.take() {
+        for (action, resource) in &ask.needs {
+            allowed(api, &state, &caller, *action, resource)?;
+        }
+        before.await?;
+    }
     drop(state);
     submit(api, caller, ask, key, options.dry_run, options.prune).await
 }
@@ -297,7 +309,7 @@ fn answered(api: &Api, caller: &Caller, key: &Key) -> Option<Result<Response, Pr
 
 /// Hands the ask to the writer and renders what comes back.
 pub async fn submit<R: Serialize + Send + 'static>(api: &Arc<Api>, caller: Caller, ask: Ask<R>, key: Option<Key>, dry_run: bool, keeps_view: bool) -> Result<Response, Problem> {
-    let Ask { command, needs, beside, status, view } = ask;
+    let Ask { command, needs, beside, before: _, status, view } = ask;
     let own_preview = keeps_view || matches!(command, Command::Apply { .. });
     let engine = Arc::clone(&api.engine);
     let render = Box::new(move |state: &greenroom_domain::state::State, events: &[Recorded]| {

@@ -123,6 +123,7 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
             look.engine.directory.name_of(look.state, e.id).unwrap_or_else(|| e.id.to_string()),
             e.roles.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", ")
         ),
+        Event::PersonPasswordSet(e) => format!("set the password of {}", look.engine.directory.name_of(look.state, e.id).unwrap_or_else(|| e.id.to_string())),
         Event::PersonLeft(e) => format!("{} left", look.engine.directory.name_of(look.state, e.id).unwrap_or_else(|| e.id.to_string())),
         Event::TokenCreated(e) => format!("created token {}", e.token.title),
         Event::TokenRevoked(_) => "revoked a token".to_owned(),

@@ -62,6 +62,28 @@ async fn a_secret_is_shown_once_and_not_kept() {
     }
 }
 
+/// Whoever changes their own password while an admin changes their roles brings no role back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_is_an_event_of_its_own() {
+    let world = World::new().await;
+    let (eva, otto) = (world.person("eva", &["engineer"]).await, world.person("otto", &["on-call"]).await);
+    let sign_in = async |password: &str| world.post("", "/login", &json!({"name": "eva", "password": password})).await.status.as_u16();
+    let set = world.put(&eva, "/people/eva/password", &json!({"password": "battery staple"})).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    assert_eq!((sign_in("correct horse").await, sign_in("battery staple").await), (401, 200));
+    let short = world.put(&eva, "/people/eva/password", &json!({"password": "battery"})).await;
+    assert_eq!((short.status.as_u16(), short.code()), (400, "invalid"));
+    let other = world.put(&otto, "/people/eva/password", &json!({"password": "not my own one"})).await;
+    assert_eq!((other.status.as_u16(), other.code()), (403, "forbidden"));
+    let by_admin = world.put(&world.admin, "/people/eva/password", &json!({"password": "a third one"})).await;
+    assert_eq!((by_admin.status.as_u16(), sign_in("a third one").await), (200, 200), "{by_admin:?}");
+    let events = world.get(&world.admin, "/events?after=0&limit=500").await;
+    let set: Vec<_> = events.body["items"].as_array().unwrap().iter().filter(|e| e["kind"] == "person.password_set").collect();
+    assert_eq!(set.len(), 2);
+    assert!(set.iter().all(|e| e["body"].as_object().unwrap().keys().eq(["id"])), "no secret in it: {set:?}");
+    assert!(!events.body["items"].as_array().unwrap().iter().any(|e| e["kind"] == "person.roles_set"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_is_told_so_and_learns_nothing_else() {
     let world = World::new().await;

@@ -1,5 +1,6 @@
 //! The server from outside, over HTTP, and its promises about its own shape.
 
+mod adopt;
 mod commands;
 mod coverage;
 mod openapi;

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{NoQuery, Paging, environment, missing, page};
+use crate::engine::fleet::first_look;
 use crate::http::Look;
 use crate::http::routes::{Ask, Asked, Params, Routes};
 use crate::view::deployment as view;
@@ -116,6 +117,10 @@ fn abandon(asked: &Asked<'_>, params: &Params, _: requests::Nothing) -> Result<A
 fn adopt(asked: &Asked<'_>, _: &Params, request: requests::Adopt) -> Result<Ask<views::Done>, Problem> {
     let resource = environment(asked.look.state, &request.environment)?;
     let key = PlacementKey { environment: request.environment, target: request.target, service: request.service };
-    let command = Command::Adopt { key, version: request.version, digest: request.digest };
-    Ok(Ask::new(Action::DeploymentAdopt, resource, command, |look, _| Ok(views::Done { seq: look.state.seq })))
+    let command = Command::Adopt { key: key.clone(), version: request.version, digest: request.digest };
+    let mut ask = Ask::new(Action::DeploymentAdopt, resource, command, |look, _| Ok(views::Done { seq: look.state.seq }));
+    // only what is seen to run is taken over, and nobody has looked yet where nothing was ever deployed
+    let fleet = Arc::clone(&asked.api.fleet);
+    ask.before = Some(Box::pin(async move { first_look(&fleet, &key).await }));
+    Ok(ask)
 }

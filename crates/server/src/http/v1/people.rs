@@ -93,7 +93,7 @@ async fn joined(api: &Arc<Api>, command: Command, hash: String) -> Result<Person
             needs: Vec::new(),
             key: None,
             dry_run: false,
-            beside: crate::engine::Beside { password: Some((None, hash)), ..crate::engine::Beside::default() },
+            beside: crate::engine::Beside { password: Some(hash), ..crate::engine::Beside::default() },
             render: Box::new(|_, events| (200, who_joined(events).map(|id| id.to_string().into_bytes()).unwrap_or_default())),
             answer,
         })
@@ -144,7 +144,7 @@ async fn signed_in(api: &Arc<Api>, person: PersonId, status: u16) -> Result<Resp
         let found = look.state.persons.get(&person).ok_or_else(|| missing("person", person))?;
         Ok(views::SignedIn { token: secret, person: view::person(look, found), expires })
     };
-    let ask = Ask { command, needs: Vec::new(), beside: crate::engine::Beside::default(), status, view: Box::new(view) };
+    let ask = Ask { command, needs: Vec::new(), beside: crate::engine::Beside::default(), before: None, status, view: Box::new(view) };
     submit(api, Caller::Person(person), ask, None, false, false).await
 }
 
@@ -178,7 +178,7 @@ fn add(_: &Asked<'_>, _: &Params, request: requests::AddPerson) -> Result<Ask<vi
     if roles_too {
         ask.needs.push((Action::PersonRoles, Resource::Any));
     }
-    ask.beside.password = hash.map(|hash| (None, hash));
+    ask.beside.password = hash;
     Ok(ask.status(201))
 }
 
@@ -203,13 +203,11 @@ fn set_password(asked: &Asked<'_>, params: &Params, request: requests::SetPasswo
     let id = person_of(asked, params)?;
     let hash = hashed(&request.password)?;
     let own = asked.caller.actor() == greenroom_domain::actor::Actor::Person(id);
-    let roles = asked.look.state.persons.get(&id).map(|p| p.roles.clone()).unwrap_or_default();
-    // the roles stay as they are: the command only carries the new password beside it
-    let mut ask = Ask::new(Action::PersonAdd, Resource::Any, Command::SetRoles { id, roles }, |look, _| Ok(views::Done { seq: look.state.seq }));
+    let mut ask = Ask::new(Action::PersonAdd, Resource::Any, Command::SetPassword { id }, |look, _| Ok(views::Done { seq: look.state.seq }));
     if own {
         ask.needs.clear();
     }
-    ask.beside.password = Some((Some(id), hash));
+    ask.beside.password = Some(hash);
     Ok(ask)
 }
 

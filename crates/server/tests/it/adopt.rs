@@ -1,0 +1,51 @@
+//! What runs on a target that Greenroom never deployed to is looked at, and taken over as it is.
+
+use serde_json::json;
+
+use crate::world::World;
+
+const RUNS: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// A service whose own program says what runs on the targets of `test` and `production`.
+async fn world_where_it_runs() -> World {
+    let world = World::new().await;
+    let says = world.dir.path().join("runs.json");
+    let yaml = format!(
+        "apiVersion: greenroom/v1\nkind: Service\nmetadata: {{ name: web }}\n\
+         spec: {{ components: [server], recipes: {{ command: {{ apply: [\"false\"], observe: [cat, {}] }} }} }}\n",
+        json!(says)
+    );
+    let applied = world.put(&world.admin, "/manifests/web", &json!({"documents": [{"file": "web.yaml", "text": yaml}]})).await;
+    assert_eq!(applied.status, 200, "{applied:?}");
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_is_seen_and_then_adopted() {
+    let world = world_where_it_runs().await;
+    let dora = world.person("dora", &["deployer", "engineer"]).await;
+    let adopt = json!({"environment": "production", "target": "p", "service": "web", "version": "1.0.0", "digest": RUNS});
+    let silent = world.post(&dora, "/placements/adopt", &adopt).await;
+    assert_eq!((silent.status.as_u16(), silent.code()), (409, "refused"), "the target does not answer: {silent:?}");
+    assert!(silent.body["title"].as_str().unwrap().contains("the observe command"), "{silent:?}");
+
+    std::fs::write(world.dir.path().join("runs.json"), r#"{"serving": {}}"#).unwrap();
+    let nothing = world.post(&dora, "/placements/adopt", &adopt).await;
+    assert_eq!((nothing.status.as_u16(), nothing.code()), (409, "conflict"), "nothing runs there: {nothing:?}");
+
+    std::fs::write(world.dir.path().join("runs.json"), json!({"serving": {RUNS: 2}}).to_string()).unwrap();
+    let before = world.get(&dora, "/board").await.seq();
+    let vera = world.person("vera", &["viewer"]).await;
+    let stranger = world.post(&vera, "/placements/adopt", &adopt).await;
+    assert_eq!((stranger.status.as_u16(), stranger.code()), (403, "forbidden"));
+    let seen = world.get(&dora, &format!("/events?after={before}&subject=placement/production/p/web")).await;
+    assert_eq!(seen.body["items"], json!([]), "for who may not, nobody looks");
+
+    let adopted = world.post(&dora, "/placements/adopt", &adopt).await;
+    assert_eq!(adopted.status, 200, "{adopted:?}");
+    let events = world.get(&dora, &format!("/events?after={before}&subject=environment/production")).await;
+    let kinds: Vec<_> = events.body["items"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds, ["placement.observed", "placement.adopted"], "{events:?}");
+    let board = world.get(&dora, "/board?environment=production").await;
+    assert!(board.body.to_string().contains("1.0.0"), "{board:?}");
+}
