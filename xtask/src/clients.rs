@@ -15,6 +15,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::step::{self, Outcome};
 use crate::workspace::{cargo, files, root, target_directory};
 
+/// Seconds that a program may take; the longest uses half a minute of processor time.
+const PATIENCE: &str = "900";
+
 /// One client library, or several that can be installed together.
 struct Suite {
     /// `PROTOCOL/NAME`.
@@ -149,12 +152,14 @@ fn must(command: &mut Command) -> Result<()> {
 fn tried(language: Language, program: &str, folder: &Path, copy: &Path, plane: &Path) -> Result<Outcome> {
     let model = folder.parent().unwrap_or(folder).join("model.json");
     let plane = Plane::start(plane, &model)?;
-    let mut command = match language {
-        Language::JavaScript => Command::new("node"),
-        Language::Python => Command::new(folder.join(".venv/bin/python")),
+    let interpreter = match language {
+        Language::JavaScript => PathBuf::from("node"),
+        Language::Python => folder.join(".venv/bin/python"),
     };
+    let mut command = Command::new("timeout");
     // what the programs share stands at the root of the tree
-    command.arg(program).current_dir(folder).env("PLANE", &plane.described).env("PLANE_MODEL", &model).env("PYTHONPATH", copy);
+    command.args(["--kill-after=10", PATIENCE]).arg(interpreter).arg(program).current_dir(folder);
+    command.env("PLANE", &plane.described).env("PLANE_MODEL", &model).env("PYTHONPATH", copy);
     step::command(&mut command)
 }
 
