@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program that reports")]
 
 mod bench;
+mod clients;
 mod full;
 mod machine;
 mod picture;
@@ -21,7 +22,7 @@ use anyhow::{Result, bail};
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test [--only STEP]     everything CI runs, in order; STEP is one of tools fmt tidy clippy nextest doc deny
+  test [--only STEP]     everything CI runs, in order; STEP is one of tools fmt tidy clippy nextest clients doc deny
   tidy                   the invariants of the layout, read from the manifests and the sources
   full [--rounds N]      the longer proofs: kill matrix (N times, default 5), properties, benchmarks; writes docs/reliability/
   bench [NAME…]          the benchmarks, all or those named; writes docs/benchmarks/

@@ -7,9 +7,10 @@ use std::fs;
 
 use anyhow::{Result, bail};
 
+use crate::clients;
 use crate::step::{self, Outcome, Step};
 use crate::tidy;
-use crate::tools::{CC, CLIPPY, DENY, GIT, NEXTEST, RUSTFMT, Tool};
+use crate::tools::{CC, CLIPPY, DENY, GIT, NEXTEST, NODE, NPM, RUSTFMT, Tool, VENV};
 use crate::workspace::{cargo, files, root};
 
 struct Check {
@@ -28,6 +29,7 @@ const CHECKS: &[Check] = &[
         run: || cargo_step(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"]),
     },
     Check { name: "nextest", needs: &[&CC, &NEXTEST], run: || cargo_step(&["nextest", "run", "--release", "--locked", "--workspace"]) },
+    Check { name: "clients", needs: &[&CC, &NODE, &NPM, &VENV], run: clients::run },
     Check { name: "doc", needs: &[&CC], run: doc },
     Check { name: "deny", needs: &[], run: deny },
 ];

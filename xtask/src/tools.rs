@@ -26,6 +26,11 @@ enum From {
 pub const GIT: Tool = Tool { name: "git", probe: &["git", "--version"], from: From::Apt("git") };
 /// SQLite is compiled from C.
 pub const CC: Tool = Tool { name: "a C compiler", probe: &["cc", "--version"], from: From::Apt("build-essential") };
+/// Client libraries want 18 or newer.
+pub const NODE: Tool = Tool { name: "node", probe: &["node", "--eval", "process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)"], from: From::Apt("nodejs") };
+pub const NPM: Tool = Tool { name: "npm", probe: &["npm", "--version"], from: From::Apt("npm") };
+/// Debian keeps apart what makes a virtual environment with pip in it.
+pub const VENV: Tool = Tool { name: "python3 with venv", probe: &["python3", "-c", "import venv, ensurepip"], from: From::Apt("python3-venv") };
 pub const RUSTFMT: Tool = Tool { name: "rustfmt", probe: &["cargo", "fmt", "--version"], from: From::Rustup("rustfmt") };
 pub const CLIPPY: Tool = Tool { name: "clippy", probe: &["cargo", "clippy", "--version"], from: From::Rustup("clippy") };
 /// A debug build: it only starts other programs, and an optimised one takes minutes to compile.

@@ -1,6 +1,7 @@
 //! The data plane as its clients see it.
 
 mod bulk;
+mod hostile;
 mod single;
 mod stream;
 

@@ -24,12 +24,18 @@ enum Given<'a> {
     Compound,
 }
 
+/// So many attributes are searched one by one.
+const FEW: usize = 16;
+
+/// Beyond it, whole numbers are no longer told apart: neighbours would get the same answer.
+const EXACT: f64 = 9_007_199_254_740_991.0;
+
 /// Why a body is not a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BadRequest {
     /// It is not JSON, or not an object.
     Unreadable(String),
-    /// Its context is not an object, or has a targeting key that is not text.
+    /// Its context is not an object, has a targeting key that is not text, or a number that cannot be held exactly.
     InvalidContext(String),
 }
 
@@ -83,7 +89,12 @@ impl Context for Caller<'_> {
     }
 
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
-        match &self.attributes.iter().find(|(other, _)| *other == name)?.1 {
+        // They are sorted; a search pays once there are more of them than people send.
+        let at = match self.attributes.len() {
+            ..=FEW => self.attributes.iter().position(|(other, _)| *other == name),
+            _ => self.attributes.binary_search_by(|(other, _)| other.as_ref().cmp(name)).ok(),
+        };
+        match &self.attributes.get(at?)?.1 {
             Given::Null => None,
             Given::Boolean(value) => Some(Attribute::Boolean(*value)),
             Given::Number(number) => Some(Attribute::Number(*number)),
@@ -161,6 +172,9 @@ impl<'de> Visitor<'de> for CallerVisitor {
                     }
                 };
             } else {
+                if matches!(given, Given::Number(number) if number.abs() > EXACT) {
+                    refusal = Some(format!("`{name}` is a number beyond ±(2^53 − 1), which cannot be held exactly: send it as a text"));
+                }
                 caller.attributes.push((name, given));
             }
         }
@@ -309,6 +323,18 @@ mod tests {
     }
 
     #[test]
+    fn many_attributes_are_found_as_few_are() {
+        for count in [1, FEW, FEW + 1, 10_000] {
+            let given: Vec<String> = (0..count).rev().map(|n| format!("\"a{n}\":{n}")).collect();
+            let body = format!(r#"{{"context":{{{},"a0":-1}}}}"#, given.join(","));
+            let caller = read_request(body.as_bytes()).unwrap();
+            let last = count - 1;
+            assert_eq!(caller.attribute(&format!("a{last}")), Some(Attribute::Number(if last == 0 { -1.0 } else { last as f64 })));
+            assert_eq!((caller.attribute("a0"), caller.attribute("b")), (Some(Attribute::Number(-1.0)), None));
+        }
+    }
+
+    #[test]
     fn of_a_repeated_attribute_the_last_counts() {
         let caller = read_request(br#"{"context":{"a":1,"b":2,"a":3,"a":4}}"#).unwrap();
         assert_eq!(caller.attribute("a"), Some(Attribute::Number(4.0)));
@@ -319,7 +345,7 @@ mod tests {
         for body in [" ", "[]", "{", "null", r#"{"context":{"a":}}"#, r#"{"context":{}} x"#] {
             assert!(matches!(read_request(body.as_bytes()), Err(BadRequest::Unreadable(_))), "{body}");
         }
-        for body in [r#"{"context":7}"#, r#"{"context":[{}]}"#, r#"{"context":{"targetingKey":7,"a":"b"}}"#] {
+        for body in [r#"{"context":7}"#, r#"{"context":[{}]}"#, r#"{"context":{"targetingKey":7,"a":"b"}}"#, r#"{"context":{"n":-9007199254740992}}"#] {
             assert!(matches!(read_request(body.as_bytes()), Err(BadRequest::InvalidContext(_))), "{body}");
         }
     }

@@ -1,0 +1,40 @@
+"""The data plane under test, as a Python suite meets it: where it is, how it is changed, what it should answer."""
+
+import json
+import os
+import urllib.request
+
+PLANE = json.loads(os.environ["PLANE"])
+ADDRESS, TOKEN, FORBIDDEN = PLANE["address"], PLANE["token"], PLANE["forbidden"]
+
+
+def model():
+    """The model the plane was started with: a fresh copy each time."""
+    with open(os.environ["PLANE_MODEL"], encoding="utf-8") as file:
+        return json.load(file)
+
+
+def post(path, body=None):
+    data = b"" if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(PLANE["control"] + path, data, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        text = response.read()
+    return json.loads(text) if text else None
+
+
+def change(new):
+    """Publishes another model; the plane serves it when this returns."""
+    post("/change", new)
+
+
+def evaluate(callers):
+    """What the library answers, past any wire: for each context {feature: {value, variant, reason}}."""
+    return post("/evaluate", {"callers": callers})
+
+
+def people(count):
+    """Contexts of people who differ in all that the model asks about."""
+    for n in range(count):
+        domain = "example.com" if n % 5 == 0 else "example.org"
+        person = {"targetingKey": f"user-{n}", "plan": "gold" if n % 3 == 0 else "basic", "email": f"user-{n}@{domain}"}
+        yield person if n % 4 == 0 else {**person, "seats": n % 20}

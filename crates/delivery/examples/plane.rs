@@ -1,0 +1,149 @@
+//! The data plane without a control plane: a model from a file, served to released client libraries under test.
+//!
+//! `plane MODEL.json` prints one line of JSON, `{"address","control","token","forbidden"}`, and serves until its standard
+//! input ends. `address` is the data plane, `control` is for whoever runs the test:
+//! `POST /change` (a model as body) publishes it, `POST /stop` cuts every connection and closes the port, `POST /start`
+//! opens the same port again, `POST /restart` is both, `POST /evaluate` (`{"callers":[context,…]}`) gives for each caller
+//! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire.
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, router};
+use greenroom_exposure::{Json as Attributes, Model, Snapshot};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+const TOKEN: &str = "plane-token";
+/// Known, and not good for evaluating.
+const FORBIDDEN: &str = "forbidden-token";
+
+struct Token {
+    environment: Arc<str>,
+}
+
+impl Gate for Token {
+    fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
+        match presented {
+            Some(TOKEN) => Ok(Scope { environment: Arc::clone(&self.environment), id: "plane".into() }),
+            Some(FORBIDDEN) => Err(Denied::Forbidden),
+            _ => Err(Denied::Unauthenticated),
+        }
+    }
+}
+
+/// One data plane, which is up or down.
+struct Plane {
+    environment: Arc<str>,
+    feeds: Arc<Feeds>,
+    address: SocketAddr,
+    /// Of its own, so that stopping it cuts connections as the end of a process does.
+    running: Mutex<Option<Runtime>>,
+}
+
+impl Plane {
+    fn start(&self) -> Result<()> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_some() {
+            return Ok(());
+        }
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind(self.address))?;
+        let gate = Arc::new(Token { environment: Arc::clone(&self.environment) });
+        let plane = DataPlane::new(Arc::clone(&self.feeds), Arc::new(Presence::default()), gate, [7; 32]);
+        let plane = plane.with_limits(Limits { keep_alive: Duration::from_secs(1), ..Limits::default() });
+        runtime.spawn(async move { axum::serve(listener, router(plane)).await });
+        *running = Some(runtime);
+        Ok(())
+    }
+
+    fn stop(&self) {
+        let runtime = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+
+    fn publish(&self, model: &Model) {
+        let (snapshot, warnings) = Snapshot::compile(model);
+        for warning in warnings {
+            eprintln!("{warning}");
+        }
+        self.feeds.publish(&self.environment, Arc::new(snapshot));
+    }
+}
+
+#[derive(Deserialize)]
+struct Callers {
+    callers: Vec<Map<String, Value>>,
+}
+
+async fn change(State(plane): State<Arc<Plane>>, Json(model): Json<Model>) {
+    plane.publish(&model);
+}
+
+async fn evaluate(State(plane): State<Arc<Plane>>, Json(asked): Json<Callers>) -> Result<Json<Vec<Value>>, StatusCode> {
+    let snapshot = plane.feeds.current(&plane.environment).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    let of = |caller: &Map<String, Value>| {
+        let caller = Attributes(caller);
+        let answers = snapshot.evaluate_all(&caller);
+        answers.map(|answer| (answer.key().to_owned(), json!({"value": answer.value(), "variant": answer.variant(), "reason": answer.reason().as_str()}))).collect()
+    };
+    Ok(Json(asked.callers.iter().map(of).collect()))
+}
+
+/// Starting and stopping wait for threads, so they do it beside the runtime that answers here.
+async fn switch(plane: Arc<Plane>, how: fn(&Plane) -> Result<()>) -> Result<(), (StatusCode, String)> {
+    let done = tokio::task::spawn_blocking(move || how(&plane)).await;
+    let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error);
+    done.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(format!("{error:#}")))
+}
+
+fn stop(plane: &Plane) -> Result<()> {
+    plane.stop();
+    Ok(())
+}
+
+fn restart(plane: &Plane) -> Result<()> {
+    plane.stop();
+    plane.start()
+}
+
+fn main() -> Result<()> {
+    let path = std::env::args().nth(1).context("usage: plane MODEL.json")?;
+    let text = std::fs::read(&path).with_context(|| format!("`{path}` cannot be read"))?;
+    let model: Model = serde_json::from_slice(&text).with_context(|| format!("`{path}` is not a model"))?;
+    // the port is chosen once, and is the same after a restart
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let plane = Arc::new(Plane { environment: model.environment.as_str().into(), feeds: Arc::default(), address, running: Mutex::default() });
+    plane.publish(&model);
+    plane.start()?;
+
+    let control = Router::new()
+        .route("/change", post(change))
+        .route("/evaluate", post(evaluate))
+        .route("/start", post(|State(plane)| switch(plane, Plane::start)))
+        .route("/stop", post(|State(plane)| switch(plane, stop)))
+        .route("/restart", post(|State(plane)| switch(plane, restart)))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(plane);
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addresses = json!({"address": format!("http://{address}"), "control": format!("http://{}", listener.local_addr()?), "token": TOKEN, "forbidden": FORBIDDEN});
+        println!("{addresses}");
+        std::thread::spawn(|| {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            std::process::exit(0)
+        });
+        Ok(axum::serve(listener, control).await?)
+    })
+}

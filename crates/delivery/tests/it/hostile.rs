@@ -1,0 +1,129 @@
+//! Bodies that nobody sends by accident, and readers that do not read: a clear answer, bounded, and nobody else harmed.
+
+use std::time::{Duration, Instant};
+
+use greenroom_delivery::Limits;
+use http::StatusCode;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{Plane, limits, plane, plane_with, snapshot};
+
+const SINGLE: &str = "/ofrep/v1/evaluate/flags/plain";
+const BULK: &str = "/ofrep/v1/evaluate/flags";
+/// Generous for one request on a busy machine; what is not linear takes minutes.
+const BOUND: Duration = Duration::from_secs(5);
+
+/// As large as a server takes that nobody configured.
+fn roomy() -> Plane {
+    plane_with(Limits { body: Limits::default().body, ..limits() })
+}
+
+fn context(inside: &str) -> String {
+    format!(r#"{{"context":{{"targetingKey":"ann",{inside}}}}}"#)
+}
+
+/// Both endpoints answer alike.
+async fn answered(plane: &Plane, body: &str, status: StatusCode, code: Option<&str>) {
+    for path in [SINGLE, BULK] {
+        let began = Instant::now();
+        let reply = plane.post(path, body, &[]).await;
+        let shown: String = body.chars().take(60).collect();
+        assert_eq!(reply.status, status, "{path} {shown}: {}", reply.text);
+        assert!(began.elapsed() < BOUND, "{path} {shown}");
+        if let Some(code) = code {
+            assert_eq!(reply.json()["errorCode"], json!(code), "{shown}");
+        }
+        if status != StatusCode::OK {
+            assert!(reply.json()["errorDetails"].as_str().is_some_and(|details| !details.is_empty() && details.len() < 500), "{}", reply.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_context_of_a_mebibyte_is_too_large() {
+    let plane = roomy();
+    let body = context(&format!(r#""a":"{}""#, "x".repeat(1 << 20)));
+    answered(&plane, &body, StatusCode::PAYLOAD_TOO_LARGE, None).await;
+    let within = context(&format!(r#""a":"{}""#, "x".repeat(200 << 10)));
+    answered(&plane, &within, StatusCode::OK, None).await;
+}
+
+#[tokio::test]
+async fn many_attributes_are_answered() {
+    let plane = roomy();
+    let attributes: Vec<String> = (0..10_000).map(|n| format!(r#""a{n}":{n}"#)).chain([r#""plan":"gold""#.to_owned()]).collect();
+    let body = context(&attributes.join(","));
+    answered(&plane, &body, StatusCode::OK, None).await;
+    let reply = plane.post("/ofrep/v1/evaluate/flags/shop/new-checkout", &body, &[]).await;
+    assert_eq!(reply.json()["value"], json!(true));
+}
+
+#[tokio::test]
+async fn depth_costs_no_stack() {
+    let plane = roomy();
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let nested = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+        answered(&plane, &context(&format!(r#""deep":{nested}"#)), StatusCode::OK, None).await;
+        answered(&plane, &format!(r#"{{"beside":{nested}}}"#), StatusCode::OK, None).await;
+        answered(&plane, &format!(r#"{{"context":{{"targetingKey":{nested}}}}}"#), StatusCode::BAD_REQUEST, Some("INVALID_CONTEXT")).await;
+        answered(&plane, &context(&format!(r#""deep":{}"#, open.repeat(10_000))), StatusCode::BAD_REQUEST, Some("PARSE_ERROR")).await;
+    }
+    let lists = format!(r#"{{"context":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    answered(&plane, &lists, StatusCode::BAD_REQUEST, Some("INVALID_CONTEXT")).await;
+}
+
+#[tokio::test]
+async fn numbers_are_exact_or_refused() {
+    let plane = plane();
+    for number in ["9007199254740991", "-9007199254740991", "1.5", "-0", "1e15"] {
+        answered(&plane, &context(&format!(r#""n":{number}"#)), StatusCode::OK, None).await;
+    }
+    for number in ["9007199254740992", "-9007199254740993", "18446744073709551616", "1e300"] {
+        answered(&plane, &context(&format!(r#""n":{number}"#)), StatusCode::BAD_REQUEST, Some("INVALID_CONTEXT")).await;
+    }
+    for number in ["NaN", "Infinity", "-Infinity", "1e999", "01", "+1"] {
+        answered(&plane, &context(&format!(r#""n":{number}"#)), StatusCode::BAD_REQUEST, Some("PARSE_ERROR")).await;
+    }
+}
+
+#[tokio::test]
+async fn of_a_repeated_name_the_last_counts() {
+    let plane = plane();
+    for (first, last, shown) in [("basic", "gold", true), ("gold", "basic", false)] {
+        let body = context(&format!(r#""plan":"{first}","plan":"{last}""#));
+        let reply = plane.post("/ofrep/v1/evaluate/flags/shop/new-checkout", &body, &[]).await;
+        assert_eq!(reply.json()["value"], json!(shown));
+    }
+}
+
+/// A stream holds no queue: whoever does not read is told of the latest revision once they do, and others at once.
+#[tokio::test]
+async fn who_does_not_read_holds_up_nobody() {
+    let plane = plane();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = plane.router.clone();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let bulk = plane.post(BULK, r#"{"context":{"targetingKey":"ann"}}"#, &[]).await.json();
+    let path = bulk["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap().to_owned();
+    let connect = async || {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+        socket
+    };
+    let (_silent, mut reader) = (connect().await, connect().await);
+    let mut read = String::new();
+    let mut buffer = [0; 4096];
+    for revision in 42..542 {
+        plane.feeds.publish("production", snapshot("production", revision, true));
+        let wanted = format!("\"etag\":\"{revision}\"");
+        while !read.contains(&wanted) {
+            let n = tokio::time::timeout(BOUND, reader.read(&mut buffer)).await.unwrap().unwrap();
+            assert!(n > 0, "the stream ended after {read}");
+            read.push_str(str::from_utf8(&buffer[..n]).unwrap());
+        }
+        read.clear();
+    }
+}
