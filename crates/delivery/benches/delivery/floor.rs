@@ -1,5 +1,5 @@
-//! The smallest honest code for each job: answers on axum without authentication, tags or presence, written by serde; and
-//! streams on bare sockets, one task each, that share a frame.
+//! The smallest honest code for each job: answers on axum without authentication, presence or the address of a stream;
+//! and streams on bare sockets, one task each, that share a frame.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
@@ -10,56 +10,24 @@ use axum::extract::{Path as Segment, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use greenroom_exposure::wire::read_request;
-use greenroom_exposure::{Answer, Snapshot};
-use serde::Serialize;
-use serde_json::Value;
+use greenroom_exposure::Snapshot;
+use greenroom_exposure::wire::{read_request, write_answer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 
 use crate::{Outcome, ours, runtime};
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    revision: u64,
-    version: u64,
-    flag_set_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    release: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Item<'a> {
-    key: &'a str,
-    value: &'a Value,
-    variant: &'a str,
-    reason: &'a str,
-    metadata: Metadata<'a>,
-}
-
-fn item<'a>(snapshot: &'a Snapshot, answer: &Answer<'a>) -> Item<'a> {
-    let revision = snapshot.revision();
-    let metadata = Metadata { revision, version: revision, flag_set_id: snapshot.environment(), rule: answer.rule(), release: answer.release() };
-    Item { key: answer.key(), value: answer.value(), variant: answer.variant(), reason: answer.reason().as_str(), metadata }
-}
-
-fn json(of: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(of).unwrap_or_default();
+fn json(body: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn single(State(snapshot): State<Arc<Snapshot>>, Segment(key): Segment<String>, body: Bytes) -> Response {
     let Ok(caller) = read_request(&body) else { return StatusCode::BAD_REQUEST.into_response() };
-    snapshot.evaluate(&key, &caller).map_or_else(|| StatusCode::NOT_FOUND.into_response(), |answer| json(&item(&snapshot, &answer)))
-}
-
-#[derive(Serialize)]
-struct Bulk<'a> {
-    flags: Vec<Item<'a>>,
+    let Some(answer) = snapshot.evaluate(&key, &caller) else { return StatusCode::NOT_FOUND.into_response() };
+    let mut body = Vec::with_capacity(384);
+    write_answer(&mut body, &snapshot, &answer);
+    json(body)
 }
 
 /// The caller is parsed, made canonical and hashed, for the tag.
@@ -73,7 +41,16 @@ async fn bulk(State(snapshot): State<Arc<Snapshot>>, headers: HeaderMap, body: B
     let response = if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == tag.as_str()) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        json(&Bulk { flags: snapshot.evaluate_all(&caller).map(|answer| item(&snapshot, &answer)).collect() })
+        let mut body = Vec::with_capacity(256 * snapshot.len());
+        body.extend_from_slice(b"{\"flags\":[");
+        for (at, answer) in snapshot.evaluate_all(&caller).enumerate() {
+            if at > 0 {
+                body.push(b',');
+            }
+            write_answer(&mut body, &snapshot, &answer);
+        }
+        body.extend_from_slice(b"]}");
+        json(body)
     };
     ([(header::ETAG, tag)], response).into_response()
 }

@@ -1,5 +1,5 @@
 //! The data plane over HTTP on this machine, each contender a process of its own beside its floor: one feature, all of
-//! them, nothing new; and event streams: what an idle one takes, how soon all hear of a change, and a restart under them.
+//! them, nothing new; and event streams: what an idle one takes, how soon all hear of a change, and all coming at once.
 //! Prints Markdown; never a test.
 //!
 //! Load generator and server share the cores: judge the server's CPU and the ratios of one run, not rates.

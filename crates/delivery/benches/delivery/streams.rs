@@ -1,4 +1,5 @@
-//! Many event streams at once: what an idle one takes, how soon all hear of a change, and a restart under all of them.
+//! Many event streams at once: what an idle one takes, how soon all hear of a change, and all
+//! coming at once, as after a restart.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -135,7 +136,7 @@ async fn come_back(server: SocketAddr, client: usize) -> Outcome<TcpStream> {
     open(wire.into_stream(), &address(&answer)?).await
 }
 
-/// All clients of a server that was restarted, at the same moment.
+/// All clients at the same moment, at a server that has just started.
 async fn storm(clients: usize) -> Outcome {
     let server = start("ours", FEATURES).await?;
     let began = Instant::now();
