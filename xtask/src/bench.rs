@@ -30,6 +30,7 @@ struct Bench {
 const BENCHES: &[Bench] = &[
     Bench { name: "exposure", title: "Exposure: one answer, one compile, one change", kind: "bench", package: "greenroom-exposure", target: "exposure", args: &[] },
     Bench { name: "ledger", title: "Ledger: append, replay, verify", kind: "example", package: "greenroom-ledger", target: "append", args: &[] },
+    Bench { name: "delivery", title: "Delivery: answers and streams over HTTP beside their floors", kind: "bench", package: "greenroom-delivery", target: "delivery", args: &[] },
     Bench { name: "server", title: "Server: commands, board, answers and start-up over HTTP", kind: "bench", package: "greenroom-server", target: "server", args: &[] },
 ];
 

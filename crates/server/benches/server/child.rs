@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,9 @@ use serde_json::{Value, json};
 
 use crate::{Outcome, Wire, percentile};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub use crate::process::Child;
 
-pub struct Child {
-    process: std::process::Child,
-    pub address: SocketAddr,
-}
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Listens on a free port, says which, and serves until TERM.
 pub fn serve(data: &str) -> Outcome {
@@ -67,13 +64,6 @@ impl Child {
         Self::spawn(Command::new(std::env::current_exe()?).arg("floor"))
     }
 
-    /// A program that listens where `BENCH_LISTEN` says.
-    pub fn spawn(command: &mut Command) -> Outcome<Self> {
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let process = command.env("BENCH_LISTEN", address.to_string()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        Ok(Self { process, address })
-    }
-
     /// Already started, listening at `address`.
     pub fn at(process: std::process::Child, address: SocketAddr) -> Self {
         Self { process, address }
@@ -111,26 +101,6 @@ impl Child {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
-    }
-
-    /// User and system time so far, all threads.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        let fields: Vec<u64> = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(1).map(|f| f.parse().unwrap_or(0)).collect();
-        Duration::from_millis((fields.get(10).copied().unwrap_or(0) + fields.get(11).copied().unwrap_or(0)) * 10)
-    }
-
-    /// Resident, in bytes.
-    pub fn rss(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or("0");
-        line.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024
-    }
-
-    /// `kill -9`.
-    pub fn end(mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 
     /// TERM, and waits for the end.

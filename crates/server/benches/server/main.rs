@@ -8,6 +8,7 @@
 mod child;
 mod commands;
 mod evaluations;
+mod process;
 mod streams;
 mod wire;
 mod world;

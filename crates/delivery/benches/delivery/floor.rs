@@ -1,0 +1,98 @@
+//! The smallest honest code for each job: answers on axum without authentication, presence or the address of a stream;
+//! and streams on bare sockets, one task each, that share a frame.
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path as Segment, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use greenroom_exposure::Snapshot;
+use greenroom_exposure::wire::{read_request, write_answer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::broadcast;
+
+use crate::{Outcome, ours, runtime};
+
+fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn single(State(snapshot): State<Arc<Snapshot>>, Segment(key): Segment<String>, body: Bytes) -> Response {
+    let Ok(caller) = read_request(&body) else { return StatusCode::BAD_REQUEST.into_response() };
+    let Some(answer) = snapshot.evaluate(&key, &caller) else { return StatusCode::NOT_FOUND.into_response() };
+    let mut body = Vec::with_capacity(384);
+    write_answer(&mut body, &snapshot, &answer);
+    json(body)
+}
+
+/// The caller is parsed, made canonical and hashed, for the tag.
+async fn bulk(State(snapshot): State<Arc<Snapshot>>, headers: HeaderMap, body: Bytes) -> Response {
+    let Ok(caller) = read_request(&body) else { return StatusCode::BAD_REQUEST.into_response() };
+    let mut canonical = Vec::with_capacity(256);
+    caller.write_canonical(&mut canonical);
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&canonical);
+    let tag = format!("\"{}-{:x}\"", snapshot.revision(), hasher.finish());
+    let response = if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == tag.as_str()) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut body = Vec::with_capacity(256 * snapshot.len());
+        body.extend_from_slice(b"{\"flags\":[");
+        for (at, answer) in snapshot.evaluate_all(&caller).enumerate() {
+            if at > 0 {
+                body.push(b',');
+            }
+            write_answer(&mut body, &snapshot, &answer);
+        }
+        body.extend_from_slice(b"]}");
+        json(body)
+    };
+    ([(header::ETAG, tag)], response).into_response()
+}
+
+pub fn answers(features: usize) -> Outcome {
+    let snapshot = Arc::new(ours::snapshot(features)?);
+    runtime()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
+        let app = Router::new().route("/ofrep/v1/evaluate/flags/{key}", post(single)).route("/ofrep/v1/evaluate/flags", post(bulk)).with_state(snapshot);
+        Ok(axum::serve(listener, app).await?)
+    })
+}
+
+const FRAME: Bytes = Bytes::from_static(b"id: 2\nevent: message\ndata: {\"type\":\"refetchEvaluation\",\"etag\":\"2\",\"lastModified\":1700000000}\n\n");
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nretry: 1000\n\n";
+const DONE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+pub fn streams(_: usize) -> Outcome {
+    runtime()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
+        let news = broadcast::Sender::new(16);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(stream_or_publish(stream, news.clone()));
+        }
+    })
+}
+
+async fn stream_or_publish(mut stream: TcpStream, news: broadcast::Sender<Bytes>) -> std::io::Result<()> {
+    let mut hear = news.subscribe();
+    let publishes = {
+        let mut request = [0; 1024];
+        let read = stream.read(&mut request).await?;
+        request[..read].starts_with(b"POST")
+    };
+    if publishes {
+        let _ = news.send(FRAME);
+        return stream.write_all(DONE).await;
+    }
+    stream.write_all(HEAD).await?;
+    while let Ok(frame) = hear.recv().await {
+        stream.write_all(&frame).await?;
+    }
+    Ok(())
+}

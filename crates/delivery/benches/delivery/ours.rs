@@ -1,0 +1,55 @@
+//! The data plane as the server runs it, with a route that publishes the next revision.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::routing::post;
+use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Presence, Scope, router};
+use greenroom_exposure::{Change, Model, Snapshot};
+use serde_json::{Value, json};
+
+use crate::{Outcome, runtime};
+
+pub const ENVIRONMENT: &str = "production";
+
+/// A fifth of the features are split, a fifth asks for a plan, the rest is plain.
+pub fn snapshot(features: usize) -> Outcome<Snapshot> {
+    let feature = |i: usize| {
+        let claims = match i % 5 {
+            0 => json!([{"name": "half", "release": "autumn", "when": [{"share": {"salt": "autumn", "share": 50_000}}], "then": {"variant": "on"}}]),
+            1 => json!([{"name": "gold", "when": [{"attribute": "plan", "op": "in", "values": ["gold", "silver"]}], "then": {"variant": "on"}}]),
+            _ => json!([]),
+        };
+        json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "default": "off", "claims": claims})
+    };
+    let features: serde_json::Map<String, Value> = (0..features).map(|i| (format!("f{i}"), feature(i))).collect();
+    let model: Model = serde_json::from_value(json!({"format": "greenroom/snapshot/1", "environment": ENVIRONMENT, "revision": 1, "features": features}))?;
+    Ok(Snapshot::compile(&model).0)
+}
+
+struct Anyone;
+
+impl Gate for Anyone {
+    fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
+        let id = presented.ok_or(Denied::Unauthenticated)?;
+        Ok(Scope { environment: ENVIRONMENT.into(), id: id.into() })
+    }
+}
+
+pub fn serve(features: usize) -> Outcome {
+    let (feeds, snapshot) = (Arc::new(Feeds::default()), snapshot(features)?);
+    feeds.publish(ENVIRONMENT, Arc::new(snapshot.clone()));
+    let plane = DataPlane::new(Arc::clone(&feeds), Arc::new(Presence::default()), Arc::new(Anyone), [7; 32]);
+    let latest = Arc::new((feeds, snapshot, AtomicU64::new(1)));
+    let publish = async move |State(latest): State<Arc<(Arc<Feeds>, Snapshot, AtomicU64)>>| {
+        let (feeds, snapshot, revision) = &*latest;
+        let change = Change { revision: revision.fetch_add(1, Ordering::Relaxed) + 1, ..Change::default() };
+        feeds.publish(ENVIRONMENT, Arc::new(snapshot.with(&change).0));
+    };
+    let app = router(plane).route("/publish", post(publish).with_state(latest));
+    runtime()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
+        Ok(axum::serve(listener, app).await?)
+    })
+}

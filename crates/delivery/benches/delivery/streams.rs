@@ -1,0 +1,182 @@
+//! Many event streams at once: what an idle one takes, how soon all hear of a change, and all
+//! coming at once, as after a restart.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::{Child, Outcome, Wire, percentile, start};
+
+/// Servers are started anew this often, in turns, and publish this often each.
+const ROUNDS: usize = 3;
+const CHANGES: usize = 3;
+const FEATURES: usize = 100;
+const PATIENCE: Duration = Duration::from_secs(30);
+const STORM_LIMIT: Duration = Duration::from_secs(5);
+
+pub async fn report(clients: usize) -> Outcome {
+    let (mut ours, mut raw) = (Round::default(), Round::default());
+    for _ in 0..ROUNDS {
+        round("ours", clients, &mut ours).await?;
+        round("raw", clients, &mut raw).await?;
+    }
+    let reach = line("streams", &mut ours);
+    let floor = line("streams: floor of bare sockets", &mut raw);
+    println!("| last client: ratio, reach ≤ 1.5 | **{:.2}** |", reach / floor);
+    storm(clients).await
+}
+
+/// All that was measured of one server, over its starts.
+#[derive(Default)]
+struct Round {
+    memory: Vec<u64>,
+    heard: Vec<Duration>,
+    last: Vec<Duration>,
+    cpu: Vec<Duration>,
+}
+
+async fn round(part: &str, clients: usize, into: &mut Round) -> Outcome {
+    let server = start(part, FEATURES).await?;
+    let idle = server.rss();
+    let (send, mut hear) = mpsc::unbounded_channel();
+    let mut listeners = JoinSet::new();
+    let mut asking = Wire::open(server.address).await;
+    for client in 0..clients {
+        let path = if part == "raw" { "/".to_owned() } else { address(&asking.send("POST", BULK, "bench", None, &body(client)).await.1)? };
+        let stream = open(TcpStream::connect(server.address).await?, &path).await?;
+        listeners.spawn(listen(stream, send.clone()));
+    }
+    drop(asking);
+    into.memory.push(server.rss().saturating_sub(idle) / clients as u64);
+    for _ in 0..CHANGES {
+        let (before, at) = (server.cpu(), Instant::now());
+        publish(server.address).await?;
+        for _ in 0..clients {
+            let heard = tokio::time::timeout(PATIENCE, hear.recv()).await?.ok_or("all listeners are gone")?;
+            into.heard.push(heard - at);
+        }
+        into.last.extend(into.heard[into.heard.len() - clients..].iter().max());
+        into.cpu.push((server.cpu() - before) / clients as u32);
+    }
+    listeners.shutdown().await;
+    server.end();
+    Ok(())
+}
+
+/// Prints, and gives the median of the last client's delay in ms.
+fn line(what: &str, round: &mut Round) -> f64 {
+    for times in [&mut round.heard, &mut round.last, &mut round.cpu] {
+        times.sort_unstable();
+    }
+    round.memory.sort_unstable();
+    let last = percentile(&round.last, 0.5);
+    println!(
+        "| {what} | {:.1} KiB of user memory each; change → notice p50 {:.0} ms, p99 {:.0} ms, last client {last:.0} ms [{:.0}–{:.0}]; {:.1} µs of server CPU each |",
+        round.memory[round.memory.len() / 2] as f64 / 1024.0,
+        percentile(&round.heard, 0.5),
+        percentile(&round.heard, 0.99),
+        percentile(&round.last, 0.0),
+        percentile(&round.last, 1.0),
+        percentile(&round.cpu, 0.5) * 1e3,
+    );
+    last
+}
+
+const BULK: &str = "/ofrep/v1/evaluate/flags";
+
+fn body(client: usize) -> String {
+    format!(r#"{{"context":{{"targetingKey":"c{client}"}}}}"#)
+}
+
+/// Where the answer to a bulk request says that its stream is.
+fn address(answer: &str) -> Outcome<String> {
+    let found: serde_json::Value = serde_json::from_str(answer)?;
+    Ok(found["eventStreams"][0]["endpoint"]["requestUri"].as_str().ok_or("no stream")?.to_owned())
+}
+
+/// Asks for a stream, and waits until it has begun: for its greeting, which follows the head.
+async fn open(mut stream: TcpStream, path: &str) -> Outcome<TcpStream> {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n").as_bytes()).await?;
+    let (mut bytes, mut read) = ([0; 1024], 0);
+    while !bytes[..read].windows(6).any(|w| w == b"retry:") {
+        match stream.read(&mut bytes[read..]).await? {
+            0 => return Err("a stream ended before it began".into()),
+            more => read += more,
+        }
+    }
+    if bytes.starts_with(b"HTTP/1.1 200") { Ok(stream) } else { Err("a stream was refused".into()) }
+}
+
+/// Says when each notice came.
+async fn listen(mut stream: TcpStream, heard: mpsc::UnboundedSender<Instant>) {
+    let mut bytes = [0; 512];
+    while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+        if bytes[..read].windows(5).any(|w| w == b"data:") && heard.send(Instant::now()).is_err() {
+            return;
+        }
+    }
+}
+
+async fn publish(server: SocketAddr) -> Outcome {
+    let (status, _) = Wire::try_open(server).await?.try_send("POST", "/publish", "bench", None, "").await?;
+    if status == 200 { Ok(()) } else { Err(format!("publishing was answered by {status}").into()) }
+}
+
+/// As a web page comes back: asks for everything, then listens.
+async fn come_back(server: SocketAddr, client: usize) -> Outcome<TcpStream> {
+    let mut wire = Wire::try_open(server).await?;
+    let (status, answer) = wire.try_send("POST", BULK, "bench", None, &body(client)).await?;
+    if status != 200 {
+        return Err(format!("a bulk request was answered by {status}").into());
+    }
+    open(wire.into_stream(), &address(&answer)?).await
+}
+
+/// All clients at the same moment, at a server that has just started.
+async fn storm(clients: usize) -> Outcome {
+    let server = start("ours", FEATURES).await?;
+    let began = Instant::now();
+    let mut coming = JoinSet::new();
+    for client in 0..clients {
+        let server = server.address;
+        coming.spawn(async move { come_back(server, client).await.map(|stream| (stream, began.elapsed())) });
+    }
+    let (mut open, mut took, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(come) = coming.join_next().await {
+        match come? {
+            Ok((stream, after)) => {
+                open.push(stream);
+                took.push(after);
+            }
+            Err(why) => lost.push(why.to_string()),
+        }
+    }
+    took.sort_unstable();
+    let late = took.iter().filter(|took| **took > STORM_LIMIT).count();
+    let (peak, idle) = (server.peak()?, server.rss());
+    println!(
+        "| {clients} come at once, each for {FEATURES} features and a stream | p50 {:.0} ms, p99 {:.0} ms, last {:.0} ms; {} lost, {late} over 5 s{}; peak memory {:.0} MB, {:.2} of idle with all streams |",
+        percentile(&took, 0.5),
+        percentile(&took, 0.99),
+        percentile(&took, 1.0),
+        lost.len(),
+        lost.first().map_or(String::new(), |why| format!(" ({why})")),
+        peak as f64 / 1e6,
+        peak as f64 / idle as f64
+    );
+    server.end();
+    Ok(())
+}
+
+impl Child {
+    /// The most that was ever resident, in bytes.
+    fn peak(&self) -> Outcome<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no peak")?;
+        Ok(line.split_whitespace().next().ok_or("no figure")?.parse::<u64>()? * 1024)
+    }
+}
