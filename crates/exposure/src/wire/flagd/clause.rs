@@ -50,8 +50,8 @@ impl Reader<'_> {
             return Err("flagd cannot ignore case".to_owned());
         }
         let var = json!({"var": name});
-        // true of text alone: whatever is joined to text is text
-        let text = json!({"===": [{"cat": [var]}, var]});
+        // true of text alone: whatever is joined to text is text; some cannot join what is missing
+        let text = json!({"and": [{"!==": [var, null]}, {"===": [{"cat": [var]}, var]}]});
         let any = |each: &dyn Fn(&str) -> Value| {
             let each = test.values.iter().filter_map(|value| if let Scalar::Text(value) = value { Some(each(value)) } else { None });
             json!({"or": each.collect::<Vec<_>>()})
