@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::Snapshot;
+use crate::wire;
 
 /// How applications ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ pub struct Capability {
 /// What every protocol makes of the feature of this key; `None` if there is none.
 #[must_use]
 pub fn capabilities(snapshot: &Snapshot, key: &str) -> Option<Vec<Capability>> {
-    snapshot.feature(key)?;
+    let flagd = wire::flagd::capability(snapshot, key)?;
     Some(vec![
         Capability {
             protocol: Protocol::Ofrep,
@@ -62,5 +63,6 @@ pub fn capabilities(snapshot: &Snapshot, key: &str) -> Option<Vec<Capability>> {
             because: vec!["OFREP providers ask for every answer, or cache what they were answered".to_owned()],
         },
         Capability { protocol: Protocol::Greenroom, evaluated: Evaluated::Locally, because: Vec::new() },
+        flagd,
     ])
 }

@@ -256,6 +256,11 @@ impl Snapshot {
         &self.metadata
     }
 
+    /// What the attribute of this name was declared to be.
+    pub(crate) fn attribute(&self, name: &str) -> Option<AttributeType> {
+        self.attributes.get(name).copied()
+    }
+
     pub(crate) fn cohorts(&self) -> &Cohorts {
         &self.cohorts
     }
