@@ -4,6 +4,7 @@
 //! straight into a buffer. What we write satisfies every released provider: always a value, a variant, a standard reason
 //! and `errorDetails`, and floats with a decimal point. Our own, richer reason goes into `metadata`.
 
+pub mod follow;
 mod request;
 
 use std::collections::BTreeMap;
