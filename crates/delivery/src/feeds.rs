@@ -12,6 +12,8 @@ use greenroom_exposure::Snapshot;
 use greenroom_exposure::wire::Announcement;
 use tokio::sync::watch;
 
+use crate::follow::Trail;
+
 /// All environments that are served.
 #[derive(Default)]
 pub struct Feeds {
@@ -41,6 +43,7 @@ pub struct Head {
 pub(crate) struct Feed {
     published: ArcSwapOption<Published>,
     head: watch::Sender<Head>,
+    trail: Trail,
 }
 
 impl Published {
@@ -151,7 +154,9 @@ impl Feeds {
         }
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut feeds = HashMap::clone(&self.by_environment.load());
-        let feed = feeds.entry(environment.into()).or_insert_with(|| Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()) }));
+        let feed = feeds
+            .entry(environment.into())
+            .or_insert_with(|| Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default() }));
         let feed = Arc::clone(feed);
         self.by_environment.store(Arc::new(feeds));
         feed
@@ -165,6 +170,10 @@ impl Feed {
 
     pub(crate) fn follow(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
+    }
+
+    pub(crate) const fn trail(&self) -> &Trail {
+        &self.trail
     }
 }
 

@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
 mod feeds;
+mod follow;
 mod gate;
 mod ofrep;
 mod presence;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use axum::Router;
 
 pub use feeds::{Feeds, Head, Published};
+pub use follow::Sign;
 pub use gate::{Denied, Gate, Scope};
 pub use presence::{Acknowledged, Connection, Presence};
 pub use usage::{Counted, Usage};
@@ -29,6 +31,7 @@ pub struct DataPlane {
     pub(crate) presence: Arc<Presence>,
     pub(crate) usage: Arc<Usage>,
     pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) signer: Option<Arc<dyn Sign>>,
     pub(crate) secret: Arc<[u8; 32]>,
     pub(crate) limits: Limits,
 }
@@ -57,13 +60,20 @@ impl DataPlane {
     /// other's addresses.
     #[must_use]
     pub fn new(feeds: Arc<Feeds>, presence: Arc<Presence>, gate: Arc<dyn Gate>, secret: [u8; 32]) -> Self {
-        Self { feeds, presence, usage: Arc::default(), gate, secret: Arc::new(secret), limits: Limits::default() }
+        Self { feeds, presence, usage: Arc::default(), gate, signer: None, secret: Arc::new(secret), limits: Limits::default() }
     }
 
     /// Where counts of evaluations are gathered; whoever runs the data plane takes them from there.
     #[must_use]
     pub fn with_usage(mut self, usage: Arc<Usage>) -> Self {
         self.usage = usage;
+        self
+    }
+
+    /// Lets evaluators follow: what they are sent is signed by `signer`.
+    #[must_use]
+    pub fn with_signer(mut self, signer: Arc<dyn Sign>) -> Self {
+        self.signer = Some(signer);
         self
     }
 
@@ -74,7 +84,11 @@ impl DataPlane {
     }
 }
 
-/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names.
+/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names. With a signer also what
+/// followers need: `GET /api/v1/snapshot`, `GET /api/v1/snapshot/stream` and `POST /api/v1/evaluators`.
 pub fn router(plane: DataPlane) -> Router {
-    ofrep::router(plane)
+    match plane.signer.clone() {
+        Some(signer) => ofrep::router(plane.clone()).merge(follow::router(plane, signer)),
+        None => ofrep::router(plane),
+    }
 }

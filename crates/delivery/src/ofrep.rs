@@ -1,10 +1,10 @@
 //! OFREP 0.3 for evaluators that ask us: one feature, all of them, and a stream that says when to ask again.
 
 mod bulk;
-mod reply;
+pub(crate) mod reply;
 mod single;
-mod stream;
-mod tag;
+pub(crate) mod stream;
+pub(crate) mod tag;
 mod token;
 
 use std::sync::Arc;
@@ -31,15 +31,15 @@ pub(crate) fn router(plane: DataPlane) -> Router {
 }
 
 impl DataPlane {
-    fn admit(&self, headers: &HeaderMap) -> Result<Scope, Refusal> {
+    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<Scope, Refusal> {
         self.gate.scope(presented(headers)).map_err(Refusal::Denied)
     }
 
-    fn published(&self, scope: &Scope) -> Result<Arc<Published>, Refusal> {
+    pub(crate) fn published(&self, scope: &Scope) -> Result<Arc<Published>, Refusal> {
         self.feeds.published(&scope.environment).ok_or_else(|| Refusal::NotYet(format!("environment `{}` is not served here yet", scope.environment)))
     }
 
-    async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    pub(crate) async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
         let limit = self.limits.body;
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > limit) {

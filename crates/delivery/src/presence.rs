@@ -44,6 +44,8 @@ struct Evaluator {
     last: Instant,
     /// The oldest revision fetched by someone who may still be about to open a stream.
     opening: Option<u64>,
+    /// It names its own process, so it is one however many streams are open: a second is the first come back.
+    single: bool,
 }
 
 /// Who of an environment's evaluators has fetched a revision or a later one.
@@ -85,6 +87,17 @@ impl Presence {
         }
     }
 
+    /// An evaluator that names its own process says that it answers from `revision`.
+    pub fn reported(&self, environment: &Arc<str>, id: u64, name: &str, revision: u64) {
+        let now = Instant::now();
+        let mut shard = self.shard(environment, id);
+        shard.prune(now, self.in_contact);
+        let evaluator = shard.evaluator(environment, id, name, now);
+        (evaluator.last, evaluator.single, evaluator.fetches) = (now, true, 1);
+        // reports may overtake each other, and a process that starts anew from an old copy has another name
+        evaluator.revision = evaluator.revision.max(revision);
+    }
+
     /// An evaluator opened a stream, which is open until the connection is dropped.
     #[must_use]
     pub fn connected(self: &Arc<Self>, environment: &Arc<str>, id: u64, name: &str) -> Connection {
@@ -106,7 +119,7 @@ impl Presence {
             let shard = lock(shard);
             let here = shard.evaluators.iter().filter(|((other, _), _)| **other == *environment);
             for (_, evaluator) in here.filter(|(_, evaluator)| evaluator.in_contact(now, self.in_contact)) {
-                let clients = evaluator.streams.max(1);
+                let clients = if evaluator.single { 1 } else { evaluator.streams.max(1) };
                 let acknowledged = if evaluator.revision >= revision { evaluator.fetches.min(clients) } else { 0 };
                 said.in_contact += clients;
                 said.acknowledged += acknowledged;
@@ -143,7 +156,15 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 impl Shard {
     fn evaluator(&mut self, environment: &Arc<str>, id: u64, name: &str, now: Instant) -> &mut Evaluator {
-        self.evaluators.entry((Arc::clone(environment), id)).or_insert_with(|| Evaluator { name: name.into(), streams: 0, revision: 0, fetches: 0, last: now, opening: None })
+        self.evaluators.entry((Arc::clone(environment), id)).or_insert_with(|| Evaluator {
+            name: name.into(),
+            streams: 0,
+            revision: 0,
+            fetches: 0,
+            last: now,
+            opening: None,
+            single: false,
+        })
     }
 
     /// Amortised: each time the listing has doubled.
@@ -223,6 +244,20 @@ mod tests {
         presence.fetched(&production, 1, "anonymous", 8, true);
         assert_eq!(said(&presence, 8), (3, 3, vec![]));
         drop(open);
+    }
+
+    #[tokio::test]
+    async fn who_names_its_process_is_one_however_often_it_connects() {
+        let (presence, production) = (Arc::new(Presence::default()), Arc::from("production"));
+        let broken = presence.connected(&production, 1, "shop-1");
+        presence.reported(&production, 1, "shop-1", 7);
+        let open = presence.connected(&production, 1, "shop-1");
+        assert_eq!(said(&presence, 7), (1, 1, vec![]));
+        assert_eq!(said(&presence, 8), (1, 0, vec!["shop-1".to_owned()]));
+        presence.reported(&production, 1, "shop-1", 8);
+        presence.reported(&production, 1, "shop-1", 7);
+        assert_eq!(said(&presence, 8), (1, 1, vec![]));
+        drop((broken, open));
     }
 
     /// Someone alike who refetches in between must not hide that the one who connects has seen less.

@@ -54,6 +54,11 @@ impl Usage {
         }
     }
 
+    /// Says that some were not counted before they came here.
+    pub fn lost(&self, count: u64) {
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// Everything gathered since the last time.
     #[must_use]
     pub fn take(&self) -> HashMap<Counted, u64> {

@@ -4,6 +4,7 @@
 //! Deployment facts are resolved before a model is made: a rule whose release may not be shown carries `blocked`. The
 //! JSON is stable (ordered maps, absent options left out), so that its digest can be signed. Nothing here evaluates.
 
+mod change;
 mod clause;
 
 use std::collections::BTreeMap;

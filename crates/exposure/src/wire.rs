@@ -5,6 +5,7 @@
 //! and `errorDetails`, and floats with a decimal point. Our own, richer reason goes into `metadata`.
 
 pub mod flagd;
+pub mod follow;
 mod request;
 
 use std::collections::BTreeMap;

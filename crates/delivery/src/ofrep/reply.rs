@@ -18,7 +18,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
 
 /// A response that any page may read.
-pub(super) fn open(status: StatusCode, body: Body) -> Response {
+pub(crate) fn open(status: StatusCode, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -32,13 +32,13 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     with(open(status, body.into()), header::CONTENT_TYPE, JSON)
 }
 
-pub(super) fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
+pub(crate) fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
     response.headers_mut().insert(name, value);
     response
 }
 
 /// What a browser asks before it lets a page ask.
-pub(super) async fn preflight(_: Method) -> Response {
+pub(crate) async fn preflight(_: Method) -> Response {
     let response = open(StatusCode::NO_CONTENT, Body::empty());
     let response = with(response, header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED);
     let response = with(response, header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
@@ -47,7 +47,7 @@ pub(super) async fn preflight(_: Method) -> Response {
 
 /// Why a request is not evaluated.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     Denied(Denied),
     TooLarge {
         limit: usize,

@@ -23,7 +23,7 @@ use crate::feeds::{Feed, Head, unix_now};
 use crate::gate::Denied;
 use crate::presence::Connection;
 
-const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+pub(crate) const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 /// Reconnects are spread over this range of milliseconds: every one brings a bulk request with it.
 const RETRY: std::ops::Range<u64> = 1_000..6_000;
 
@@ -43,7 +43,7 @@ pub(super) async fn open(State(plane): State<Arc<DataPlane>>, uri: Uri, headers:
     Ok(events(Body::from_stream(stream::unfold(listener, Listener::next))))
 }
 
-fn events(body: Body) -> Response {
+pub(crate) fn events(body: Body) -> Response {
     let response = reply::open(StatusCode::OK, body);
     let response = reply::with(response, header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     let response = reply::with(response, header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -58,7 +58,7 @@ fn renew() -> String {
 }
 
 /// Spread evenly by a multiplicative sequence: jitter needs no secrecy.
-fn retry() -> u64 {
+pub(crate) fn retry() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let spread = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) >> 32;
     RETRY.start + spread % (RETRY.end - RETRY.start)

@@ -37,12 +37,12 @@ impl Asker {
     }
 }
 
-pub(super) fn header_value(tag: &str) -> Option<HeaderValue> {
+pub(crate) fn header_value(tag: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("\"{tag}\"")).ok()
 }
 
 /// Whether `If-None-Match` lists `tag`, in quotes or not, weak or strong.
-pub(super) fn known(headers: &HeaderMap, tag: &str) -> bool {
+pub(crate) fn known(headers: &HeaderMap, tag: &str) -> bool {
     let lists = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|listed| bare(listed) == tag)
 }

@@ -1,6 +1,7 @@
 //! The data plane as its clients see it.
 
 mod bulk;
+mod follow;
 mod hostile;
 mod single;
 mod stream;
@@ -11,7 +12,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, Sign, Usage, router};
 use greenroom_exposure::{Model, Snapshot};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -35,9 +38,23 @@ impl Gate for Tokens {
     }
 }
 
+/// The key that snapshots are signed with.
+pub struct Key(pub ed25519_dalek::SigningKey);
+
+impl Sign for Key {
+    fn sign(&self, snapshot: &[u8]) -> String {
+        STANDARD.encode(ed25519_dalek::Signer::sign(&self.0, snapshot).to_bytes())
+    }
+}
+
+pub fn key() -> Key {
+    Key(ed25519_dalek::SigningKey::from_bytes(&[9; 32]))
+}
+
 pub struct Plane {
     pub feeds: Arc<Feeds>,
     pub presence: Arc<Presence>,
+    pub usage: Arc<Usage>,
     pub router: Router,
 }
 
@@ -53,8 +70,9 @@ pub fn plane_with(limits: Limits) -> Plane {
     let (feeds, presence) = (Arc::new(Feeds::default()), Arc::new(Presence::default()));
     feeds.publish("production", snapshot("production", 41, true));
     feeds.publish("test", snapshot("test", 7, true));
-    let plane = DataPlane::new(Arc::clone(&feeds), Arc::clone(&presence), Arc::new(Tokens), [7; 32]);
-    Plane { feeds, presence, router: router(plane.with_limits(limits)) }
+    let usage = Arc::new(Usage::default());
+    let plane = DataPlane::new(Arc::clone(&feeds), Arc::clone(&presence), Arc::new(Tokens), [7; 32]).with_signer(Arc::new(key())).with_usage(Arc::clone(&usage));
+    Plane { feeds, presence, usage, router: router(plane.with_limits(limits)) }
 }
 
 /// One feature of each kind that matters on the wire.

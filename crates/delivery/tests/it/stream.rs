@@ -10,7 +10,7 @@ use crate::{Plane, limits, plane, plane_with, snapshot};
 
 const ANN: &str = r#"{"context":{"targetingKey":"ann"}}"#;
 
-async fn serve(plane: &Plane) -> String {
+pub async fn serve(plane: &Plane) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let router = plane.router.clone();
@@ -26,7 +26,7 @@ impl Plane {
         bulk.event_streams[0].endpoint.as_ref().unwrap().request_uri.clone()
     }
 
-    fn publish(&self, revision: u64) {
+    pub fn publish(&self, revision: u64) {
         self.feeds.publish("production", snapshot("production", revision, true));
     }
 }

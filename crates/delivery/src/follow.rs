@@ -1,0 +1,161 @@
+//! The snapshot for those who evaluate themselves: fetched whole, or followed by deltas, signed either way.
+//!
+//! A slow reader holds at most one event, which it shares with all others: the next is made when it has taken that one,
+//! from where it then is. One that takes too long over an event is let go, and may come back.
+
+mod report;
+mod trail;
+
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use futures_util::stream;
+use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, SNAPSHOT, STREAM};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub(crate) use self::trail::Trail;
+use crate::DataPlane;
+use crate::feeds::{Feed, Head};
+use crate::gate::Scope;
+use crate::ofrep::reply::{self, Refusal};
+use crate::ofrep::stream::{COMMENT, events, retry};
+use crate::presence::Connection;
+
+/// The longest name that an instance may give itself.
+const NAME: usize = 100;
+/// An event that a reader has not taken after this long has been sent too fast for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Signs what followers keep.
+pub trait Sign: Send + Sync {
+    /// The Ed25519 signature of a snapshot's canonical form, base64. May take as long as hashing takes.
+    fn sign(&self, snapshot: &[u8]) -> String;
+}
+
+#[derive(Clone)]
+struct Following {
+    plane: Arc<DataPlane>,
+    signer: Arc<dyn Sign>,
+}
+
+pub(crate) fn router(plane: DataPlane, signer: Arc<dyn Sign>) -> Router {
+    Router::new()
+        .route(SNAPSHOT, get(whole).options(reply::preflight))
+        .route(STREAM, get(open).options(reply::preflight))
+        .route(EVALUATORS, post(report::take).options(reply::preflight))
+        .with_state(Following { plane: Arc::new(plane), signer })
+}
+
+async fn whole(State(Following { plane, signer }): State<Following>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let scope = plane.admit(&headers)?;
+    let feed = plane.feed(&scope)?;
+    let signed = feed.trail().signed(plane.published(&scope)?, &signer).await.ok_or_else(|| not_yet(&scope))?;
+    let response = if crate::ofrep::tag::known(&headers, &signed.tag) {
+        reply::open(StatusCode::NOT_MODIFIED, Body::empty())
+    } else {
+        let response = reply::open(StatusCode::OK, signed.envelope.clone().into());
+        reply::with(response, header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    };
+    Ok(match crate::ofrep::tag::header_value(&signed.tag) {
+        Some(tag) => reply::with(response, header::ETAG, tag),
+        None => response,
+    })
+}
+
+async fn open(State(Following { plane, signer }): State<Following>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let scope = plane.admit(&headers)?;
+    let feed = plane.feed(&scope)?;
+    let instance = headers.get(INSTANCE).and_then(|name| name.to_str().ok()).filter(|name| is_name(name));
+    let connection = match instance {
+        Some(instance) => plane.presence.connected(&scope.environment, evaluator(&scope, instance), instance),
+        None => plane.presence.connected(&scope.environment, evaluator(&scope, ""), &scope.id),
+    };
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse::<u64>().ok());
+    let head = feed.follow();
+    let follower = Follower { feed, head, signer, known: last.unwrap_or(0), greeted: false, given: Instant::now(), keep_alive: plane.limits.keep_alive, connection };
+    Ok(events(Body::from_stream(stream::unfold(follower, Follower::next))))
+}
+
+impl DataPlane {
+    fn feed(&self, scope: &Scope) -> Result<Arc<Feed>, Refusal> {
+        self.feeds.feed(&scope.environment).ok_or_else(|| not_yet(scope))
+    }
+}
+
+fn not_yet(scope: &Scope) -> Refusal {
+    Refusal::NotYet(format!("environment `{}` is not served here yet", scope.environment))
+}
+
+/// What presence knows a follower by: whoever holds one token cannot pass for the holder of another.
+fn evaluator(scope: &Scope, instance: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    ("follower", &scope.id, instance).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// One open stream.
+struct Follower {
+    feed: Arc<Feed>,
+    head: watch::Receiver<Head>,
+    signer: Arc<dyn Sign>,
+    /// The revision that it was brought to.
+    known: u64,
+    greeted: bool,
+    /// When it was given its last event.
+    given: Instant,
+    keep_alive: Duration,
+    /// In contact for as long as this lives.
+    #[expect(dead_code, reason = "held for its drop")]
+    connection: Connection,
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if self.given.elapsed() > PATIENCE {
+            return None;
+        }
+        let bytes = self.bytes().await?;
+        self.given = Instant::now();
+        Some((Ok(bytes), self))
+    }
+
+    async fn bytes(&mut self) -> Option<Bytes> {
+        if !self.greeted {
+            self.greeted = true;
+            return Some(format!("retry: {}\n\n", retry()).into());
+        }
+        let quiet = Instant::now() + self.keep_alive;
+        loop {
+            let head = *self.head.borrow_and_update();
+            if head.closed {
+                return None;
+            }
+            if let Some(published) = self.feed.published().filter(|published| published.revision() > self.known)
+                && let Some(way) = self.feed.trail().way(self.known, published, &self.signer).await
+            {
+                self.known = way.revision;
+                return Some(way.events);
+            }
+            match tokio::time::timeout_at(quiet, self.head.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some(COMMENT),
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What evaluators report: the revision they answer from, which acknowledges it, and how often they gave which variant.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use greenroom_exposure::wire::BadRequest;
+use greenroom_exposure::wire::follow::Report;
+use http::{HeaderMap, StatusCode};
+
+use super::{Following, evaluator, is_name};
+use crate::ofrep::reply::{self, Refusal};
+use crate::usage::Counted;
+
+/// The longest `service@version`.
+const BUILD: usize = 200;
+
+pub(super) async fn take(State(Following { plane, .. }): State<Following>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+    let scope = plane.admit(&headers)?;
+    let body = plane.body(&headers, body).await?;
+    let bad = |details: String| Refusal::Bad { key: None, request: BadRequest::Unreadable(details) };
+    let report: Report = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+    if !is_name(&report.instance) {
+        return Err(bad("`instance` is up to 100 letters, digits, `-`, `.` and `_`".to_owned()));
+    }
+    let is_build = |build: &str| build.len() <= BUILD && build.split_once('@').is_some_and(|(service, version)| !service.is_empty() && !version.is_empty());
+    if report.build.as_deref().is_some_and(|build| !is_build(build)) {
+        return Err(bad(format!("`build` is `service@version` of up to {BUILD} bytes")));
+    }
+    let published = plane.published(&scope)?;
+    // what nobody has published nobody can have applied
+    let revision = report.revision.min(published.revision());
+    plane.presence.reported(&scope.environment, evaluator(&scope, &report.instance), &report.instance, revision);
+
+    let build: Option<Arc<str>> = report.build.map(Into::into);
+    let mut counts: HashMap<Counted, u64> = HashMap::new();
+    let mut lost = report.dropped;
+    for one in report.counts {
+        // a feature or variant that is not there any more, or never was, is nothing to keep for days
+        if published.snapshot().feature(&one.feature).is_some_and(|feature| feature.variants.contains_key(&one.variant)) {
+            let counted = Counted { environment: Arc::clone(&scope.environment), feature: one.feature.into(), variant: one.variant.into(), build: build.clone() };
+            let sum = counts.entry(counted).or_default();
+            *sum = sum.saturating_add(one.count);
+        } else {
+            lost = lost.saturating_add(one.count);
+        }
+    }
+    plane.usage.add(counts);
+    plane.usage.lost(lost);
+    Ok(reply::open(StatusCode::NO_CONTENT, Body::empty()))
+}

@@ -1,0 +1,88 @@
+//! What followers and whoever they follow say to each other: signed snapshots, deltas, and reports of what was applied
+//! and evaluated. Nothing here checks a signature; whoever follows does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AttributeType, Change, Cohort, Feature};
+
+/// Where the signed snapshot is fetched.
+pub const SNAPSHOT: &str = "/api/v1/snapshot";
+/// Where it is followed.
+pub const STREAM: &str = "/api/v1/snapshot/stream";
+/// Where evaluators report.
+pub const EVALUATORS: &str = "/api/v1/evaluators";
+/// The header by which a follower names its process, for as long as that lives: up to 100 letters, digits and `-._`.
+pub const INSTANCE: &str = "greenroom-instance";
+
+/// Events of the stream whose data is `{"snapshot": …, "signature": …}`.
+pub const SNAPSHOT_EVENT: &str = "snapshot";
+/// Events of the stream whose data is a [`Delta`].
+pub const DELTA_EVENT: &str = "delta";
+
+/// From the snapshot of one revision to that of the next. Applied to the right one, it gives exactly what `sig` signs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delta {
+    /// The revision that it is applied to.
+    pub from: u64,
+    pub to: u64,
+    /// All declared attributes anew; absent leaves them as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<BTreeMap<String, AttributeType>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub put_cohorts: BTreeMap<String, Arc<Cohort>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drop_cohorts: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub put: BTreeMap<String, Arc<Feature>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drop: Vec<String>,
+    /// Signature of the snapshot that results, base64.
+    pub sig: String,
+}
+
+impl Delta {
+    #[must_use]
+    pub fn new(from: u64, change: Change, sig: String) -> Self {
+        let Change { revision, attributes, put_cohorts, drop_cohorts, put, drop } = change;
+        Self { from, to: revision, attributes, put_cohorts, drop_cohorts, put, drop, sig }
+    }
+
+    /// The change that it makes, and the signature of what results.
+    #[must_use]
+    pub fn into_change(self) -> (Change, String) {
+        let Self { to, attributes, put_cohorts, drop_cohorts, put, drop, sig, .. } = self;
+        (Change { revision: to, attributes, put_cohorts, drop_cohorts, put, drop }, sig)
+    }
+}
+
+/// Body of a report: which revision an evaluator answers from, and what it has counted since its last report. Never
+/// anything about users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// As in the header [`INSTANCE`].
+    pub instance: String,
+    /// `service@version` of the application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+    /// What it answers from now.
+    pub revision: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<Count>,
+    /// Evaluations that it had no room to count.
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// Evaluations that gave one variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    pub feature: String,
+    pub variant: String,
+    pub count: u64,
+}
