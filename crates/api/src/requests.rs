@@ -8,6 +8,7 @@ use greenroom_domain::deployment::deployment::Motive;
 use greenroom_domain::event::TokenKind;
 use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::id::{BuildLabel, Digest, Name, PersonId, RolloutId, Version};
+use greenroom_domain::release::feature::BaselineRule;
 use greenroom_domain::release::plan::ReleaseSpec;
 use greenroom_domain::role::Role;
 use greenroom_domain::time::{At, Span};
@@ -86,7 +87,14 @@ request! {
     }
     KillFeature { environment: Name, reason: String }
     RestoreFeature { environment: Name }
-    SetBaseline { environment: Name, variant: Name }
+    /// What is absent stays as it is.
+    SetBaseline {
+        environment: Name,
+        /// All of them anew, in order: the first that matches decides. Empty takes those that stand away.
+        #[serde(default, skip_serializing_if = "Option::is_none")] rules: Option<Vec<BaselineRule>>,
+        /// For whom no rule matches.
+        #[serde(default, skip_serializing_if = "Option::is_none")] variant: Option<Name>,
+    }
     Decide {
         about: About, role: Role, verdict: Verdict,
         #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<String>,

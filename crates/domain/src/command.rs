@@ -17,7 +17,7 @@ use crate::event::TokenKind;
 use crate::hold::{Plane, Scope, Stops};
 use crate::id::{BuildLabel, CheckId, DeploymentId, Digest, FeatureKey, HoldId, Name, OperationId, PersonId, PlacementKey, RolloutId, TokenId, Version};
 use crate::release::cohort::CohortSpec;
-use crate::release::feature::FeatureSpec;
+use crate::release::feature::{BaselineRule, FeatureSpec};
 use crate::release::plan::ReleaseSpec;
 use crate::role::Role;
 use crate::sealed::Sealed;
@@ -188,10 +188,15 @@ pub enum Command {
         feature: FeatureKey,
         environment: Name,
     },
+    /// Outside production. What is absent stays as it is, and so does what closed releases left there: it binds needs, and
+    /// comes before the rules.
     SetBaseline {
         feature: FeatureKey,
         environment: Name,
-        variant: Name,
+        /// All of them anew; none takes those that stand away.
+        rules: Option<Vec<BaselineRule>>,
+        /// For whom no rule matches.
+        variant: Option<Name>,
     },
     // both
     Decide {

@@ -1,6 +1,7 @@
 //! Deciding: a command on a state gives events, or a refusal with every reason. Pure.
 
 mod adopt;
+mod baseline;
 mod define;
 mod deploy;
 mod people;
@@ -107,7 +108,7 @@ pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result
         }
         Command::KillFeature { feature, environment, reason } => release::kill(&mut work, feature, environment, reason)?,
         Command::RestoreFeature { feature, environment } => release::restore(&mut work, feature, environment)?,
-        Command::SetBaseline { feature, environment, variant } => release::set_baseline(&mut work, feature, environment, variant)?,
+        Command::SetBaseline { feature, environment, rules, variant } => baseline::set(&mut work, feature, environment, rules.as_deref(), variant.as_ref())?,
         Command::Decide { about, role, verdict, by, note, valid_for } => release::record_decision(&mut work, about, *role, *verdict, *by, note.as_deref(), *valid_for)?,
         Command::SetHold { scope, plane, stops, reason, expires } => release::set_hold(&mut work, scope, *plane, *stops, reason, *expires)?,
         Command::LiftHold { id } => release::lift_hold(&mut work, *id)?,

@@ -104,8 +104,11 @@ macro_rules! events {
 /// One hop: the version it starts from and how a body of it becomes the next version's.
 type Hop = (&'static str, u16, fn(Value) -> Value);
 
-/// Hops from older bodies to newer ones. All kinds are at version 1 so far.
-const HOPS: &[Hop] = &[];
+/// Hops from older bodies to newer ones.
+const HOPS: &[Hop] = &[
+    // a baseline had no rules of its own: an absent list is an empty one, and an older program must not read past it
+    ("baseline.set", 1, |body| body),
+];
 
 fn upcast(kind: &str, from: u16, to: u16, mut body: Value) -> Option<Value> {
     let mut version = from;
@@ -173,7 +176,7 @@ events! {
     NeedRestored = "need.restored" / 1 { release: Name, environment: Name, service: Name }
     BaselineBlocked = "baseline.blocked" / 1 { release: Name, environment: Name, need: Requirement, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     BaselineRestored = "baseline.restored" / 1 { release: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
-    BaselineSet = "baseline.set" / 1 { feature: FeatureKey, environment: Name, baseline: Baseline }
+    BaselineSet = "baseline.set" / 2 { feature: FeatureKey, environment: Name, baseline: Baseline }
     FeatureKilled = "feature.killed" / 1 { feature: FeatureKey, environment: Name, silenced: Vec<Name>, reason: Sealed }
     FeatureRestored = "feature.restored" / 1 { feature: FeatureKey, environment: Name }
 

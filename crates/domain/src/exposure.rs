@@ -2,7 +2,6 @@
 //!
 //! Deployment facts are resolved here, before anything is published: what may not be shown compiles to `off`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenroom_exposure::model::{self, Blocked, Clause, Model, Op, Outcome};
@@ -72,16 +71,16 @@ pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
 /// The whole of an environment's exposure. `users` opens a cohort's sealed list.
 #[must_use]
 pub fn compile(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> Option<String>) -> Model {
+    Model { features: state.features.values().map(|f| (f.key.to_string(), Arc::new(feature(state, environment, f)))).collect(), ..audiences(state, environment, users) }
+}
+
+/// The same without its features: whom rules may name.
+#[must_use]
+pub fn audiences(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> Option<String>) -> Model {
+    let earlier = state.earlier_cohorts.values().map(|c| (earlier(&c.name, c.version), Arc::new(cohort(c, users))));
     Model {
-        format: model::Format,
-        environment: environment.to_string(),
-        revision: state.revision(environment),
-        attributes: BTreeMap::new(),
-        cohorts: {
-            let earlier = state.earlier_cohorts.values().map(|c| (earlier(&c.name, c.version), Arc::new(cohort(c, users))));
-            state.cohorts.values().map(|c| (c.name.to_string(), Arc::new(cohort(c, users)))).chain(earlier).collect()
-        },
-        features: state.features.values().map(|f| (f.key.to_string(), Arc::new(feature(state, environment, f)))).collect(),
+        cohorts: state.cohorts.values().map(|c| (c.name.to_string(), Arc::new(cohort(c, users)))).chain(earlier).collect(),
+        ..Model::new(environment.as_str(), state.revision(environment))
     }
 }
 
@@ -182,6 +181,7 @@ fn slices(state: &State, release: &Name, salt: &str, slices: &[Slice], variant: 
 }
 
 fn entries(state: &State, baseline: &Baseline) -> Vec<model::Rule> {
+    let set = baseline.rules.iter().map(|rule| model::Rule { name: rule.name.clone(), when: rule.when.clone(), then: rule.then.clone(), release: None, blocked: None });
     baseline
         .entries
         .iter()
@@ -205,6 +205,7 @@ fn entries(state: &State, baseline: &Baseline) -> Vec<model::Rule> {
                 rule
             })
         })
+        .chain(set)
         .collect()
 }
 
@@ -221,6 +222,7 @@ pub fn reaches_users(state: &State, environment: &Name, feature: &Feature) -> bo
     }
     let Some(baseline) = feature.baselines.get(environment) else { return *feature.default_in(environment, state.is_production(environment)) != feature.spec.off };
     baseline.default != feature.spec.off
+        || baseline.rules.iter().any(|rule| rule.shows(&feature.spec.off))
         || baseline.entries.iter().any(|e| {
             e.off.is_none()
                 && match &e.audience {

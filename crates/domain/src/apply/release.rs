@@ -143,7 +143,7 @@ impl State {
         for item in &release.spec.features {
             edit_ord(&mut self.features, &item.key, |f| {
                 let default = f.default_in(environment, production).clone();
-                let baseline = f.baselines.entry(environment.clone()).or_insert_with(|| Baseline { entries: Vec::new(), default });
+                let baseline = f.baselines.entry(environment.clone()).or_insert_with(|| Baseline { entries: Vec::new(), rules: Vec::new(), default });
                 // newest first, as its claim came before the baseline: nobody's variant changes by closing
                 let entry = BaselineEntry {
                     name: name.to_string(),

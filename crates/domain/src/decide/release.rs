@@ -4,15 +4,14 @@ use super::deploy::WITHDRAW_DEADLINE;
 use super::{Stop, Work};
 use crate::decision::{About, Decision, Verdict};
 use crate::event::{
-    BaselineRestored, BaselineSet, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, ReleaseCancelled, ReleaseClosed, ReleasePaused, ReleaseRefused,
-    ReleaseResumed, ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
+    BaselineRestored, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, ReleaseCancelled, ReleaseClosed, ReleasePaused, ReleaseRefused, ReleaseResumed,
+    ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
 };
 use crate::hold::{Hold, Plane, Scope, Stops, Why};
 use crate::id::{DecisionId, FeatureKey, HoldId, Name, PersonId};
 use crate::judge::releases as judge;
 use crate::link::Through;
 use crate::refusal::{Reason, ReasonCode, Refusal, RefusalKind};
-use crate::release::feature::Baseline;
 use crate::release::plan::{ReleaseFeature, WithdrawSafety};
 use crate::release::release::{Course, CourseKind, Release};
 use crate::role::Role;
@@ -218,7 +217,7 @@ pub(super) fn cancel(work: &mut Work<'_>, name: &Name) -> Result<(), Stop> {
     Ok(())
 }
 
-fn feature_in(work: &Work<'_>, feature: &FeatureKey, environment: &Name) -> Result<std::sync::Arc<crate::release::feature::Feature>, Refusal> {
+pub(super) fn feature_in(work: &Work<'_>, feature: &FeatureKey, environment: &Name) -> Result<std::sync::Arc<crate::release::feature::Feature>, Refusal> {
     if !work.state.environments.contains_key(environment) {
         return Err(Refusal::not_found("environment", environment));
     }
@@ -262,26 +261,6 @@ pub(super) fn restore(work: &mut Work<'_>, feature: &FeatureKey, environment: &N
     }
     Refusal::unless_empty(RefusalKind::Refused, reasons)?;
     work.push(FeatureRestored { feature: feature.clone(), environment: environment.clone() });
-    Ok(())
-}
-
-pub(super) fn set_baseline(work: &mut Work<'_>, feature: &FeatureKey, environment: &Name, variant: &Name) -> Result<(), Refusal> {
-    let found = feature_in(work, feature, environment)?;
-    if !found.spec.variants.contains_key(variant) {
-        return Err(Refusal::invalid(format!("feature/{feature}"), format!("there is no variant `{variant}`"), "name one of its variants"));
-    }
-    if work.state.is_production(environment) {
-        return Err(Refusal::one(
-            RefusalKind::Refused,
-            Reason::new(ReasonCode::NotReleased, format!("environment/{environment}"), format!("`{environment}` is production: exposure there is a release"))
-                .remedy("greenroom release plan"),
-        ));
-    }
-    let entries = found.baselines.get(environment).map(|b| b.entries.clone()).unwrap_or_default();
-    let baseline = Baseline { entries, default: variant.clone() };
-    if found.default_in(environment, false) != variant || !found.baselines.contains_key(environment) {
-        work.push(BaselineSet { feature: feature.clone(), environment: environment.clone(), baseline });
-    }
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! Features: what the business switches; typed variants, one of them `off`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use greenroom_exposure::model::Clause;
+use greenroom_exposure::model::{Clause, Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,14 +28,58 @@ pub struct FeatureSpec {
     pub defaults: BTreeMap<Name, Name>,
 }
 
-/// What serves after every claim, in one environment.
+/// What serves after every claim, in one environment: what closed releases left, then the rules, then the default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     pub entries: Vec<BaselineEntry>,
+    /// Set by people, as a whole; never by a release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<BaselineRule>,
     pub default: Name,
 }
 
-/// One ordered rule of a baseline. From a closed release it carries that release and its needs, which go on binding.
+/// A named rule that people set: the canonical form's, without what only releases say. The first that matches decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BaselineRule {
+    pub name: String,
+    /// All of these; none means everyone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Value>")]
+    pub when: Vec<Clause>,
+    /// `{"variant": NAME}`, or `{"split": {salt, algorithm, attribute, weights}}`.
+    #[schemars(with = "BTreeMap<String, Value>")]
+    pub then: Outcome,
+}
+
+impl BaselineRule {
+    /// Whether it can serve someone another variant than `off`.
+    #[must_use]
+    pub fn shows(&self, off: &Name) -> bool {
+        match &self.then {
+            Outcome::Variant(variant) => variant != off.as_str(),
+            Outcome::Split(split) => split.weights.iter().any(|(variant, weight)| *weight > 0 && variant != off.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for BaselineRule {
+    /// `big: split 1 on, 1 off to plan in ["gold"] and cohort staff`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name)?;
+        match &self.then {
+            Outcome::Variant(variant) => f.write_str(variant)?,
+            Outcome::Split(split) => {
+                let parts: Vec<_> = split.weights.iter().map(|(variant, weight)| format!("{weight} {variant}")).collect();
+                write!(f, "split {}", parts.join(", "))?;
+            }
+        }
+        let when: Vec<_> = self.when.iter().map(Clause::to_string).collect();
+        write!(f, " to {}", if when.is_empty() { "everyone".to_owned() } else { when.join(" and ") })
+    }
+}
+
+/// What a closed release left in a baseline. It carries that release and its needs, which go on binding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineEntry {
     pub name: String,

@@ -3,6 +3,7 @@
 
 mod archive;
 mod audit;
+mod baseline;
 mod corpus;
 mod dark;
 mod decisions;

@@ -180,7 +180,7 @@ fn what_an_environment_is_for_does_not_change_under_what_it_serves() {
     };
     w.apply(lab("test"));
     w.apply(lab("preview"));
-    w.ok(&Command::SetBaseline { feature: key("checkout"), environment: n("lab"), variant: n("on") });
+    w.ok(&Command::SetBaseline { feature: key("checkout"), environment: n("lab"), rules: None, variant: Some(n("on")) });
     assert_eq!(refused(&mut w), ["spec.purpose"], "a manifest would turn it on for users");
     // nor by way of taking it away and bringing it back
     let others: Vec<_> = shop();

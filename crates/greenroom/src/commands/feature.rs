@@ -1,10 +1,13 @@
 //! Features: looking, and the switches that are no release.
 
-use greenroom_api::client::call;
-use greenroom_api::requests;
-use greenroom_api::views;
-use greenroom_domain::id::{FeatureKey, Name};
+use std::path::{Path, PathBuf};
 
+use greenroom_api::client::call;
+use greenroom_api::{requests, views};
+use greenroom_domain::id::{FeatureKey, Name};
+use greenroom_domain::release::feature::BaselineRule;
+
+use super::apply::read;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Page, Paint, cell};
@@ -35,15 +38,22 @@ pub enum Feature {
         #[arg(long, value_name = "ENV")]
         env: Name,
     },
-    /// Set what everyone gets in an environment that is not production
+    /// Set what is served in an environment that is not production: rules, and the variant for everyone else
+    #[command(
+        after_help = "FILE is a list, in JSON or YAML, whose first matching rule decides:\n  - name: gold\n    when: [{ attribute: plan, op: in, values: [gold] }]\n    then: { variant: \"on\" }\n  - name: half of the rest\n    then: { split: { salt: s, weights: [[\"on\", 50], [\"off\", 50]] } }\nAn empty list takes the rules away. What closed releases left stays, and comes first."
+    )]
     Baseline {
         /// Its key
         key: FeatureKey,
-        /// Variant to serve
-        variant: Name,
+        /// Variant for whom no rule matches [default: as it is]
+        #[arg(required_unless_present = "rules")]
+        variant: Option<Name>,
         /// Environment
         #[arg(long, value_name = "ENV")]
         env: Name,
+        /// Rules, instead of those that stand
+        #[arg(long, value_name = "FILE")]
+        rules: Option<PathBuf>,
     },
 }
 
@@ -71,9 +81,19 @@ impl Feature {
                 context.act(call::kill_feature(&key, &requests::KillFeature { environment: env, reason }), show).await
             }
             Self::Restore { key, env } => context.act(call::restore_feature(&key, &requests::RestoreFeature { environment: env }), show).await,
-            Self::Baseline { key, variant, env } => context.act(call::set_baseline(&key, &requests::SetBaseline { environment: env, variant }), show).await,
+            Self::Baseline { key, variant, env, rules } => {
+                let rules = rules.map(|file| read_rules(&file)).transpose()?;
+                context.act(call::set_baseline(&key, &requests::SetBaseline { environment: env, rules, variant }), show).await
+            }
         }
     }
+}
+
+/// JSON is YAML too.
+fn read_rules(file: &Path) -> Result<Vec<BaselineRule>, Failure> {
+    let text = read(file)?;
+    serde_saphyr::from_str(&text)
+        .map_err(|error| Failure::usage(format!("`{}` is not a list of rules: {}", file.display(), error.without_snippet())).hint("greenroom feature baseline --help shows one"))
 }
 
 fn short(inside: &views::FeatureIn) -> String {

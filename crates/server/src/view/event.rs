@@ -103,7 +103,10 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         Event::NeedRestored(e) => format!("what release {} needs of {} is no longer contradicted", e.release, e.service),
         Event::BaselineBlocked(e) => format!("took the baseline of closed release {} off in {}: `{}` is unmet", e.release, e.environment, e.need),
         Event::BaselineRestored(e) => format!("restored the baseline of release {} in {}", e.release, e.environment),
-        Event::BaselineSet(e) => format!("set {} to {} in {}", e.feature, e.baseline.default, e.environment),
+        Event::BaselineSet(e) => match e.baseline.rules.len() {
+            0 => format!("set {} to {} in {}", e.feature, e.baseline.default, e.environment),
+            n => format!("set {} in {} to {n} rule{}, else {}", e.feature, e.environment, if n == 1 { "" } else { "s" }, e.baseline.default),
+        },
         Event::FeatureKilled(e) => format!("killed {} in {}: {}", e.feature, e.environment, text(&e.reason)),
         Event::FeatureRestored(e) => format!("restored {} in {}", e.feature, e.environment),
         Event::DecisionRecorded(e) => {

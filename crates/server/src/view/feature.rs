@@ -16,17 +16,15 @@ pub fn feature(look: &Look<'_>, feature: &Feature) -> views::Feature {
             let stage = r.serving_stage(environment).filter(|s| *s > 0)?;
             Some(format!("release `{}`: {} to {}", r.name, item.variant, audience(&r.slices(stage))))
         });
-        let entries = feature
-            .baselines
-            .get(environment)
-            .into_iter()
-            .flat_map(|b| &b.entries)
-            .map(|e| format!("baseline `{}`: {}{}", e.name, e.variant, if e.off.is_some() { " (off: a need is unmet)" } else { "" }));
+        let baseline = feature.baselines.get(environment);
+        let entries =
+            baseline.into_iter().flat_map(|b| &b.entries).map(|e| format!("baseline `{}`: {}{}", e.name, e.variant, if e.off.is_some() { " (off: a need is unmet)" } else { "" }));
+        let rules = baseline.into_iter().flat_map(|b| &b.rules).map(|rule| format!("rule {rule}"));
         views::FeatureIn {
             environment: environment.clone(),
             default: feature.default_in(environment, production).clone(),
             killed: feature.kills.contains_key(environment),
-            serves: claims.chain(entries).collect(),
+            serves: claims.chain(entries).chain(rules).collect(),
         }
     });
     views::Feature { key: feature.key.clone(), title: feature.title.clone(), spec: feature.spec.clone(), environments: environments.collect() }

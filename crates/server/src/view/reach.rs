@@ -29,10 +29,13 @@ pub fn reach(state: &State, environment: &Name, feature: &Feature) -> Reach {
     if baseline.map_or_else(|| feature.default_in(environment, state.is_production(environment)), |b| &b.default) != &feature.spec.off {
         return Reach::Everyone;
     }
+    // by attributes: how many that are, nobody knows
+    if baseline.is_some_and(|b| b.rules.iter().any(|rule| rule.shows(&feature.spec.off))) {
+        return Reach::Some("some".to_owned());
+    }
     for entry in baseline.into_iter().flat_map(|b| &b.entries).filter(|e| e.off.is_none()) {
         match &entry.audience {
             Audience::Slices { slices: more, .. } => slices.extend(more.iter().cloned()),
-            // by attributes: how many that are, nobody knows
             Audience::When(_) => return Reach::Some("some".to_owned()),
         }
     }

@@ -135,6 +135,28 @@ async fn a_token_reads_its_own_environment_until_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_baseline_of_rules_is_served_and_shown() {
+    let world = World::new().await;
+    let eva = world.person("eva", &["engineer"]).await;
+    let rules = json!([{"name": "nobody but u", "when": [{"attribute": "targetingKey", "op": "in", "values": ["u"]}], "then": {"variant": "on"}}]);
+    let set = world.put(&eva, BASELINE, &json!({"environment": "test", "rules": rules})).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let test = set.body["environments"].as_array().unwrap().iter().find(|e| e["environment"] == "test").unwrap().clone();
+    assert_eq!((&test["default"], &test["serves"]), (&json!("off"), &json!(["rule nobody but u: on to targetingKey in [\"u\"]"])));
+    let sdk = world.token("sdk", Some("test")).await;
+    while world.evaluate(&sdk, "u").await.body["value"] != true {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.evaluate(&sdk, "other").await.body["value"], false);
+    let faulty = json!([{"name": "a", "when": [{"cohort": "none"}], "then": {"variant": "on"}}, {"name": "b", "then": {"variant": "none"}}]);
+    let refused = world.put(&eva, BASELINE, &json!({"environment": "test", "rules": faulty})).await;
+    assert_eq!((refused.status.as_u16(), refused.body["reasons"].as_array().unwrap().len()), (400, 2), "{refused:?}");
+    let from_a_release = json!([{"name": "a", "then": {"variant": "on"}, "release": "summer"}]);
+    let unknown = world.put(&eva, BASELINE, &json!({"environment": "test", "rules": from_a_release})).await;
+    assert_eq!((unknown.status.as_u16(), unknown.code()), (400, "invalid"), "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_changes_nothing() {
     let world = World::new().await;
     let eva = world.person("eva", &["engineer"]).await;

@@ -22,7 +22,13 @@ pub fn routes(routes: Routes) -> Routes {
         .read("/features/{key}", Action::FeaturesRead, "One feature", feature)
         .command("POST", "/features/{key}/kill", "feature.kill", "Take a feature from everyone in an environment, at once", kill)
         .command("POST", "/features/{key}/restore", "feature.restore", "Lift a kill", restore)
-        .command("PUT", "/features/{key}/baseline", "feature.baseline", "Set what everyone gets, outside production", baseline)
+        .command(
+            "PUT",
+            "/features/{key}/baseline",
+            "feature.baseline",
+            "Set what is served where no release serves, outside production: rules, and the variant for everyone else",
+            baseline,
+        )
 }
 
 fn environments(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<views::Environment>, Problem> {
@@ -73,5 +79,6 @@ fn restore(asked: &Asked<'_>, params: &Params, request: requests::RestoreFeature
 fn baseline(asked: &Asked<'_>, params: &Params, request: requests::SetBaseline) -> Result<Ask<views::Feature>, Problem> {
     let key: FeatureKey = params.get("key")?;
     let resource = environment(asked.look.state, &request.environment)?;
-    Ok(Ask::new(Action::FeatureBaseline, resource, Command::SetBaseline { feature: key.clone(), environment: request.environment, variant: request.variant }, shown(key)))
+    let command = Command::SetBaseline { feature: key.clone(), environment: request.environment, rules: request.rules, variant: request.variant };
+    Ok(Ask::new(Action::FeatureBaseline, resource, command, shown(key)))
 }
