@@ -1,10 +1,13 @@
 //! Reading other products' definitions into ours. What our rules cannot say exactly is refused with its reason; nothing is
 //! approximated.
 
+mod unleash;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::unleash::{Unreadable as UnreadableUnleash, unleash};
 use crate::model::{Cohort, Feature};
 
 /// What a file of another product's definitions says, in our words.

@@ -5,6 +5,7 @@
 //! and `errorDetails`, and floats with a decimal point. Our own, richer reason goes into `metadata`.
 
 mod request;
+pub mod unleash;
 
 use std::collections::BTreeMap;
 
