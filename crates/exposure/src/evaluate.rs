@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::model::{Blocked, TARGETING_KEY};
+use crate::model::{Blocked, Feature, TARGETING_KEY};
 use crate::program::{Clause, Gate, Kind, Prerequisite, Program, Rule, Split, Then, Variant, Verdict};
 use crate::snapshot::{Handle, Snapshot};
 
@@ -125,6 +125,10 @@ impl<'s> Answer<'s> {
     #[must_use]
     pub const fn needs_targeting_key(&self) -> bool {
         self.needs_targeting_key
+    }
+
+    pub(crate) fn feature(&self) -> &'s Feature {
+        &self.program.source
     }
 
     pub(crate) const fn cause(&self) -> Cause {

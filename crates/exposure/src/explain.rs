@@ -121,7 +121,7 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
     fn given(&self, kind: &Kind, verdict: Verdict<'s>) -> String {
         if let Some(what) = verdict.mismatch() {
             let subject = match kind {
-                Kind::Test(subject, _) => subject,
+                Kind::Test(subject, _) | Kind::Not(subject, _) => subject,
                 Kind::Share(share) => &share.subject,
                 Kind::Cohort(_) => return "no group of the cohort matches".to_owned(),
             };
@@ -130,7 +130,7 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
         match (verdict, kind) {
             (Verdict::Missing(subject), _) => format!("attribute `{}` is missing", subject.name()),
             (Verdict::NoKey, _) => "there is no targeting key".to_owned(),
-            (_, Kind::Test(subject, _)) => self.shown(subject),
+            (_, Kind::Test(subject, _) | Kind::Not(subject, _)) => self.shown(subject),
             (_, Kind::Share(share)) => {
                 let bucket = share.subject.bucket(&share.bucketer, self.context).unwrap_or_default();
                 let side = if matches!(verdict, Verdict::Yes) { "below" } else { "not below" };

@@ -2,12 +2,14 @@
 //! approximated.
 
 mod flagd;
+mod unleash;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::flagd::{Unreadable as UnreadableFlagd, flagd};
+pub use self::unleash::{Unreadable as UnreadableUnleash, unleash};
 use crate::model::{Cohort, Feature};
 
 /// What a file of another product's definitions says, in our words.

@@ -126,6 +126,7 @@ pub(crate) enum Kind {
     Cohort(u32),
     Share(Box<Share>),
     Test(Subject, Test),
+    Not(Subject, Test),
 }
 
 #[derive(Debug)]
@@ -155,6 +156,15 @@ impl Subject {
         match self {
             Self::TargetingKey => context.targeting_key().filter(|key| !key.is_empty()).map(Attribute::Text),
             Self::Attribute(name) => context.attribute(name),
+        }
+    }
+
+    #[inline]
+    fn judge<'s, C: Context + ?Sized>(&'s self, test: &'s Test, context: &C) -> Verdict<'s> {
+        match (self.of(context), test) {
+            (given, Test::Absent) => Verdict::of(given.is_none()),
+            (Some(given), test) => test.judge(given),
+            (None, _) => Verdict::Missing(self),
         }
     }
 
@@ -217,11 +227,8 @@ impl Clause {
     #[inline]
     pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, cohorts: &'s Cohorts, context: &C) -> Verdict<'s> {
         match &self.kind {
-            Kind::Test(subject, test) => match (subject.of(context), test) {
-                (given, Test::Absent) => Verdict::of(given.is_none()),
-                (Some(given), test) => test.judge(given),
-                (None, _) => Verdict::Missing(subject),
-            },
+            Kind::Test(subject, test) => subject.judge(test, context),
+            Kind::Not(subject, test) => Verdict::of(!matches!(subject.judge(test, context), Verdict::Yes)),
             Kind::Share(share) => match share.subject.bucket(&share.bucketer, context) {
                 Ok(bucket) => Verdict::of(bucket < share.below),
                 Err(verdict) => verdict,

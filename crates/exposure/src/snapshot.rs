@@ -337,7 +337,7 @@ impl Snapshot {
         match kind {
             Kind::Share(share) => matches!(share.subject, Subject::TargetingKey),
             Kind::Cohort(id) => self.cohorts.get(*id).is_some_and(|cohort| cohort.groups.iter().flatten().any(|clause| self.keyed(&clause.kind))),
-            Kind::Test(..) => false,
+            Kind::Test(..) | Kind::Not(..) => false,
         }
     }
 }
@@ -361,6 +361,6 @@ fn metadata(environment: &str, revision: u64) -> Arc<str> {
 fn cohorts_of(feature: &Feature) -> impl Iterator<Item = &str> {
     feature.claims.iter().chain(&feature.baseline).flat_map(|rule| &rule.when).filter_map(|clause| match clause {
         Clause::Cohort(name) => Some(name.as_str()),
-        Clause::Test(_) | Clause::Share(_) => None,
+        Clause::Test(_) | Clause::Not(_) | Clause::Share(_) => None,
     })
 }

@@ -7,6 +7,7 @@
 pub mod flagd;
 pub mod follow;
 mod request;
+pub mod unleash;
 
 use std::collections::BTreeMap;
 

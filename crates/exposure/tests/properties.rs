@@ -43,7 +43,7 @@ fn text_op() -> impl Strategy<Value = Op> {
 }
 
 fn plain_clause() -> impl Strategy<Value = Clause> {
-    prop_oneof![3 => test().prop_map(Clause::Test), 1 => share().prop_map(Clause::Share)]
+    prop_oneof![3 => test().prop_map(Clause::Test), 1 => test().prop_map(Clause::Not), 1 => share().prop_map(Clause::Share)]
 }
 
 fn cohort_name() -> impl Strategy<Value = String> {

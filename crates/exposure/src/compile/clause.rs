@@ -47,6 +47,10 @@ fn one(source: &model::Clause, scope: Scope<'_>) -> Result<Kind, String> {
             declared(test, scope)?;
             Ok(Kind::Test(subject(&test.attribute), compile(test)?))
         }
+        model::Clause::Not(test) => {
+            declared(test, scope)?;
+            Ok(Kind::Not(subject(&test.attribute), compile(test)?))
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! One condition of a rule or cohort, and its JSON: `{attribute, op, values, ignore_case}`, `{cohort}` or `{share}`.
+//! One condition of a rule or cohort, and its JSON: `{attribute, op, values, ignore_case}`, `{not}`, `{cohort}`
+//! or `{share}`.
 
 use std::fmt;
 
@@ -10,6 +11,8 @@ use super::{Algorithm, TARGETING_KEY, is_false, is_targeting_key, targeting_key}
 #[derive(Debug, Clone, PartialEq)]
 pub enum Clause {
     Test(Test),
+    /// Holds exactly if the test does not, also because the attribute is missing or of another type.
+    Not(Test),
     /// The caller belongs to the cohort of this name.
     Cohort(String),
     Share(Share),
@@ -177,16 +180,21 @@ impl fmt::Display for Clause {
                 }
                 Ok(())
             }
-            Self::Test(test) => {
-                write!(f, "{} {}", test.attribute, test.op)?;
-                match test.values.as_slice() {
-                    [] => {}
-                    [one] if !matches!(test.op, Op::In | Op::NotIn) => write!(f, " {one}")?,
-                    values => list(f, values)?,
-                }
-                if test.ignore_case { f.write_str(" ignoring case") } else { Ok(()) }
-            }
+            Self::Test(test) => test.fmt(f),
+            Self::Not(test) => write!(f, "not ({test})"),
         }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.attribute, self.op)?;
+        match self.values.as_slice() {
+            [] => {}
+            [one] if !matches!(self.op, Op::In | Op::NotIn) => write!(f, " {one}")?,
+            values => list(f, values)?,
+        }
+        if self.ignore_case { f.write_str(" ignoring case") } else { Ok(()) }
     }
 }
 
@@ -219,6 +227,11 @@ impl Serialize for Clause {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Test(test) => test.serialize(serializer),
+            Self::Not(test) => {
+                let mut out = serializer.serialize_struct("Clause", 1)?;
+                out.serialize_field("not", test)?;
+                out.end()
+            }
             Self::Cohort(name) => {
                 let mut out = serializer.serialize_struct("Clause", 1)?;
                 out.serialize_field("cohort", name)?;
@@ -243,6 +256,7 @@ struct AnyForm {
     values: Vec<Scalar>,
     #[serde(default)]
     ignore_case: bool,
+    not: Option<Test>,
     cohort: Option<String>,
     share: Option<Share>,
 }
@@ -251,15 +265,16 @@ impl<'de> Deserialize<'de> for Clause {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = AnyForm::deserialize(deserializer)?;
         let bare = form.op.is_none() && form.values.is_empty() && !form.ignore_case;
-        match (form.attribute, form.cohort, form.share) {
-            (Some(attribute), None, None) => match form.op {
+        match (form.attribute, form.not, form.cohort, form.share) {
+            (Some(attribute), None, None, None) => match form.op {
                 Some(op) => Ok(Self::Test(Test { attribute, op, values: form.values, ignore_case: form.ignore_case })),
                 None => Err(de::Error::custom(format_args!("clause on `{attribute}` has no `op`"))),
             },
-            (None, Some(name), None) if bare => Ok(Self::Cohort(name)),
-            (None, None, Some(share)) if bare => Ok(Self::Share(share)),
-            (None, None, None) => Err(de::Error::custom("a clause names an `attribute`, a `cohort` or a `share`")),
-            _ => Err(de::Error::custom("a clause takes `attribute` with `op`, `values` and `ignore_case`, or `cohort` alone, or `share` alone")),
+            (None, Some(test), None, None) if bare => Ok(Self::Not(test)),
+            (None, None, Some(name), None) if bare => Ok(Self::Cohort(name)),
+            (None, None, None, Some(share)) if bare => Ok(Self::Share(share)),
+            (None, None, None, None) => Err(de::Error::custom("a clause names an `attribute`, a `cohort` or a `share`, or says `not`")),
+            _ => Err(de::Error::custom("a clause takes `attribute` with `op`, `values` and `ignore_case`, or `not` alone, or `cohort` alone, or `share` alone")),
         }
     }
 }
@@ -280,6 +295,7 @@ mod tests {
             json!({"attribute": "plan", "op": "in", "values": ["gold", 7, 1.5, true]}),
             json!({"attribute": "plan", "op": "starts_with", "values": ["go"], "ignore_case": true}),
             json!({"attribute": "plan", "op": "absent"}),
+            json!({"not": {"attribute": "plan", "op": "starts_with", "values": ["go"]}}),
             json!({"cohort": "staff"}),
             json!({"share": {"salt": "s", "share": 25_000, "algorithm": "unleash/1", "attribute": "tenant"}}),
             json!({"share": {"salt": "s", "share": 25_000, "algorithm": "m3-100k/1"}}),
@@ -302,6 +318,7 @@ mod tests {
     fn clauses_read_like_sentences() {
         let shown = |value| read(value).unwrap().to_string();
         assert_eq!(shown(json!({"attribute": "plan", "op": "in", "values": ["gold"]})), r#"plan in ["gold"]"#);
+        assert_eq!(shown(json!({"not": {"attribute": "plan", "op": "in", "values": ["gold"]}})), r#"not (plan in ["gold"])"#);
         assert_eq!(shown(json!({"attribute": "age", "op": "ge", "values": [18]})), "age ge 18");
         assert_eq!(shown(json!({"share": {"salt": "s", "share": 12_340, "attribute": "org"}})), "share 12.34% by org");
         assert_eq!(shown(json!({"attribute": "n", "op": "not_in", "values": [1, 2, 3, 4, 5, 6, 7]})), "n not_in [1, 2, 3, 4, 5, and 2 more]");

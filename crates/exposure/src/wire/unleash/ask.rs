@@ -1,0 +1,149 @@
+//! Callers who ask us instead of evaluating themselves: their context, and what an SDK would have said.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Payload;
+use crate::context::{Attribute, Context};
+use crate::evaluate::Answer;
+use crate::model::{Clause, Op, TARGETING_KEY, ValueType};
+use crate::snapshot::Snapshot;
+
+/// What the variant of a feature without one is called.
+pub(crate) const DISABLED: &str = "disabled";
+
+/// A context of Unleash's. All its values are text there; those that our rules compare as numbers become numbers here.
+#[derive(Debug, Clone, Default)]
+pub struct Asker {
+    user: Option<String>,
+    attributes: Map<String, Value>,
+}
+
+impl Asker {
+    /// Of a JSON object whose `properties` stand beside the fields that Unleash knows by name.
+    #[must_use]
+    pub fn new(mut context: Map<String, Value>) -> Self {
+        let properties = match context.remove("properties") {
+            Some(Value::Object(properties)) => properties,
+            _ => Map::new(),
+        };
+        let mut attributes = properties;
+        attributes.extend(context.into_iter().filter(|(_, value)| !value.is_null()));
+        for value in attributes.values_mut() {
+            if let Value::Number(_) | Value::Bool(_) = value {
+                *value = Value::String(value.to_string());
+            }
+        }
+        let user = match attributes.remove("userId") {
+            Some(Value::String(user)) => Some(user),
+            _ => None,
+        };
+        Self { user, attributes }
+    }
+
+    /// Gives an attribute that the caller did not.
+    #[must_use]
+    pub fn or(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.attributes.entry(name).or_insert_with(|| Value::String(value.into()));
+        self
+    }
+
+    /// With these attributes as numbers, where they read as such; see [`numbers`].
+    #[must_use]
+    pub fn with_numbers(mut self, names: &BTreeSet<String>) -> Self {
+        for name in names {
+            if let Some(value) = self.attributes.get_mut(name)
+                && let Some(number) = value.as_str().and_then(|text| text.trim().parse::<f64>().ok()).and_then(serde_json::Number::from_f64)
+            {
+                *value = Value::Number(number);
+            }
+        }
+        self
+    }
+}
+
+impl Context for Asker {
+    fn targeting_key(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
+        Attribute::from_json(self.attributes.get(name)?)
+    }
+}
+
+/// The attributes that some rule or cohort of the snapshot compares as numbers.
+#[must_use]
+pub fn numbers(snapshot: &Snapshot) -> BTreeSet<String> {
+    let model = snapshot.model();
+    let rules = model.features.values().flat_map(|feature| feature.claims.iter().chain(&feature.baseline)).flat_map(|rule| &rule.when);
+    let cohorts = model.cohorts.values().flat_map(|cohort| cohort.any_of.iter().flatten());
+    rules.chain(cohorts).filter_map(numeric).map(str::to_owned).collect()
+}
+
+fn numeric(clause: &Clause) -> Option<&str> {
+    match clause {
+        Clause::Test(test) | Clause::Not(test) if matches!(test.op, Op::Eq | Op::Lt | Op::Le | Op::Gt | Op::Ge) && test.attribute != TARGETING_KEY => Some(&test.attribute),
+        _ => None,
+    }
+}
+
+/// What an SDK says of a feature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    pub enabled: bool,
+    pub variant: Chosen,
+}
+
+/// The variant of an answer; the one called `disabled` if there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+    pub enabled: bool,
+    pub feature_enabled: bool,
+}
+
+/// What an SDK would say where our evaluator answers this; a feature that does not exist is off.
+#[must_use]
+pub fn said(answer: Option<Answer<'_>>) -> Said {
+    let shown = answer.filter(|answer| is_on(answer.feature().off.as_str(), answer.variant(), answer.value()));
+    let enabled = shown.is_some();
+    let variant = match shown.and_then(|answer| named(answer.feature().r#type, answer.variant(), answer.value())) {
+        Some((name, payload)) => Chosen { name, payload, enabled: true, feature_enabled: true },
+        None => Chosen { name: DISABLED.to_owned(), payload: None, enabled: false, feature_enabled: enabled },
+    };
+    Said { enabled, variant }
+}
+
+/// Whether an answer shows the feature, in Unleash's sense of on and off.
+pub(super) fn is_on(off: &str, variant: &str, value: &Value) -> bool {
+    variant != off && *value != Value::Bool(false)
+}
+
+/// The variant that crosses the wire for a value that is on; `None` for one that is on and no more.
+pub(crate) fn named(r#type: ValueType, name: &str, value: &Value) -> Option<(String, Option<Payload>)> {
+    let payload = |kind: &str, value: String| Some((name.to_owned(), Some(Payload { r#type: kind.to_owned(), value })));
+    match (r#type, value) {
+        (ValueType::Boolean, _) => None,
+        (ValueType::String, Value::String(text)) => payload("string", text.clone()),
+        (ValueType::Integer | ValueType::Float, value) => payload("number", value.to_string()),
+        (_, value) => match Envelope::deserialize(value) {
+            Ok(Envelope { enabled: true, variant: None, payload: None }) => None,
+            Ok(Envelope { enabled: true, variant: Some(name), payload }) => Some((name, payload)),
+            _ => payload("json", value.to_string()),
+        },
+    }
+}
+
+/// A value that was imported whole; see [`crate::import::unleash`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope {
+    enabled: bool,
+    variant: Option<String>,
+    payload: Option<Payload>,
+}
