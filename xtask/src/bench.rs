@@ -1,7 +1,8 @@
 //! Benchmarks: builds once, runs each program of the list alone, and writes what they print beside the machine, the
 //! versions, the load and the noise of the moment.
 //!
-//! A benchmark is a program of the workspace that prints its result, a Markdown table if it can, and ends with zero.
+//! A benchmark is a program of the workspace that prints its result, a Markdown table if it can, and ends with zero. What
+//! compiles other people's engines is a workspace of its own, so that only those who measure compile them.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -19,16 +20,20 @@ use crate::workspace::{cargo, root, shown, target_directory};
 struct Bench {
     name: &'static str,
     title: &'static str,
-    /// The target that cargo builds it from: `bench` or `example`, of a package.
+    /// The target that cargo builds it from: `bench` or `example` of a package, or `bin` of a workspace of its own.
     kind: &'static str,
     package: &'static str,
     target: &'static str,
     args: &'static [&'static str],
 }
 
-/// In the order in which they run.
+/// The folder of a workspace of its own.
+const PEERS: &str = "crates/exposure/benches/peers";
+
+/// In the order in which they run. A name chooses also those which begin with it and a dash.
 const BENCHES: &[Bench] = &[
     Bench { name: "exposure", title: "Exposure: one answer, one compile, one change", kind: "bench", package: "greenroom-exposure", target: "exposure", args: &[] },
+    Bench { name: "exposure-peers", title: "Exposure: beside its peers and its floor", kind: "bin", package: PEERS, target: "peers", args: &[] },
     Bench { name: "ledger", title: "Ledger: append, replay, verify", kind: "example", package: "greenroom-ledger", target: "append", args: &[] },
     Bench { name: "delivery", title: "Delivery: answers and streams over HTTP beside their floors", kind: "bench", package: "greenroom-delivery", target: "delivery", args: &[] },
     Bench { name: "server", title: "Server: commands, board, answers and start-up over HTTP", kind: "bench", package: "greenroom-server", target: "server", args: &[] },
@@ -52,7 +57,7 @@ pub fn run(names: &[&str]) -> Result<bool> {
 /// Builds, runs those named (all, if none is), writes the report.
 pub fn outcome(names: &[&str]) -> Result<Outcome> {
     let chosen = chosen(names)?;
-    let programs = match build()? {
+    let programs = match build(&chosen)? {
         Ok(programs) => programs,
         Err(failed) => return Ok(failed),
     };
@@ -85,14 +90,33 @@ fn chosen(names: &[&str]) -> Result<Vec<&'static Bench>> {
         let all: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
         bail!("`{name}` is not a benchmark: they are {}", all.join(", "));
     }
-    Ok(BENCHES.iter().filter(|bench| names.is_empty() || names.contains(&bench.name)).collect())
+    Ok(BENCHES.iter().filter(|bench| names.is_empty() || names.iter().any(|name| bench.is_meant_by(name))).collect())
 }
 
-/// The very build that the tests use: other packages or features would compile the world once more. Gives the programs,
-/// or how building them failed.
-fn build() -> Result<Result<Vec<Program>, Outcome>> {
-    let mut command = cargo();
-    command.args(["build", "--release", "--locked", "--workspace", "--all-targets", "--message-format=json-render-diagnostics"]);
+/// The very build that the tests use: other packages or features would compile the world once more. Then the workspaces of
+/// those chosen that have their own. Gives the programs, or how building them failed.
+fn build(chosen: &[&Bench]) -> Result<Result<Vec<Program>, Outcome>> {
+    let mut ours = cargo();
+    ours.args(["build", "--release", "--locked", "--workspace", "--all-targets"]);
+    let mut commands = vec![ours];
+    for bench in chosen.iter().filter(|bench| bench.kind == "bin") {
+        let mut own = cargo();
+        own.args(["build", "--release", "--locked", "--manifest-path"]).arg(root().join(bench.package).join("Cargo.toml"));
+        own.arg("--target-dir").arg(target_directory()?.join(bench.name));
+        commands.push(own);
+    }
+    let mut programs = Vec::new();
+    for command in commands {
+        match built(command)? {
+            Ok(more) => programs.extend(more),
+            Err(failed) => return Ok(Err(failed)),
+        }
+    }
+    Ok(Ok(programs))
+}
+
+fn built(mut command: Command) -> Result<Result<Vec<Program>, Outcome>> {
+    command.arg("--message-format=json-render-diagnostics");
     let what = shown(&command);
     println!("$ {what}");
     let done = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().with_context(|| format!("`{what}` does not start"))?;
@@ -126,9 +150,14 @@ impl Bench {
         programs.iter().find(|program| program.kind == self.kind && program.target == self.target && program.manifest.ends_with(&manifest))
     }
 
+    fn is_meant_by(&self, name: &str) -> bool {
+        self.name == name || self.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
+    }
+
     /// As a person would run it alone.
     fn shown(&self) -> String {
         match self.kind {
+            "bin" => format!("cargo run --release --locked --manifest-path {}/Cargo.toml", self.package),
             "bench" => format!("cargo bench --package {} --bench {}", self.package, self.target),
             _ => format!("cargo run --release --package {} --example {}", self.package, self.target),
         }
@@ -160,6 +189,7 @@ mod tests {
     fn all_run_unless_some_are_named() {
         assert_eq!(chosen(&[]).unwrap().len(), BENCHES.len());
         assert_eq!(chosen(&["ledger"]).unwrap().len(), 1);
+        assert_eq!(chosen(&["exposure"]).unwrap().len(), 2);
         assert!(chosen(&["lodger"]).err().unwrap().to_string().contains("they are exposure, ledger"));
     }
 
@@ -178,6 +208,10 @@ mod tests {
     #[test]
     fn every_benchmark_is_a_target_of_its_package() {
         for bench in BENCHES {
+            if bench.kind == "bin" {
+                assert!(root().join(bench.package).join("src/main.rs").exists(), "{}", bench.name);
+                continue;
+            }
             let folder = format!("crates/{}", bench.package.trim_start_matches("greenroom-"));
             let file = if bench.kind == "bench" { "benches" } else { "examples" };
             let forms = [format!("{}.rs", bench.target), format!("{}/main.rs", bench.target)];

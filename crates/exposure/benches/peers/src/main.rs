@@ -1,0 +1,186 @@
+//! Peers, our floor and ourselves in one process: time of the CPU and allocations of an answer, of loading and of a
+//! change, and heap. Prints Markdown. `cargo run --release --locked` in this folder.
+//!
+//! Everything is prepared beforehand: callers in each engine's own form, handles resolved, flags at hand. What an engine
+//! cannot do has a dash.
+
+mod definitions;
+mod engines;
+mod floor;
+mod loading;
+mod measure;
+
+use std::hint::black_box;
+
+use crate::definitions::{CASES, all, attributes, caller, mixed, users};
+use crate::engines::{Engines, launchdarkly_callers, unleash_callers};
+use crate::measure::{Contestant, Figure, compare, contestant};
+
+const SIZES: [usize; 3] = [10, 1_000, 10_000];
+
+const KEY: &str = "ours, by key";
+const FLOOR_KEY: &str = "floor, by key";
+const HANDLE: &str = "ours, by handle";
+const FLOOR_HANDLE: &str = "floor, by handle";
+const YGGDRASIL: &str = "yggdrasil";
+const LD: &str = "LaunchDarkly, flag in hand";
+const LD_KEY: &str = "LaunchDarkly, by key";
+
+fn main() {
+    println!(
+        "Medians of 15 interleaved rounds in ns of this thread's CPU time per answer, `[least–most]`. *Floor*: one lookup of the key and the compare, of our own. Zero allocations unless said.\n"
+    );
+    for size in SIZES {
+        println!("### {size} features\n");
+        answers(size);
+    }
+    println!("### Loading 10,000 features, and changing one\n");
+    loading::table();
+}
+
+fn answers(size: usize) {
+    let features = all(size);
+    let engines = Engines::load(&features);
+    let (users, attributes) = (users(), attributes());
+    let (unleash_callers, ld_callers) = (unleash_callers(&users), launchdarkly_callers(&users));
+    let at = |n: usize| n % 1_024;
+
+    println!(
+        "| Row | ours, by key | floor | ratio | ours, by handle | floor | ratio | yggdrasil | LaunchDarkly, by key | flag in hand | allocations: ours, yggdrasil, LaunchDarkly |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    for (row, key) in [("missing", "no-such-feature")].into_iter().chain(CASES.iter().map(|(row, key, _)| (*row, *key))) {
+        let mut contestants: Vec<Contestant<'_>> = vec![
+            contestant(KEY, |n| {
+                black_box(engines.greenroom.evaluate(black_box(key), &caller(&users[at(n)], &attributes)).map(|answer| answer.value().as_bool()));
+            }),
+            contestant(FLOOR_KEY, |n| {
+                black_box(engines.floor.by_key(black_box(key), &caller(&users[at(n)], &attributes)));
+            }),
+            contestant(YGGDRASIL, |n| {
+                black_box(engines.unleash.is_enabled(black_box(key), &unleash_callers[at(n)], &None));
+            }),
+            contestant(LD_KEY, |n| {
+                let flag = launchdarkly_server_sdk_evaluation::Store::flag(&engines.launchdarkly, black_box(key));
+                black_box(flag.map(|flag| engines.launchdarkly.ask(&flag, &ld_callers[at(n)])));
+            }),
+        ];
+        if let (Some(handle), Some(slot), Some(flag)) = (engines.greenroom.resolve(key), engines.floor.by_key.get(key), engines.launchdarkly.flags.get(key)) {
+            let (ours, floor) = (black_box(handle), *slot);
+            contestants.push(contestant(HANDLE, {
+                let (engines, users, attributes) = (&engines, &users, &attributes);
+                move |n| {
+                    black_box(engines.greenroom.evaluate_handle(black_box(ours), &caller(&users[at(n)], attributes)).map(|answer| answer.value().as_bool()));
+                }
+            }));
+            contestants.push(contestant(FLOOR_HANDLE, {
+                let (engines, users, attributes) = (&engines, &users, &attributes);
+                move |n| {
+                    black_box(engines.floor.by_handle(black_box(floor), &caller(&users[at(n)], attributes)));
+                }
+            }));
+            contestants.push(contestant(LD, |n| {
+                black_box(engines.launchdarkly.ask(black_box(flag), &ld_callers[at(n)]));
+            }));
+            agree(&engines, key, &users, &attributes, &unleash_callers, &ld_callers);
+        }
+        print_row(row, &compare(contestants));
+    }
+    let walk = scrambled(size);
+    let keys: Vec<&str> = walk.iter().map(|at| features[*at].0.as_str()).collect();
+    let handles: Vec<_> = keys.iter().map(|key| engines.greenroom.resolve(key).unwrap()).collect();
+    let flags: Vec<_> = keys.iter().map(|key| &engines.launchdarkly.flags[*key]).collect();
+    let figures = compare(vec![
+        contestant(KEY, |n| {
+            black_box(engines.greenroom.evaluate(keys[n % size], &caller(&users[at(n)], &attributes)).map(|answer| answer.value().as_bool()));
+        }),
+        contestant(FLOOR_KEY, |n| {
+            black_box(engines.floor.by_key(keys[n % size], &caller(&users[at(n)], &attributes)));
+        }),
+        contestant(YGGDRASIL, |n| {
+            black_box(engines.unleash.is_enabled(keys[n % size], &unleash_callers[at(n)], &None));
+        }),
+        contestant(LD_KEY, |n| {
+            let flag = launchdarkly_server_sdk_evaluation::Store::flag(&engines.launchdarkly, keys[n % size]);
+            black_box(flag.map(|flag| engines.launchdarkly.ask(&flag, &ld_callers[at(n)])));
+        }),
+        contestant(HANDLE, |n| {
+            black_box(engines.greenroom.evaluate_handle(handles[n % size], &caller(&users[at(n)], &attributes)).map(|answer| answer.value().as_bool()));
+        }),
+        contestant(FLOOR_HANDLE, |n| {
+            black_box(engines.floor.by_handle(walk[n % size], &caller(&users[at(n)], &attributes)));
+        }),
+        contestant(LD, |n| {
+            black_box(engines.launchdarkly.ask(flags[n % size], &ld_callers[at(n)]));
+        }),
+    ]);
+    print_row("all, scrambled", &figures);
+    println!();
+}
+
+/// No row compares different answers. Who is in a half is each engine's own affair.
+fn agree(
+    engines: &Engines,
+    key: &str,
+    users: &[String],
+    attributes: &[(&str, greenroom_exposure::Attribute<'_>)],
+    unleash: &[unleash_types::client_features::Context],
+    ld: &[launchdarkly_server_sdk_evaluation::Context],
+) {
+    let mut on = [0; 4];
+    for (at, user) in users.iter().enumerate() {
+        let caller = caller(user, attributes);
+        let ours = engines.greenroom.evaluate(key, &caller).and_then(|answer| answer.value().as_bool());
+        let answers = [
+            ours,
+            engines.floor.by_key(key, &caller),
+            Some(engines.unleash.is_enabled(key, &unleash[at], &None)),
+            Some(engines.launchdarkly.ask(&engines.launchdarkly.flags[key], &ld[at])),
+        ];
+        answers.iter().zip(&mut on).for_each(|(answer, on)| *on += usize::from(*answer == Some(true)));
+    }
+    let near = |count: usize| if key == "half" { (400..640).contains(&count) } else { count == on[0] && count > 0 };
+    assert!(on.into_iter().all(near) && on[0] == on[1], "{key}: {on:?}");
+}
+
+/// An order without a pattern that a cache could follow.
+fn scrambled(n: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..mixed(n).len()).collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for at in (1..n).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        order.swap(at, (state >> 33) as usize % (at + 1));
+    }
+    order
+}
+
+fn print_row(row: &str, figures: &[Figure]) {
+    let of = |name: &str| figures.iter().find(|figure| figure.name == name);
+    let time = |name: &str| of(name).map_or_else(|| "–".to_owned(), |figure| format!("{} [{}–{}]", short(figure.median), short(figure.least), short(figure.most)));
+    let ratio = |one: &str, other: &str| match (of(one), of(other)) {
+        (Some(one), Some(other)) => format!("**{:.2}**", one.median / other.median),
+        _ => "–".to_owned(),
+    };
+    let allocations: Vec<String> = [KEY, YGGDRASIL, LD_KEY].iter().filter_map(|name| of(name)).map(|figure| short(figure.allocations)).collect();
+    println!(
+        "| {row} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        time(KEY),
+        time(FLOOR_KEY),
+        ratio(KEY, FLOOR_KEY),
+        time(HANDLE),
+        time(FLOOR_HANDLE),
+        ratio(HANDLE, FLOOR_HANDLE),
+        time(YGGDRASIL),
+        time(LD_KEY),
+        time(LD),
+        allocations.join(", ")
+    );
+}
+
+fn short(figure: f64) -> String {
+    match figure {
+        0.0 => "0".to_owned(),
+        below if below < 100.0 => format!("{below:.1}"),
+        _ => format!("{figure:.0}"),
+    }
+}
