@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(change.drop, ["c"]);
         assert_eq!(change.put_cohorts.keys().collect::<Vec<_>>(), ["early", "staff"]);
         assert_eq!(change.drop_cohorts, ["beta"]);
-        let mut applied = before.clone();
+        let mut applied = before;
         applied.apply(&change);
         assert_eq!(applied, after);
         let nothing = after.change_from(&after);

@@ -104,7 +104,7 @@ impl<'f> Reader<'f> {
             ("in", [Value::String(part), whole]) => affix(attribute(whole)?, Op::Contains, part, wanted),
             ("starts_with", [whole, Value::String(part)]) => affix(attribute(whole)?, Op::StartsWith, part, wanted),
             ("ends_with", [whole, Value::String(part)]) => affix(attribute(whole)?, Op::EndsWith, part, wanted),
-            ("sem_ver", [one, Value::String(comparison), Value::String(version)]) => self.version(attribute(one)?, comparison, version, wanted),
+            ("sem_ver", [one, Value::String(comparison), Value::String(version)]) => self.version(&attribute(one)?, comparison, version, wanted),
             ("fractional", _) => Err(FRACTIONAL.to_owned()),
             ("!" | "!!" | "and" | "or" | "==" | "===" | "!=" | "!==" | "<" | "<=" | ">" | ">=" | "in" | "starts_with" | "ends_with" | "sem_ver", _) => {
                 Err(format!("`{operator}` has operands that our rules cannot say: {}", shortened(operands)))
@@ -166,7 +166,7 @@ impl<'f> Reader<'f> {
         Ok(if zero_holds(operator, number) { vec![vec![clause], vec![absent(attribute)]] } else { vec![vec![clause]] })
     }
 
-    fn version(&mut self, attribute: String, comparison: &str, text: &str, wanted: Wanted) -> Result<Groups, String> {
+    fn version(&mut self, attribute: &str, comparison: &str, text: &str, wanted: Wanted) -> Result<Groups, String> {
         let Some(Version { core: [major, minor, _], .. }) = Version::parse(text) else {
             return Err(format!("`{text}` is not a whole semantic version such as `1.2.3`, and flagd completes callers' versions where we do not"));
         };
@@ -174,7 +174,7 @@ impl<'f> Reader<'f> {
             return Err("our rules do not negate `sem_ver`: use the opposite comparison".to_owned());
         }
         self.note(format!("`{attribute}` must be a whole semantic version: `v1.2.3`, `1.2` and numbers are none"));
-        let clause = |op, text: String| Clause::test(attribute.clone(), op, [text]);
+        let clause = |op, text: String| Clause::test(attribute, op, [text]);
         let below = |major: u64, minor: u64| clause(Op::SemverLt, format!("{major}.{minor}.0-0"));
         let from = |major: u64, minor: u64| clause(Op::SemverGe, format!("{major}.{minor}.0-0"));
         let single = |op| vec![vec![clause(op, text.to_owned())]];

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::{Json, Model, Snapshot};
 
-fn import(flag: Value) -> Imported {
+fn import(flag: &Value) -> Imported {
     flagd(
         &json!({"flags": {"f": flag}, "$evaluators": {
             "staff": {"or": [{"ends_with": [{"var": "email"}, "@us.example"]}, {"===": [{"var": "role"}, "staff"]}]},
@@ -14,8 +14,8 @@ fn import(flag: Value) -> Imported {
     .unwrap()
 }
 
-fn targeted(targeting: Value) -> Imported {
-    import(json!({"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off", "targeting": targeting}))
+fn targeted(targeting: &Value) -> Imported {
+    import(&json!({"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off", "targeting": targeting}))
 }
 
 /// Variant for each context.
@@ -33,18 +33,18 @@ fn variants(imported: Imported, contexts: &[Value]) -> Vec<String> {
 fn a_negation_holds_where_the_attribute_is_missing() {
     let contexts = [json!({}), json!({"plan": "gold"}), json!({"plan": "free"})];
     for negated in [json!({"!=": [{"var": "plan"}, "gold"]}), json!({"!": {"in": [{"var": "plan"}, ["gold"]]}}), json!({"!": [{"===": ["gold", {"var": ["plan"]}]}]})] {
-        assert_eq!(variants(targeted(json!({"if": [negated, "on"]})), &contexts), ["on", "off", "on"]);
+        assert_eq!(variants(targeted(&json!({"if": [negated, "on"]})), &contexts), ["on", "off", "on"]);
     }
-    let young = targeted(json!({"if": [{"!": {">=": [{"var": "age"}, 18]}}, "on"]}));
+    let young = targeted(&json!({"if": [{"!": {">=": [{"var": "age"}, 18]}}, "on"]}));
     assert_eq!(variants(young, &[json!({}), json!({"age": 17}), json!({"age": 18})]), ["on", "on", "off"]);
-    let old = targeted(json!({"if": [{"<": [18, {"var": "age"}]}, "on"]}));
+    let old = targeted(&json!({"if": [{"<": [18, {"var": "age"}]}, "on"]}));
     assert_eq!(variants(old, &[json!({}), json!({"age": 19}), json!({"age": 18})]), ["off", "on", "off"]);
 }
 
 #[test]
 fn branches_answer_whom_they_are_entered_by() {
     let nested = json!({"if": [{"$ref": "staff"}, {"if": [{"var": "beta"}, "on", null]}, {"starts_with": [{"var": "email"}, "a"]}, "on", "off"]});
-    let imported = targeted(nested);
+    let imported = targeted(&nested);
     assert_eq!(imported.cohorts["staff"].any_of.len(), 2);
     let contexts = [
         json!({"role": "staff", "beta": true}),
@@ -74,12 +74,12 @@ fn what_does_not_carry_over_is_refused_with_its_reason() {
         (json!({"==": [1, 1]}), "name of a variant"),
         (json!({"if": [{"or": vec![json!({"===": [{"var": "a"}, 1]}); 65]}, "on"]}), "more than 64 alternatives"),
     ] {
-        let given = refused(targeted(targeting));
+        let given = refused(targeted(&targeting));
         assert!(given.contains(because), "{given}");
     }
-    assert!(refused(import(json!({"state": "DISABLED", "variants": {"on": true}, "defaultVariant": "on"}))).contains("disabled"));
-    assert!(refused(import(json!({"state": "ENABLED", "variants": {"on": true, "off": "no"}, "defaultVariant": "on"}))).contains("one type"));
-    assert!(refused(import(json!(7))).contains("state"));
+    assert!(refused(import(&json!({"state": "DISABLED", "variants": {"on": true}, "defaultVariant": "on"}))).contains("disabled"));
+    assert!(refused(import(&json!({"state": "ENABLED", "variants": {"on": true, "off": "no"}, "defaultVariant": "on"}))).contains("one type"));
+    assert!(refused(import(&json!(7))).contains("state"));
 }
 
 #[test]
@@ -90,10 +90,10 @@ fn hostile_files_are_refused_in_bounds() {
     assert!(matches!(flagd("nonsense"), Err(Unreadable::Json(_))));
     assert!(matches!(flagd(&" ".repeat(MAX_TEXT + 1)), Err(Unreadable::TooLarge(_))));
     let many: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
-    let listed = targeted(json!({"if": [{"in": [{"var": "plan"}, many]}, "on"]}));
+    let listed = targeted(&json!({"if": [{"in": [{"var": "plan"}, many]}, "on"]}));
     assert_eq!(variants(listed, &[json!({"plan": "99999"}), json!({"plan": "x"})]), ["on", "off"]);
     let wide = json!({"and": vec![json!({"or": [{"===": [{"var": "a"}, 1]}, {"===": [{"var": "b"}, 1]}]}); 40]});
-    assert!(targeted(json!({"if": [wide, "on"]})).refused[0].because.contains("alternatives"));
+    assert!(targeted(&json!({"if": [wide, "on"]})).refused[0].because.contains("alternatives"));
 }
 
 proptest::proptest! {

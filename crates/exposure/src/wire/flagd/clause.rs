@@ -19,6 +19,7 @@ impl Reader<'_> {
             Clause::Cohort(name) => return self.cohort(name),
             Clause::Share(share) => Err(format!("`{clause}` divides by `{}`, which no generation of flagd's `fractional` agrees with", share.algorithm)),
             Clause::Test(test) => self.test(test).map_err(|because| format!("`{clause}`: {because}")),
+            Clause::Not(test) => self.test(test).map(|logic| json!({"!": [logic]})).map_err(|because| format!("`{clause}`: {because}")),
         };
         logic.unwrap_or_else(|because| {
             self.refuse(because);
