@@ -36,7 +36,7 @@ impl Signer {
     #[must_use]
     pub fn sign_snapshot(&self, model: &Model) -> Vec<u8> {
         let body = serde_json::to_vec(model).unwrap_or_default();
-        let signature = STANDARD.encode(self.key.sign(&body).to_bytes());
+        let signature = self.signature(&body);
         let mut signed = Vec::with_capacity(body.len() + 140);
         signed.extend_from_slice(b"{\"snapshot\":");
         signed.extend_from_slice(&body);
@@ -44,6 +44,10 @@ impl Signer {
         signed.extend_from_slice(signature.as_bytes());
         signed.extend_from_slice(b"\"}");
         signed
+    }
+
+    fn signature(&self, body: &[u8]) -> String {
+        STANDARD.encode(self.key.sign(body).to_bytes())
     }
 
     /// The model in a file that this key signed.
@@ -60,6 +64,12 @@ impl Signer {
         let body = parsed.snapshot.get().as_bytes();
         self.key.verify(body, &ed25519_dalek::Signature::from_bytes(&bytes)).ok()?;
         serde_json::from_slice(body).ok()
+    }
+}
+
+impl greenroom_delivery::Sign for Signer {
+    fn sign(&self, snapshot: &[u8]) -> String {
+        self.signature(snapshot)
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn
     }
     let front = Front { door: Arc::default(), gate: Arc::new(TokenGate::new(tickets)), feeds, presence: Arc::default() };
     let gate = Arc::clone(&front.gate) as Arc<dyn greenroom_delivery::Gate>;
-    let plane = DataPlane::new(Arc::clone(&front.feeds), Arc::clone(&front.presence), gate, streams);
+    let plane = DataPlane::new(Arc::clone(&front.feeds), Arc::clone(&front.presence), gate, streams).with_signer(Arc::clone(&signer) as Arc<dyn greenroom_delivery::Sign>);
     let (stop, mut stopped) = watch::channel(false);
     let app = http::front(Arc::clone(&front.door), plane);
     let serving = tokio::spawn(async move {
