@@ -5,6 +5,7 @@
 //! `POST /change` (a model as body) publishes it, `POST /stop` cuts every connection and closes the port, `POST /start`
 //! opens the same port again, `POST /restart` is both, `POST /evaluate` (`{"callers":[context,…]}`) gives for each caller
 //! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one that started it")]
 
 use std::io::Read as _;
 use std::net::SocketAddr;

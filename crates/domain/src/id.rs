@@ -172,11 +172,10 @@ impl Digest {
     }
 
     fn write<'a>(&self, text: &'a mut [u8; 71]) -> &'a str {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let (prefix, hex) = text.split_at_mut(7);
         prefix.copy_from_slice(b"sha256:");
         for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
-            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+            *pair = [byte >> 4, byte & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
         }
         str::from_utf8(text).unwrap_or_default()
     }

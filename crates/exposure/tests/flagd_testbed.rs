@@ -45,10 +45,8 @@ fn examples() -> Vec<Vec<String>> {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '@'])) {
             let scenario = line.starts_with("Scenario");
             if scenario || line.starts_with("Examples") {
-                if !in_examples || !rows.is_empty() {
-                    if scenario || in_examples {
-                        finish(&background, &mut steps, &mut rows);
-                    }
+                if (!in_examples || !rows.is_empty()) && (scenario || in_examples) {
+                    finish(&background, &mut steps, &mut rows);
                 }
                 if scenario {
                     steps.clear();

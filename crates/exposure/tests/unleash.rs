@@ -93,13 +93,13 @@ fn every_case_of_the_client_specification_passes() {
     assert_eq!(refused, REFUSED.map(str::to_owned).into());
 }
 
-fn imported(file: Value) -> import::Imported {
+fn imported(file: &Value) -> import::Imported {
     import::unleash(&file.to_string()).unwrap()
 }
 
 #[test]
 fn an_export_is_put_together() {
-    let imported = imported(json!({
+    let imported = imported(&json!({
         "features": [{"name": "checkout", "type": "release"}, {"name": "cart"}],
         "featureStrategies": [
             {"id": "b", "featureName": "checkout", "strategyName": "default", "sortOrder": 2, "constraints": [], "segments": [], "disabled": false},
@@ -126,7 +126,7 @@ fn an_export_is_put_together() {
 #[test]
 fn default_stickiness_falls_back_by_what_is_absent() {
     let strategy = json!({"name": "flexibleRollout", "parameters": {"rollout": "25", "stickiness": "default", "groupId": "g"}});
-    let imported = imported(json!({"features": [{"name": "f", "enabled": true, "strategies": [strategy]}]}));
+    let imported = imported(&json!({"features": [{"name": "f", "enabled": true, "strategies": [strategy]}]}));
     let rules: Vec<String> =
         imported.features["f"].baseline.iter().map(|rule| format!("{}: {}", rule.name, rule.when.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))).collect();
     assert_eq!(
@@ -143,7 +143,7 @@ fn default_stickiness_falls_back_by_what_is_absent() {
 #[test]
 fn payloads_make_the_type_of_a_feature() {
     let feature = |variants: Value| {
-        let imported = imported(json!({"features": [{"name": "f", "enabled": true, "strategies": [], "variants": variants}]}));
+        let imported = imported(&json!({"features": [{"name": "f", "enabled": true, "strategies": [], "variants": variants}]}));
         serde_json::to_value(&imported.features["f"]).unwrap()
     };
     let payload = |name: &str, kind: &str, value: &str| json!({"name": name, "weight": 1, "payload": {"type": kind, "value": value}});
@@ -172,7 +172,7 @@ fn payloads_make_the_type_of_a_feature() {
 #[test]
 fn what_cannot_be_said_is_refused_with_its_reason() {
     let because = |strategy: Value| {
-        let imported = imported(json!({"features": [{"name": "f", "enabled": true, "strategies": [strategy]}]}));
+        let imported = imported(&json!({"features": [{"name": "f", "enabled": true, "strategies": [strategy]}]}));
         assert!(imported.features.is_empty());
         imported.refused[0].because.clone()
     };

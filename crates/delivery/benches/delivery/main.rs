@@ -26,8 +26,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Each takes how many features there are.
-const PARTS: &[(&str, fn(usize) -> Outcome)] = &[("ours", ours::serve), ("floor", floor::answers), ("raw", floor::streams)];
+/// Takes how many features there are.
+type Part = fn(usize) -> Outcome;
+
+const PARTS: &[(&str, Part)] = &[("ours", ours::serve), ("floor", floor::answers), ("raw", floor::streams)];
 
 fn main() -> Outcome {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
