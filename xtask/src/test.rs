@@ -28,7 +28,7 @@ const CHECKS: &[Check] = &[
         needs: &[&CC, &CLIPPY],
         run: || cargo_step(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"]),
     },
-    Check { name: "nextest", needs: &[&CC, &NEXTEST], run: || cargo_step(&["nextest", "run", "--release", "--locked", "--workspace"]) },
+    Check { name: "nextest", needs: &[&CC, &NEXTEST, &NPM], run: || cargo_step(&["nextest", "run", "--release", "--locked", "--workspace"]) },
     Check { name: "clients", needs: &[&CC, &NODE, &NPM, &VENV], run: clients::run },
     Check { name: "doc", needs: &[&CC], run: doc },
     Check { name: "deny", needs: &[], run: deny },

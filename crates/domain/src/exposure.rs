@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use greenroom_exposure::model::{self, Blocked, Clause, Model, Op, Outcome};
+use greenroom_exposure::model::{self, Blocked, Clause, Model, Op, Outcome, Prerequisite};
 
 use crate::event::Event;
 use crate::id::{FeatureKey, Name};
 use crate::release::cohort::Cohort;
-use crate::release::feature::{Audience, Baseline, Feature};
+use crate::release::feature::{Audience, Baseline, Feature, FeatureSpec};
 use crate::release::plan::Slice;
 use crate::release::release::{Course, Release};
 use crate::sealed::Sealed;
@@ -130,11 +130,16 @@ pub fn feature(state: &State, environment: &Name, feature: &Feature) -> model::F
         claims: claims.into_iter().flat_map(|(_, _, rules)| rules).collect(),
         baseline: baseline.map(|b| entries(state, b)).unwrap_or_default(),
         default: feature.default_in(environment, production).to_string(),
-        prerequisites: Vec::new(),
+        prerequisites: prerequisites(&feature.spec),
         dark: outside
             .or_else(|| pending.map(|(_, _, blocked)| blocked))
             .or_else(|| (production && baseline.is_none_or(|b| b.entries.is_empty())).then(|| Blocked { release: None, blocked_by: "not-released".to_owned() })),
     }
+}
+
+/// What must hold before a feature is anything but `off`, in the canonical form.
+fn prerequisites(spec: &FeatureSpec) -> Vec<Prerequisite> {
+    spec.prerequisites.iter().map(|(key, variants)| Prerequisite { feature: key.to_string(), variants: variants.iter().map(Name::to_string).collect() }).collect()
 }
 
 /// Why a release shows nothing, and how much that says about the feature: what was served and is not any more, or is

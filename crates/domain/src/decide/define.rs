@@ -1,5 +1,6 @@
 //! Manifests: a whole set at once, or nothing of it.
 
+mod prerequisites;
 mod wrong;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use crate::event::{
 use crate::id::{FeatureKey, Name};
 use crate::refusal::{ReasonCode, Refusal, RefusalKind};
 use crate::release::cohort::CohortSpec;
+use crate::release::feature::FeatureSpec;
 use crate::sealed::Sealed;
 use crate::state::State;
 
@@ -22,6 +24,7 @@ struct World<'a> {
     environments: BTreeMap<&'a str, &'a EnvironmentSpec>,
     services: BTreeMap<&'a str, &'a ServiceSpec>,
     policies: BTreeSet<&'a str>,
+    features: BTreeMap<&'a str, &'a FeatureSpec>,
 }
 
 pub(super) fn apply(work: &mut Work<'_>, set: &Name, manifests: &[Manifest], prune: bool) -> Result<(), Refusal> {
@@ -40,6 +43,7 @@ pub(super) fn apply(work: &mut Work<'_>, set: &Name, manifests: &[Manifest], pru
         }
     }
     wrong::whole(&world, &mut reasons);
+    prerequisites::whole(&before, &world, &mut reasons);
     for subject in &removed {
         wrong::removable(&before, &world, subject, &mut reasons);
     }
@@ -148,6 +152,7 @@ fn world<'a>(state: &'a State, manifests: &'a [Manifest], removed: &[Leftover]) 
         environments: state.environments.values().filter(|e| !removed.contains(&Leftover::Environment(e.name.clone()))).map(|e| (e.name.as_str(), &e.spec)).collect(),
         services: state.services.values().filter(|s| !removed.contains(&Leftover::Service(s.name.clone()))).map(|s| (s.name.as_str(), &s.spec)).collect(),
         policies: state.policies.keys().filter(|n| !removed.contains(&Leftover::Policy((*n).clone()))).map(Name::as_str).collect(),
+        features: state.features.values().filter(|f| !removed.contains(&Leftover::Feature(f.key.clone()))).map(|f| (f.key.as_str(), &f.spec)).collect(),
     };
     for manifest in manifests {
         match manifest {
@@ -160,7 +165,10 @@ fn world<'a>(state: &'a State, manifests: &'a [Manifest], removed: &[Leftover]) 
             Manifest::Policy { name, .. } => {
                 world.policies.insert(name.as_str());
             }
-            Manifest::Feature { .. } | Manifest::Cohort { .. } => {}
+            Manifest::Feature { key, spec, .. } => {
+                world.features.insert(key.as_str(), spec);
+            }
+            Manifest::Cohort { .. } => {}
         }
     }
     world

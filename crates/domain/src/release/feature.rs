@@ -26,6 +26,9 @@ pub struct FeatureSpec {
     /// Variant served to everyone, per environment that is not production.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub defaults: BTreeMap<Name, Name>,
+    /// Other features, and the variants of which each must answer one for the same caller: else this feature is `off`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prerequisites: BTreeMap<FeatureKey, Vec<Name>>,
 }
 
 /// What serves after every claim, in one environment: what closed releases left, then the rules, then the default.

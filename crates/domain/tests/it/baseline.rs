@@ -14,7 +14,7 @@ fn set(environment: &str, rules: Value) -> Command {
 }
 
 /// The variant of `basket` in staging, and the rule that gave it.
-fn gets(w: &World, context: Value) -> (String, Option<String>) {
+fn gets(w: &World, context: &Value) -> (String, Option<String>) {
     let (snapshot, warnings) = Snapshot::compile(&exposure::compile(&w.state, &n("staging"), &|_| None));
     assert!(warnings.is_empty(), "{warnings:?}");
     let answer = snapshot.evaluate("basket", &Json(context.as_object().unwrap())).unwrap();
@@ -32,15 +32,15 @@ fn the_first_rule_that_matches_decides_and_the_variant_is_for_everyone_else() {
                       "then": {"split": {"salt": "s", "weights": [["new", 0], ["other", 3]]}}});
     let events = w.ok(&set("staging", json!([gold(), half])));
     assert!(matches!(events.as_slice(), [Event::BaselineSet(e)] if e.baseline.rules.len() == 2 && e.baseline.default == n("off")));
-    assert_eq!(gets(&w, json!({"targetingKey": "u", "plan": "gold", "city": 7})), ("new".to_owned(), Some("gold".to_owned())));
-    assert_eq!(gets(&w, json!({"targetingKey": "u", "city": 7})), ("other".to_owned(), Some("half of berlin".to_owned())));
-    assert_eq!(gets(&w, json!({"targetingKey": "u"})), ("off".to_owned(), None));
+    assert_eq!(gets(&w, &json!({"targetingKey": "u", "plan": "gold", "city": 7})), ("new".to_owned(), Some("gold".to_owned())));
+    assert_eq!(gets(&w, &json!({"targetingKey": "u", "city": 7})), ("other".to_owned(), Some("half of berlin".to_owned())));
+    assert_eq!(gets(&w, &json!({"targetingKey": "u"})), ("off".to_owned(), None));
     assert!(w.ok(&set("staging", json!([gold(), half]))).is_empty(), "again changes nothing");
     // the variant alone leaves the rules, and no rules take them away
     w.ok(&Command::SetBaseline { feature: key("basket"), environment: n("staging"), rules: None, variant: Some(n("new")) });
-    assert_eq!(gets(&w, json!({"targetingKey": "u", "city": 7})).1.as_deref(), Some("half of berlin"));
+    assert_eq!(gets(&w, &json!({"targetingKey": "u", "city": 7})).1.as_deref(), Some("half of berlin"));
     w.ok(&set("staging", json!([])));
-    assert_eq!(gets(&w, json!({"targetingKey": "u", "city": 7})), ("new".to_owned(), None));
+    assert_eq!(gets(&w, &json!({"targetingKey": "u", "city": 7})), ("new".to_owned(), None));
 }
 
 #[test]
@@ -76,5 +76,5 @@ fn what_a_closed_release_left_stays_and_comes_first() {
     w.ok(&set("staging", json!([never])));
     let baseline = &w.state.features[&key("basket")].baselines[&n("staging")];
     assert_eq!((baseline.entries.len(), baseline.rules.len()), (1, 1));
-    assert_eq!(gets(&w, json!({"targetingKey": "u"})).0, "new");
+    assert_eq!(gets(&w, &json!({"targetingKey": "u"})).0, "new");
 }

@@ -3,6 +3,7 @@
 use greenroom_domain::command::{Command, Manifest};
 use greenroom_domain::event::Event;
 use greenroom_domain::refusal::{ReasonCode, RefusalKind};
+use greenroom_exposure::Anonymous;
 use serde_json::{Value, json};
 
 use crate::world::*;
@@ -276,4 +277,80 @@ fn units_are_spelt_out_when_they_do_not_read() {
     assert!(reads(json!({"rules": [{"soak": "soon"}]})).contains("use numbers with ms, s, m, h or d"));
     assert!(reads(json!({"rules": [{"sock": "1h"}]})).contains("unknown variant `sock`"));
     assert!(reads(json!({"rules": [], "more": 1})).contains("unknown field `more`"));
+}
+
+/// A boolean feature that needs others.
+fn needing(name: &str, prerequisites: Value) -> Manifest {
+    manifest("feature", name, json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "prerequisites": prerequisites}))
+}
+
+#[test]
+fn prerequisites_name_what_is_there_and_never_lead_back() {
+    let mut w = World::shop();
+    let long = |last: &str| -> Vec<Manifest> {
+        (0..70).map(|i| needing(&format!("n{i}"), if i == 69 { json!({last: ["on"]}) } else { json!({format!("n{}", i + 1): ["on"]}) })).collect()
+    };
+    for (manifests, subject, path, code) in [
+        (vec![needing("gift", json!({"chekout": ["on"]}))], "feature/gift", "spec.prerequisites.chekout", ReasonCode::UnknownReference),
+        (vec![needing("gift", json!({"checkout": ["on", "maybe"]}))], "feature/gift", "spec.prerequisites.checkout[1]", ReasonCode::UnknownReference),
+        (vec![needing("gift", json!({"checkout": []}))], "feature/gift", "spec.prerequisites.checkout", ReasonCode::Invalid),
+        (vec![needing("gift", json!({"gift": ["on"]}))], "feature/gift", "spec.prerequisites", ReasonCode::Cycle),
+        (vec![needing("a", json!({"b": ["on"]})), needing("b", json!({"c": ["on"]})), needing("c", json!({"a": ["on"]}))], "feature/a", "spec.prerequisites", ReasonCode::Cycle),
+    ] {
+        let before = w.state.seq;
+        let refusal = w.attempt(&set(manifests)).expect_err(path);
+        assert_eq!(refusal.kind, RefusalKind::Invalid);
+        let said: Vec<_> = refusal.reasons.iter().map(|r| (r.subject.as_str(), r.path.as_deref().unwrap_or_default(), r.code)).collect();
+        assert_eq!(said, [(subject, path, code)]);
+        assert!(!refusal.reasons[0].remedy.is_empty());
+        assert_eq!(w.state.seq, before);
+    }
+    let round = w.attempt(&set(long("n0"))).expect_err("a long way round");
+    assert_eq!(round.reasons.len(), 1, "a cycle is named once, however long: {:?}", round.reasons);
+    let deep = w.attempt(&set(long("checkout"))).expect_err("too many for one answer");
+    assert!(deep.reasons.iter().all(|r| r.code == ReasonCode::Invalid && r.message.contains("more than 64")), "{:?}", deep.reasons);
+
+    w.apply(vec![needing("gift", json!({"checkout": ["on"]}))]);
+    let closing = w.attempt(&set(vec![needing("checkout", json!({"gift": ["on"]}))])).expect_err("closes the circle");
+    assert_eq!((closing.reasons[0].subject.as_str(), closing.reasons.len()), ("feature/checkout", 1), "what this set brings is named");
+    assert!(closing.reasons[0].message.contains("`checkout` needs `gift` needs `checkout`"), "{}", closing.reasons[0].message);
+}
+
+#[test]
+fn what_another_feature_needs_stays() {
+    let mut w = World::shop();
+    w.apply(vec![needing("gift", json!({"basket": ["new"]}))]);
+    let basket = |variants: Value| manifest("feature", "basket", json!({"type": "string", "variants": variants, "off": "off"}));
+    let without = |name: &str| -> Vec<Manifest> { shop().into_iter().chain([needing("gift", json!({"basket": ["new"]}))]).filter(|m| m.subject() != name).collect() };
+    assert_eq!(w.refused(&set(vec![basket(json!({"other": "other", "off": "old"}))])), [ReasonCode::StillReferenced], "its variant would go");
+    assert_eq!(w.refused(&Command::Apply { set: n("shop"), manifests: without("feature/basket"), prune: true }), [ReasonCode::UnknownReference], "the set itself names it");
+    let rest: Vec<Manifest> = shop().into_iter().filter(|m| m.subject() != "feature/basket").collect();
+    w.ok(&Command::Apply { set: n("gifts"), manifests: vec![needing("card", json!({"basket": ["new", "other"]}))], prune: false });
+    assert_eq!(w.refused(&Command::Apply { set: n("shop"), manifests: rest.clone(), prune: true }), [ReasonCode::StillReferenced], "another set's feature needs it");
+
+    // both go at once, and a variant that nobody asks for goes any time
+    w.ok(&Command::Apply { set: n("gifts"), manifests: Vec::new(), prune: true });
+    w.apply(vec![basket(json!({"new": "new", "off": "old"}))]);
+    w.ok(&Command::Apply { set: n("shop"), manifests: rest, prune: true });
+    assert!(!w.state.features.contains_key("gift") && !w.state.features.contains_key("basket"));
+}
+
+#[test]
+fn a_feature_is_off_until_what_it_needs_is_served() {
+    let mut w = World::shop();
+    w.apply(vec![needing("gift", json!({"checkout": ["on"]}))]);
+    w.plan("gifts", json!({"features": [{"key": "gift", "variant": "on"}], "stages": [{"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("gifts"));
+    assert_eq!(w.served("gift", "user-1"), "off");
+    let snapshot = w.snapshot(PRODUCTION);
+    assert_eq!(snapshot.evaluate("gift", &Anonymous).and_then(|a| a.blocked_by().map(str::to_owned)).as_deref(), Some("prerequisite:checkout"));
+    assert_eq!(w.refused(&set(vec![needing("gift", json!({}))])), [ReasonCode::StillReferenced], "everyone would get it, and no release said so");
+
+    w.plan("checkouts", json!({"features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "some", "share": "30%"}, {"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("checkouts"));
+    let (gift, checkout) = (w.audience("gift"), w.audience("checkout"));
+    assert!(!checkout.is_empty() && checkout.len() < 1000);
+    assert_eq!(gift, checkout, "the same callers, one by one");
+    w.withdraw("checkouts");
+    assert!(w.audience("gift").is_empty());
 }

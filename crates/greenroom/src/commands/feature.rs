@@ -110,6 +110,7 @@ fn show(page: &mut Page, feature: &views::Feature) {
         ("type", word(&feature.spec.r#type)),
         ("variants", list(feature.spec.variants.iter().map(|(name, value)| format!("{name} = {value}")))),
         ("off", feature.spec.off.to_string()),
+        ("needs", list(feature.spec.prerequisites.iter().map(|(key, variants)| format!("{key} = {}", variants.iter().map(|v| v.as_str()).collect::<Vec<_>>().join(" or "))))),
         ("owner", feature.spec.owner.clone().unwrap_or_default()),
     ]);
     page.blank();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use greenroom_exposure::{Model, Snapshot, model};
 
-use super::{Leftover, World};
+use super::{Leftover, World, prerequisites};
 use crate::command::Manifest;
 use crate::deployment::check::CheckRun;
 use crate::deployment::environment::{EnvironmentSpec, Purpose};
@@ -49,11 +49,11 @@ pub(super) fn foreign(state: &State, set: &Name, manifests: &[Manifest], reasons
     }
 }
 
-fn invalid(reasons: &mut Vec<Reason>, subject: String, path: &str, message: impl Into<String>, remedy: impl Into<String>) {
+pub(super) fn invalid(reasons: &mut Vec<Reason>, subject: String, path: &str, message: impl Into<String>, remedy: impl Into<String>) {
     reasons.push(Reason::new(ReasonCode::Invalid, subject, message).remedy(remedy).path(path));
 }
 
-fn unknown(reasons: &mut Vec<Reason>, subject: String, path: String, kind: &str, name: &str) {
+pub(super) fn unknown(reasons: &mut Vec<Reason>, subject: String, path: String, kind: &str, name: &str) {
     reasons.push(Reason::new(ReasonCode::UnknownReference, subject, format!("there is no {kind} `{name}`")).remedy("define it in this set, or correct the name").path(path));
 }
 
@@ -125,18 +125,18 @@ fn taken_away(state: &State, name: &Name, spec: &EnvironmentSpec, reasons: &mut 
     }
 }
 
-/// Environments that lead from `from` back to itself, in order; empty when none does.
-fn cycle<'a>(world: &'a World<'_>, from: &'a str) -> Vec<&'a str> {
+/// What leads from `from` back to itself by `next`, in order; empty when nothing does.
+pub(super) fn cycle<'a, I: Iterator<Item = &'a str>>(from: &'a str, next: impl Fn(&'a str) -> I) -> Vec<&'a str> {
     let mut todo: Vec<Vec<&str>> = vec![vec![from]];
     let mut seen = BTreeSet::new();
     while let Some(way) = todo.pop() {
         let Some(here) = way.last() else { continue };
-        for next in world.environments.get(here).into_iter().flat_map(|s| s.after.iter().map(Name::as_str)) {
-            if next == from {
+        for there in next(here) {
+            if there == from {
                 return way;
             }
-            if seen.insert(next) {
-                todo.push(way.iter().copied().chain([next]).collect());
+            if seen.insert(there) {
+                todo.push(way.iter().copied().chain([there]).collect());
             }
         }
     }
@@ -146,8 +146,9 @@ fn cycle<'a>(world: &'a World<'_>, from: &'a str) -> Vec<&'a str> {
 /// Rules over all environments together: builds move in one direction, and no two targets, and no two endpoints, share an address.
 pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
     let mut said: BTreeSet<&str> = BTreeSet::new();
+    let after = |environment: &str| world.environments.get(environment).into_iter().flat_map(|s| s.after.iter().map(Name::as_str));
     for environment in world.environments.keys() {
-        let way = if said.contains(environment) { Vec::new() } else { cycle(world, environment) };
+        let way = if said.contains(environment) { Vec::new() } else { cycle(environment, after) };
         if !way.is_empty() {
             let through = way.iter().chain([environment]).map(|e| format!("`{e}`")).collect::<Vec<_>>().join(" after ");
             reasons.push(
@@ -308,6 +309,7 @@ pub(super) fn feature(state: &State, world: &World<'_>, key: &FeatureKey, spec: 
             unknown(reasons, subject(), at, "variant", variant.as_str());
         }
     }
+    prerequisites::named(world, key, spec, reasons);
     if let Some(old) = state.features.get(key) {
         let changed = old.spec.r#type != spec.r#type;
         if changed {
@@ -318,12 +320,17 @@ pub(super) fn feature(state: &State, world: &World<'_>, key: &FeatureKey, spec: 
             let what = format!("variant `{variant}` cannot be removed");
             readers(state, key, &what, "spec.variants", |_| true, reasons);
             serving(state, key, Some(variant), &what, "spec.variants", reasons);
+            prerequisites::needed(state, world, key, Some(variant), &what, "spec.variants", reasons);
         }
         // what users of production get is a release's business, never a manifest's
         let production = |e: &Name| state.is_production(e);
         if old.spec.off != spec.off && spec.variants.contains_key(&old.spec.off) {
             readers(state, key, "its `off` cannot change", "spec.off", production, reasons);
             serving(state, key, None, "its `off` cannot change", "spec.off", reasons);
+        }
+        if old.spec.prerequisites != spec.prerequisites {
+            readers(state, key, "its prerequisites cannot change", "spec.prerequisites", production, reasons);
+            serving(state, key, None, "its prerequisites cannot change", "spec.prerequisites", reasons);
         }
         for (variant, value) in old.spec.variants.iter().filter(|_| !changed) {
             if spec.variants.get(variant).is_some_and(|new| new != value) {
@@ -453,6 +460,7 @@ pub(super) fn removable(state: &State, world: &World<'_>, leftover: &Leftover, r
                 referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
             }
             readers(state, key, "it cannot be removed", "metadata.name", |_| true, reasons);
+            prerequisites::needed(state, world, key, None, "it cannot be removed", "metadata.name", reasons);
         }
         Leftover::Cohort(name) => {
             for release in open().filter(|r| r.spec.stages.iter().any(|s| s.cohort.as_ref() == Some(name))) {
