@@ -280,7 +280,7 @@ fn units_are_spelt_out_when_they_do_not_read() {
 }
 
 /// A boolean feature that needs others.
-fn needing(name: &str, prerequisites: Value) -> Manifest {
+fn needing(name: &str, prerequisites: &Value) -> Manifest {
     manifest("feature", name, json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "prerequisites": prerequisites}))
 }
 
@@ -288,14 +288,14 @@ fn needing(name: &str, prerequisites: Value) -> Manifest {
 fn prerequisites_name_what_is_there_and_never_lead_back() {
     let mut w = World::shop();
     let long = |last: &str| -> Vec<Manifest> {
-        (0..70).map(|i| needing(&format!("n{i}"), if i == 69 { json!({last: ["on"]}) } else { json!({format!("n{}", i + 1): ["on"]}) })).collect()
+        (0..70).map(|i| needing(&format!("n{i}"), &if i == 69 { json!({last: ["on"]}) } else { json!({format!("n{}", i + 1): ["on"]}) })).collect()
     };
     for (manifests, subject, path, code) in [
-        (vec![needing("gift", json!({"chekout": ["on"]}))], "feature/gift", "spec.prerequisites.chekout", ReasonCode::UnknownReference),
-        (vec![needing("gift", json!({"checkout": ["on", "maybe"]}))], "feature/gift", "spec.prerequisites.checkout[1]", ReasonCode::UnknownReference),
-        (vec![needing("gift", json!({"checkout": []}))], "feature/gift", "spec.prerequisites.checkout", ReasonCode::Invalid),
-        (vec![needing("gift", json!({"gift": ["on"]}))], "feature/gift", "spec.prerequisites", ReasonCode::Cycle),
-        (vec![needing("a", json!({"b": ["on"]})), needing("b", json!({"c": ["on"]})), needing("c", json!({"a": ["on"]}))], "feature/a", "spec.prerequisites", ReasonCode::Cycle),
+        (vec![needing("gift", &json!({"chekout": ["on"]}))], "feature/gift", "spec.prerequisites.chekout", ReasonCode::UnknownReference),
+        (vec![needing("gift", &json!({"checkout": ["on", "maybe"]}))], "feature/gift", "spec.prerequisites.checkout[1]", ReasonCode::UnknownReference),
+        (vec![needing("gift", &json!({"checkout": []}))], "feature/gift", "spec.prerequisites.checkout", ReasonCode::Invalid),
+        (vec![needing("gift", &json!({"gift": ["on"]}))], "feature/gift", "spec.prerequisites", ReasonCode::Cycle),
+        (vec![needing("a", &json!({"b": ["on"]})), needing("b", &json!({"c": ["on"]})), needing("c", &json!({"a": ["on"]}))], "feature/a", "spec.prerequisites", ReasonCode::Cycle),
     ] {
         let before = w.state.seq;
         let refusal = w.attempt(&set(manifests)).expect_err(path);
@@ -310,8 +310,8 @@ fn prerequisites_name_what_is_there_and_never_lead_back() {
     let deep = w.attempt(&set(long("checkout"))).expect_err("too many for one answer");
     assert!(deep.reasons.iter().all(|r| r.code == ReasonCode::Invalid && r.message.contains("more than 64")), "{:?}", deep.reasons);
 
-    w.apply(vec![needing("gift", json!({"checkout": ["on"]}))]);
-    let closing = w.attempt(&set(vec![needing("checkout", json!({"gift": ["on"]}))])).expect_err("closes the circle");
+    w.apply(vec![needing("gift", &json!({"checkout": ["on"]}))]);
+    let closing = w.attempt(&set(vec![needing("checkout", &json!({"gift": ["on"]}))])).expect_err("closes the circle");
     assert_eq!((closing.reasons[0].subject.as_str(), closing.reasons.len()), ("feature/checkout", 1), "what this set brings is named");
     assert!(closing.reasons[0].message.contains("`checkout` needs `gift` needs `checkout`"), "{}", closing.reasons[0].message);
 }
@@ -319,13 +319,13 @@ fn prerequisites_name_what_is_there_and_never_lead_back() {
 #[test]
 fn what_another_feature_needs_stays() {
     let mut w = World::shop();
-    w.apply(vec![needing("gift", json!({"basket": ["new"]}))]);
+    w.apply(vec![needing("gift", &json!({"basket": ["new"]}))]);
     let basket = |variants: Value| manifest("feature", "basket", json!({"type": "string", "variants": variants, "off": "off"}));
-    let without = |name: &str| -> Vec<Manifest> { shop().into_iter().chain([needing("gift", json!({"basket": ["new"]}))]).filter(|m| m.subject() != name).collect() };
+    let without = |name: &str| -> Vec<Manifest> { shop().into_iter().chain([needing("gift", &json!({"basket": ["new"]}))]).filter(|m| m.subject() != name).collect() };
     assert_eq!(w.refused(&set(vec![basket(json!({"other": "other", "off": "old"}))])), [ReasonCode::StillReferenced], "its variant would go");
     assert_eq!(w.refused(&Command::Apply { set: n("shop"), manifests: without("feature/basket"), prune: true }), [ReasonCode::UnknownReference], "the set itself names it");
     let rest: Vec<Manifest> = shop().into_iter().filter(|m| m.subject() != "feature/basket").collect();
-    w.ok(&Command::Apply { set: n("gifts"), manifests: vec![needing("card", json!({"basket": ["new", "other"]}))], prune: false });
+    w.ok(&Command::Apply { set: n("gifts"), manifests: vec![needing("card", &json!({"basket": ["new", "other"]}))], prune: false });
     assert_eq!(w.refused(&Command::Apply { set: n("shop"), manifests: rest.clone(), prune: true }), [ReasonCode::StillReferenced], "another set's feature needs it");
 
     // both go at once, and a variant that nobody asks for goes any time
@@ -338,13 +338,13 @@ fn what_another_feature_needs_stays() {
 #[test]
 fn a_feature_is_off_until_what_it_needs_is_served() {
     let mut w = World::shop();
-    w.apply(vec![needing("gift", json!({"checkout": ["on"]}))]);
+    w.apply(vec![needing("gift", &json!({"checkout": ["on"]}))]);
     w.plan("gifts", json!({"features": [{"key": "gift", "variant": "on"}], "stages": [{"name": "all", "share": "100%"}]}));
     w.ok(&World::start_command("gifts"));
     assert_eq!(w.served("gift", "user-1"), "off");
     let snapshot = w.snapshot(PRODUCTION);
     assert_eq!(snapshot.evaluate("gift", &Anonymous).and_then(|a| a.blocked_by().map(str::to_owned)).as_deref(), Some("prerequisite:checkout"));
-    assert_eq!(w.refused(&set(vec![needing("gift", json!({}))])), [ReasonCode::StillReferenced], "everyone would get it, and no release said so");
+    assert_eq!(w.refused(&set(vec![needing("gift", &json!({}))])), [ReasonCode::StillReferenced], "everyone would get it, and no release said so");
 
     w.plan("checkouts", json!({"features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "some", "share": "30%"}, {"name": "all", "share": "100%"}]}));
     w.ok(&World::start_command("checkouts"));
