@@ -1,5 +1,5 @@
-//! Reading other products' definitions into ours. What our rules cannot say exactly is refused with its reason; nothing is
-//! approximated.
+//! Reading other products' definitions into ours. What our rules cannot say is refused with its reason. Where they answer
+//! otherwise only for values that the other product would first have turned into another type, a note says so.
 
 mod flagd;
 mod unleash;

@@ -9,6 +9,9 @@ use super::{File, Finding, Repo};
 
 pub fn forgotten(repo: &Repo) -> Vec<Finding> {
     let mut waiting = roots(&repo.metadata);
+    // a program with a workspace of its own is not in our metadata
+    let apart = repo.files.iter().filter(|file| file.text.lines().any(|line| line == "[workspace]")).filter_map(|file| file.path.strip_suffix("/Cargo.toml"));
+    waiting.extend(apart.map(|folder| (format!("{folder}/src/main.rs"), true)));
     let mut reached: BTreeSet<String> = BTreeSet::new();
     while let Some((path, is_root)) = waiting.pop() {
         let Some((file, source)) = repo.file(&path).and_then(|file| Some((file, file.source.as_ref()?))) else { continue };
