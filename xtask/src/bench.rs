@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(chosen(&[]).unwrap().len(), BENCHES.len());
         assert_eq!(chosen(&["ledger"]).unwrap().len(), 1);
         assert_eq!(chosen(&["exposure"]).unwrap().len(), 2);
-        assert!(chosen(&["lodger"]).err().unwrap().to_string().contains("they are exposure, ledger"));
+        assert!(chosen(&["lodger"]).err().unwrap().to_string().contains("they are exposure, exposure-peers, ledger"));
     }
 
     #[test]
