@@ -1,33 +1,51 @@
 //! The evaluator examples of the flagd testbed 3.10.3 (Apache-2.0, open-feature/flagd-testbed), against features that the
-//! importer took over. What it refuses stands in `flagd-testbed/refused.txt`, with the reason.
+//! importer took over. The testbed comes with a published crate, which cargo brings when the test runs. What the importer
+//! refuses stands in `flagd-testbed/refused.txt`, with the reason.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use greenroom_exposure::model::ValueType;
 use greenroom_exposure::{Json, Model, Snapshot, import};
 use serde_json::{Map, Value};
 
-const FLAGS: &str = include_str!("flagd-testbed/flags.json");
+const PACKAGE: &str = "open-feature-flagd";
+const VERSION: &str = "0.3.0";
 const REFUSED: &str = include_str!("flagd-testbed/refused.txt");
-const SCENARIOS: &[&str] = &[
-    include_str!("flagd-testbed/disabled.feature"),
-    include_str!("flagd-testbed/errors.feature"),
-    include_str!("flagd-testbed/evaluation.feature"),
-    include_str!("flagd-testbed/evaluator-refs.feature"),
-    include_str!("flagd-testbed/fractional.feature"),
-    include_str!("flagd-testbed/metadata.feature"),
-    include_str!("flagd-testbed/no-default-variant.feature"),
-    include_str!("flagd-testbed/semver.feature"),
-    include_str!("flagd-testbed/string.feature"),
-    include_str!("flagd-testbed/targeting.feature"),
-    include_str!("flagd-testbed/zero-values.feature"),
-];
+
+/// The folder of the examples and of the flags that they ask for.
+fn testbed() -> PathBuf {
+    let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("flagd-testbed-{VERSION}"));
+    fs::create_dir_all(&at).unwrap();
+    fs::write(at.join("lib.rs"), "").unwrap();
+    let manifest = format!(
+        "[workspace]\n[package]\nname = \"testbed\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[lib]\npath = \"lib.rs\"\n\
+         [dependencies]\n{PACKAGE} = {{ version = \"={VERSION}\", default-features = false }}\n"
+    );
+    fs::write(at.join("Cargo.toml"), manifest).unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--format-version", "1", "--manifest-path"]).arg(at.join("Cargo.toml"));
+    let done = cargo.output().unwrap_or_else(|error| panic!("cargo, which brings {PACKAGE}, cannot be run: {error}"));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let metadata: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == PACKAGE).unwrap();
+    Path::new(package["manifest_path"].as_str().unwrap()).with_file_name("flagd-testbed").join("evaluator")
+}
+
+/// The texts of all scenarios, in the order of their names.
+fn scenarios(testbed: &Path) -> Vec<String> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(testbed.join("gherkin")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
 
 /// Every example as its steps with the row filled in. The table of a step follows it as lines that begin with `|`.
-fn examples() -> Vec<Vec<String>> {
+fn examples(scenarios: &[String]) -> Vec<Vec<String>> {
     let mut examples = Vec::new();
-    for text in SCENARIOS {
+    for text in scenarios {
         let (mut background, mut steps, mut rows): (Vec<&str>, Vec<&str>, Vec<Vec<&str>>) = Default::default();
         let (mut in_background, mut in_examples) = (false, false);
         let mut finish = |background: &[&str], steps: &mut Vec<&str>, rows: &mut Vec<Vec<&str>>| {
@@ -124,7 +142,8 @@ fn play(steps: &[String], snapshot: &Snapshot) -> Result<(), String> {
 
 #[test]
 fn every_accepted_example_passes_and_the_refused_are_listed() {
-    let imported = import::flagd(FLAGS).unwrap();
+    let testbed = testbed();
+    let imported = import::flagd(&fs::read_to_string(testbed.join("flags/testkit-flags.json")).unwrap()).unwrap();
     let refused: BTreeMap<&str, &str> = imported.refused.iter().map(|refused| (refused.feature.as_str(), refused.because.as_str())).collect();
     let mut model = Model::new("testbed", 1);
     model.cohorts = imported.cohorts.iter().map(|(name, cohort)| (name.clone(), cohort.clone().into())).collect();
@@ -133,7 +152,7 @@ fn every_accepted_example_passes_and_the_refused_are_listed() {
     assert!(warnings.is_empty(), "{warnings:?}");
 
     let (mut of_refused, mut differences): (BTreeMap<&str, usize>, Vec<String>) = Default::default();
-    let examples = examples();
+    let examples = examples(&scenarios(&testbed));
     for steps in &examples {
         let key = steps.iter().find(|step| step.contains("-flag with key")).map(|step| quoted(step)[0].clone()).unwrap();
         let metadata = "its metadata is not taken over";
