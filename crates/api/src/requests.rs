@@ -47,6 +47,15 @@ request! {
     /// A set of manifests as files, so that errors can name file and line.
     ApplyManifests { documents: Vec<File>, #[serde(default)] prune: bool }
     File { file: String, text: String }
+    /// Definitions of another product, as its API or its export has them.
+    Import {
+        from: Product,
+        /// Where what they serve shall be served.
+        environment: Name,
+        /// The set that features and cohorts are to belong to; absent: named after the product.
+        #[serde(default, skip_serializing_if = "Option::is_none")] set: Option<Name>,
+        text: String,
+    }
     Deploy {
         environment: Name,
         builds: Vec<BuildLabel>,
@@ -111,6 +120,14 @@ request! {
 
 const fn promote() -> Motive {
     Motive::Promote
+}
+
+/// Whose definitions can be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Product {
+    Unleash,
+    Flagd,
 }
 
 /// How many people share the duties.

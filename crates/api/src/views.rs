@@ -49,18 +49,54 @@ view! {
     TokenCreated { token: Token, secret: String, public_key: String }
 
     // manifests
-    ManifestPlan { set: Name, changes: Vec<ManifestChange>, applied: bool }
+    ManifestPlan {
+        set: Name, changes: Vec<ManifestChange>, applied: bool,
+        /// What to know about what changed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] notes: Vec<String>,
+    }
     ManifestChange {
         kind: String, name: String, action: ChangeAction,
         #[serde(default, skip_serializing_if = "Option::is_none")] before: Option<Value>,
         #[serde(default, skip_serializing_if = "Option::is_none")] after: Option<Value>,
     }
+    /// What came of another product's definitions.
+    Import {
+        set: Name, environment: Name, changes: Vec<ManifestChange>, serves: Vec<Imported>,
+        /// Not taken over, each with its reason.
+        refused: Vec<NotImported>,
+        /// What to know about the rest.
+        notes: Vec<String>,
+    }
+    /// What an imported feature serves in the environment.
+    Imported { feature: FeatureKey, rules: u64, default: Name, changed: bool }
+    NotImported { feature: String, because: String }
     Environment { name: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, purpose: Purpose, after: Vec<Name>, policies: Vec<Name>, targets: Vec<Target>, revision: u64 }
     Target { name: Name, driver: String, address: String, wave: u32, endpoints: BTreeMap<Name, String> }
     Service { name: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, components: Vec<Name>, newest: Option<Version>, builds: u64 }
     Feature { key: FeatureKey, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: FeatureSpec, environments: Vec<FeatureIn> }
     /// How a feature stands in one environment.
-    FeatureIn { environment: Name, default: Name, killed: bool, serves: Vec<String> }
+    FeatureIn {
+        environment: Name, default: Name, killed: bool, serves: Vec<String>,
+        /// What each protocol makes of it; left out of lists.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] protocols: Vec<Capability>,
+    }
+    /// How much a feature is evaluated, and by whom. Days are dates in UTC.
+    FeatureUsage {
+        feature: FeatureKey, evaluations: u64,
+        /// Of the days asked about; absent: not once.
+        #[serde(default, skip_serializing_if = "Option::is_none")] last: Option<String>,
+        by: Vec<UsedBy>,
+        /// Builds that declare to read it and run somewhere now.
+        read_by: Vec<LiveReader>,
+        /// Not evaluated in the days asked about.
+        stale: bool,
+    }
+    /// Evaluations of one variant in one environment by one build; no build: the callers did not say theirs.
+    UsedBy { environment: String, variant: String, #[serde(default, skip_serializing_if = "Option::is_none")] build: Option<String>, evaluations: u64, last: String }
+    LiveReader { build: BuildLabel, environment: Name }
+    /// Whether applications that ask by one protocol can evaluate a feature themselves (`locally`) or only here
+    /// (`remotely`), why not, and what does not cross the wire.
+    Capability { protocol: String, evaluated: String, #[serde(default, skip_serializing_if = "Vec::is_empty")] because: Vec<String> }
 
     // deployment
     Build { digest: Digest, sequence: u64, registered: At, #[serde(default, skip_serializing_if = "Option::is_none")] quarantined: Option<String>, spec: BuildSpec }

@@ -65,6 +65,12 @@ impl Usage {
         std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A look at what the next [`Self::take`] gives.
+    #[must_use]
+    pub fn held(&self) -> HashMap<Counted, u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Evaluations that were not counted, since the start.
     #[must_use]
     pub fn dropped(&self) -> u64 {

@@ -16,6 +16,7 @@ use crate::deployment::service::ServiceSpec;
 use crate::event::TokenKind;
 use crate::hold::{Plane, Scope, Stops};
 use crate::id::{BuildLabel, CheckId, DeploymentId, Digest, FeatureKey, HoldId, Name, OperationId, PersonId, PlacementKey, RolloutId, TokenId, Version};
+use crate::import::Serves;
 use crate::release::cohort::CohortSpec;
 use crate::release::feature::{BaselineRule, FeatureSpec};
 use crate::release::plan::ReleaseSpec;
@@ -104,6 +105,13 @@ pub enum Command {
         set: Name,
         manifests: Vec<Manifest>,
         prune: bool,
+    },
+    /// Another product's definitions, as [`crate::import::translate`] gives them.
+    Import {
+        set: Name,
+        environment: Name,
+        manifests: Vec<Manifest>,
+        serves: Vec<Serves>,
     },
     RegisterBuild {
         build: BuildSpec,

@@ -4,6 +4,7 @@ mod adopt;
 mod baseline;
 mod define;
 mod deploy;
+mod import;
 mod people;
 mod plan;
 mod release;
@@ -86,6 +87,7 @@ pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result
     let mut work = Work::new(state, context);
     match command {
         Command::Apply { set, manifests, prune } => define::apply(&mut work, set, manifests, *prune)?,
+        Command::Import { set, environment, manifests, serves } => import::import(&mut work, set, environment, manifests, serves)?,
         Command::RegisterBuild { build } => deploy::register(&mut work, build)?,
         Command::Deploy { environment, builds, motive, note } => deploy::deploy(&mut work, environment, builds, *motive, note.as_deref())?,
         Command::Rollback { environment, service, to, withdraw_first, emergency, note } => {

@@ -84,6 +84,22 @@ pub fn audiences(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> O
     }
 }
 
+/// As much of an environment's exposure as the answers of one feature rest on.
+#[must_use]
+pub fn around(state: &State, environment: &Name, key: &FeatureKey, users: &dyn Fn(&Sealed) -> Option<String>) -> Model {
+    let mut model = audiences(state, environment, users);
+    let mut wanted = vec![key];
+    while let Some(key) = wanted.pop() {
+        if let Some(found) = state.features.get(key)
+            && !model.features.contains_key(key.as_str())
+        {
+            model.features.insert(key.to_string(), Arc::new(feature(state, environment, found)));
+            wanted.extend(found.spec.prerequisites.keys());
+        }
+    }
+    model
+}
+
 /// What an earlier version of a cohort is called; no name holds an `@`.
 fn earlier(name: &Name, version: u64) -> String {
     format!("{name}@{version}")

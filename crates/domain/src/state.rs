@@ -77,7 +77,7 @@ pub struct State {
     /// Earlier versions of cohorts that releases and baselines still name.
     pub earlier_cohorts: OrdMap<(Name, u64), Arc<Cohort>>,
     pub builds: HashMap<Digest, Arc<Build>>,
-    pub versions: HashMap<BuildLabel, Digest>,
+    pub versions: OrdMap<BuildLabel, Digest>,
     pub configs: HashMap<Digest, Arc<Config>>,
     pub placements: HashMap<PlacementKey, Arc<Placement>>,
     pub deployments: HashMap<DeploymentId, Arc<Deployment>>,
@@ -126,7 +126,7 @@ impl Default for State {
             cohorts: OrdMap::new(),
             earlier_cohorts: OrdMap::new(),
             builds: HashMap::new(),
-            versions: HashMap::new(),
+            versions: OrdMap::new(),
             configs: HashMap::new(),
             placements: HashMap::new(),
             deployments: HashMap::new(),

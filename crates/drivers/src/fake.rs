@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenroom_domain::deployment::placement::{Basis, Health, Observation};
+use greenroom_domain::few::Few;
 use greenroom_domain::id::{Digest, OperationId, PlacementKey};
 use tokio::sync::Notify;
 
@@ -225,7 +226,7 @@ impl Place {
 
     fn see(&mut self) -> Seen {
         let mut health = Health::Down;
-        let mut serving = BTreeMap::new();
+        let mut serving = Few::default();
         if let Some(running) = self.running.as_mut().filter(|r| r.alive) {
             health = match (running.unready, self.underway) {
                 _ if self.cut_off => Health::Unhealthy,
@@ -233,7 +234,7 @@ impl Place {
                 _ => Health::Progressing,
             };
             running.unready = running.unready.saturating_sub(1);
-            serving.insert(running.digest.clone(), 1);
+            serving = Few::from([(running.digest.clone(), 1)]);
         }
         let running = self.running.as_ref();
         let alive = running.filter(|r| r.alive);

@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use greenroom_domain::deployment::build::Artifact;
 use greenroom_domain::deployment::placement::Observation;
 use greenroom_domain::deployment::service::{CommandRecipe, ProcessRecipe};
+use greenroom_domain::few::Few;
 use greenroom_domain::id::{BuildLabel, Digest, Name, OperationId, PlacementKey};
 use greenroom_domain::time::At;
 use serde::Serialize;
@@ -81,7 +82,7 @@ pub struct Desired {
     pub digest: Digest,
     /// [`config_digest`] of the recipe.
     pub config: Digest,
-    pub artifacts: BTreeMap<Name, Artifact>,
+    pub artifacts: Few<Name, Artifact>,
     pub recipe: Recipe,
     /// Stable addresses of all services of the target.
     pub endpoints: BTreeMap<Name, SocketAddr>,

@@ -42,6 +42,15 @@ pub enum Evaluated {
     Remotely,
 }
 
+impl fmt::Display for Evaluated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Locally => "locally",
+            Self::Remotely => "remotely",
+        })
+    }
+}
+
 /// What one protocol makes of one feature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capability {

@@ -16,6 +16,7 @@ mod explain;
 mod feature;
 mod git;
 mod hold;
+mod import;
 mod ledger;
 mod log;
 mod login;
@@ -73,6 +74,9 @@ pub enum Command {
     Whoami,
     /// Apply manifests: environments, services, policies, features, cohorts
     Apply(apply::Apply),
+    /// Take over features and cohorts from another product
+    #[command(subcommand)]
+    Import(import::Import),
     /// Print the JSON Schema of manifests, for editors
     Schema,
     /// Deploy builds to an environment
@@ -164,6 +168,7 @@ async fn ask(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Logout => logout::run(context).await,
         Command::Whoami => whoami::run(context).await,
         Command::Apply(apply) => apply.run(context).await,
+        Command::Import(import) => import.run(context).await,
         Command::Deploy(deploy) => deploy.run(context).await,
         Command::Rollback(rollback) => rollback.run(context).await,
         Command::Status(status) => status.run(context).await,

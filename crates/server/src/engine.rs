@@ -6,6 +6,7 @@ pub mod keep;
 pub mod publish;
 pub mod replay;
 pub mod rollouts;
+pub mod usage;
 pub mod withdrawals;
 pub mod writer;
 
@@ -50,6 +51,7 @@ pub struct Engine {
     /// False once the writer has ended, however it did.
     pub(crate) writing: AtomicBool,
     pub counters: Counters,
+    pub usage: usage::Counts,
     pub(crate) commands: mpsc::Sender<Submission>,
     pub(crate) head: watch::Receiver<u64>,
 }

@@ -57,6 +57,7 @@ pub async fn metrics(Extract(api): Extract<Arc<Api>>) -> Response {
         "What the last look at the whole chain found: 1 sound, 0 broken, -1 not looked yet",
         ConstGauge::new(counters.chain_sound.load(Ordering::Relaxed)),
     );
+    registry.register("evaluations_uncounted", "Evaluations that were reported and not counted, for want of room", ConstCounter::new(api.engine.usage.dropped()));
     registry.register_with_unit(
         "writer_stall",
         "What the writer does for a batch beside its flush",

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use greenroom_access::Access;
 use greenroom_api::Problem;
 use greenroom_api::problem::Code;
-use greenroom_delivery::{DataPlane, Feeds, Presence};
+use greenroom_delivery::{DataPlane, Feeds, Presence, Usage};
 use greenroom_domain::deployment::environment::DriverKind;
 use greenroom_domain::time::Span;
 use greenroom_drivers::Driver;
@@ -27,7 +27,7 @@ use crate::directory::Directory;
 use crate::engine::publish::Publisher;
 use crate::engine::rollouts::Fleet;
 use crate::engine::writer::Writer;
-use crate::engine::{Counters, Engine, checkpoint, fleet, keep, now, replay, rollouts, withdrawals};
+use crate::engine::{Counters, Engine, checkpoint, fleet, keep, now, replay, rollouts, usage, withdrawals};
 use crate::gate::TokenGate;
 use crate::http::{Api, Door};
 use crate::keys::{Signer, kept};
@@ -100,6 +100,7 @@ struct Front {
     gate: Arc<TokenGate>,
     feeds: Arc<Feeds>,
     presence: Arc<Presence>,
+    usage: Arc<Usage>,
 }
 
 /// What works once the ledger is read.
@@ -144,9 +145,10 @@ pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn
             None => tracing::warn!(env.name = %environment, "the snapshot on disk is not signed by this server; it is not served"),
         }
     }
-    let front = Front { door: Arc::default(), gate: Arc::new(TokenGate::new(tickets)), feeds, presence: Arc::default() };
+    let front = Front { door: Arc::default(), gate: Arc::new(TokenGate::new(tickets)), feeds, presence: Arc::default(), usage: Arc::default() };
     let gate = Arc::clone(&front.gate) as Arc<dyn greenroom_delivery::Gate>;
-    let plane = DataPlane::new(Arc::clone(&front.feeds), Arc::clone(&front.presence), gate, streams).with_signer(Arc::clone(&signer) as Arc<dyn greenroom_delivery::Sign>);
+    let plane = DataPlane::new(Arc::clone(&front.feeds), Arc::clone(&front.presence), gate, streams).with_signer(Arc::clone(&signer) as Arc<dyn greenroom_delivery::Sign>)
+        .with_usage(Arc::clone(&front.usage));
     let (stop, mut stopped) = watch::channel(false);
     let app = http::front(Arc::clone(&front.door), plane);
     let serving = tokio::spawn(async move {
@@ -176,7 +178,7 @@ pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn
 
 /// Folds the ledger and starts the writer and its reactors.
 fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer: Arc<Signer>, front: &Front) -> Result<Control, StartError> {
-    let Front { door, gate, feeds, presence } = front;
+    let Front { door, gate, feeds, presence, usage } = front;
     let data = dir.path().to_owned();
     let (ledger, state) = tokio::task::block_in_place(|| {
         let ledger = dir.ledger()?;
@@ -205,6 +207,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
         anew: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         writing: AtomicBool::new(true),
+        usage: usage::Counts::new(Arc::clone(usage)),
         counters: Counters { chain_sound: AtomicI64::new(-1), ..Counters::default() },
         commands,
         head,

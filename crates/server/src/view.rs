@@ -9,3 +9,4 @@ pub mod feature;
 pub mod people;
 pub mod reach;
 pub mod release;
+pub mod usage;

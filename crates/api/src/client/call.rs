@@ -127,12 +127,16 @@ endpoints! {
     POST create_token()[CreateToken]("tokens") -> TokenCreated;
     DELETE revoke_token(id: TokenId)("tokens", id) -> Done;
     PUT apply_manifests(set: &Name)[ApplyManifests]("manifests", set) -> ManifestPlan;
+    POST import()[crate::requests::Import]("imports") -> crate::views::Import;
     GET environments()("environments") -> Page<Environment>;
     /// The canonical snapshot model.
     GET exposure(environment: &Name)("environments", environment, "exposure") -> Value;
     GET services()("services") -> Page<Service>;
     GET features()("features") -> Page<Feature>;
     GET feature(key: &FeatureKey)("features", key) -> Feature;
+    /// Query `days`, `stale`.
+    GET usage()("usage") -> Page<crate::views::FeatureUsage>;
+    GET feature_usage(key: &FeatureKey)("features", key, "usage") -> crate::views::FeatureUsage;
     POST kill_feature(key: &FeatureKey)[KillFeature]("features", key, "kill") -> Feature;
     POST restore_feature(key: &FeatureKey)[RestoreFeature]("features", key, "restore") -> Feature;
     PUT set_baseline(key: &FeatureKey)[SetBaseline]("features", key, "baseline") -> Feature;

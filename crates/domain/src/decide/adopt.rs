@@ -1,13 +1,12 @@
 //! Taking over what runs already, without deploying it.
 
-use std::collections::BTreeMap;
-
 use super::deploy::environment;
 use super::{Stop, Work};
 use crate::deployment::build::{Artifact, BuildSpec, main_line};
 use crate::deployment::deployment::Config;
 use crate::deployment::placement::Pair;
 use crate::event::{BuildRegistered, PlacementAdopted};
+use crate::few::{Few, FewSet};
 use crate::id::{BuildLabel, Digest, PlacementKey, Version};
 use crate::refusal::{ReasonCode, Refusal};
 
@@ -38,7 +37,7 @@ pub(super) fn adopt(work: &mut Work<'_>, key: &PlacementKey, version: &Version, 
         }
         (Some(build), _) => build.digest.clone(),
         (None, Some(digest)) => {
-            let artifacts = service.spec.components.iter().map(|c| (c.clone(), Artifact { uri: "adopted".to_owned(), digests: [digest.clone()].into() })).collect();
+            let artifacts = service.spec.components.iter().map(|c| (c.clone(), Artifact { uri: "adopted".to_owned(), digests: FewSet::from_iter([digest.clone()]) })).collect();
             let spec = BuildSpec {
                 service: key.service.clone(),
                 version: version.clone(),
@@ -47,8 +46,8 @@ pub(super) fn adopt(work: &mut Work<'_>, key: &PlacementKey, version: &Version, 
                 commit: None,
                 artifacts,
                 requires: Vec::new(),
-                reads: BTreeMap::new(),
-                schema: BTreeMap::new(),
+                reads: Few::default(),
+                schema: Few::default(),
                 changes: Vec::new(),
             };
             let stub = spec.digest();

@@ -21,13 +21,7 @@ pub(super) fn set(work: &mut Work<'_>, key: &FeatureKey, environment: &Name, rul
     if let Some(variant) = variant.filter(|v| !found.spec.variants.contains_key(*v)) {
         return Err(Refusal::invalid(format!("feature/{key}"), format!("there is no variant `{variant}`"), "name one of its variants"));
     }
-    if work.state.is_production(environment) {
-        return Err(Refusal::one(
-            RefusalKind::Refused,
-            Reason::new(ReasonCode::NotReleased, format!("environment/{environment}"), format!("`{environment}` is production: exposure there is a release"))
-                .remedy("greenroom release plan"),
-        ));
-    }
+    settable(work, environment)?;
     let standing = found.baselines.get(environment);
     let baseline = Baseline {
         entries: standing.map(|b| b.entries.clone()).unwrap_or_default(),
@@ -41,6 +35,21 @@ pub(super) fn set(work: &mut Work<'_>, key: &FeatureKey, environment: &Name, rul
         Refusal::unless_empty(RefusalKind::Invalid, wrong(&work.state, environment, &found, &baseline))?;
     }
     work.push(BaselineSet { feature: key.clone(), environment: environment.clone(), baseline });
+    Ok(())
+}
+
+/// Whether people may set baselines in the environment at all.
+pub(super) fn settable(work: &Work<'_>, environment: &Name) -> Result<(), Refusal> {
+    if !work.state.environments.contains_key(environment) {
+        return Err(Refusal::not_found("environment", environment));
+    }
+    if work.state.is_production(environment) {
+        return Err(Refusal::one(
+            RefusalKind::Refused,
+            Reason::new(ReasonCode::NotReleased, format!("environment/{environment}"), format!("`{environment}` is production: exposure there is a release"))
+                .remedy("greenroom release plan"),
+        ));
+    }
     Ok(())
 }
 

@@ -81,7 +81,7 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
             bad(ReasonCode::Invalid, format!("requires `{need}`, which is itself"), "require other services only", at);
         }
     }
-    for (key, reads) in &build.reads {
+    for (key, reads) in build.reads.iter() {
         match work.state.features.get(key) {
             None => bad(ReasonCode::UnknownReference, format!("reads `{key}`, but there is no such feature"), "define the feature first", format!("reads.{key}")),
             Some(f) if f.spec.r#type != *reads => {
@@ -90,7 +90,7 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
             Some(_) => {}
         }
     }
-    for (name, range) in &build.schema {
+    for (name, range) in build.schema.iter() {
         if range.min > range.max {
             bad(ReasonCode::Invalid, format!("schema `{name}`: min {} is over max {}", range.min, range.max), "swap them", format!("schema.{name}"));
         }

@@ -1,12 +1,11 @@
 //! Builds: immutable versions of a service.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::deployment::service::Versioning;
+use crate::few::{Few, FewSet};
 use crate::id::{BuildLabel, Digest, FeatureKey, Name, Requirement, Version};
 use crate::time::At;
 use crate::value::ValueType;
@@ -16,7 +15,7 @@ use crate::value::ValueType;
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
     pub uri: String,
-    pub digests: BTreeSet<Digest>,
+    pub digests: FewSet<Digest>,
 }
 
 /// Bounds on a schema's level that a build can work with.
@@ -53,13 +52,13 @@ pub struct BuildSpec {
     pub contains: Vec<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    pub artifacts: BTreeMap<Name, Artifact>,
+    pub artifacts: Few<Name, Artifact>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Requirement>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub reads: BTreeMap<FeatureKey, ValueType>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub schema: BTreeMap<Name, SchemaRange>,
+    #[serde(default, skip_serializing_if = "Few::is_empty")]
+    pub reads: Few<FeatureKey, ValueType>,
+    #[serde(default, skip_serializing_if = "Few::is_empty")]
+    pub schema: Few<Name, SchemaRange>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 }
@@ -77,7 +76,7 @@ impl BuildSpec {
         hash.update(b"greenroom/build/1\n");
         hash.update(self.service.as_str());
         hash.update(b"\n");
-        for (component, artifact) in &self.artifacts {
+        for (component, artifact) in self.artifacts.iter() {
             hash.update(component.as_str());
             for digest in &artifact.digests {
                 hash.update(b" ");

@@ -1,11 +1,11 @@
 //! Placements: a service on a target; what is wanted there and what really runs.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::few::Few;
 use crate::id::{Digest, OperationId, PlacementKey, RolloutId};
 use crate::time::At;
 
@@ -45,7 +45,7 @@ pub enum Basis {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// Serving instances by the build they run; empty when nothing serves.
-    pub serving: BTreeMap<Digest, u32>,
+    pub serving: Few<Digest, u32>,
     /// Digest of the configuration the instances were started with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Digest>,

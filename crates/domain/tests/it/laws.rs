@@ -245,7 +245,7 @@ impl History {
                     5 => ([(build("1.1.0"), 1), (build("1.2.0"), 1)].into(), Health::Progressing),
                     _ => (one(build("1.2.0")), Health::Healthy),
                 };
-                let seen = Observation { serving, config: None, op: None, health, basis: Basis::Observed };
+                let seen = Observation { serving: serving.into(), config: None, op: None, health, basis: Basis::Observed };
                 self.w.saw(vec![key.clone()]);
                 self.w.runs.insert(key.clone(), seen.clone());
                 self.w.report(Report::Observed { key, seen });

@@ -8,6 +8,7 @@ mod corpus;
 mod dark;
 mod decisions;
 mod deploy;
+mod import;
 mod laws;
 mod manifests;
 mod release;

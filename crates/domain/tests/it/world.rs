@@ -16,6 +16,7 @@ use greenroom_domain::deployment::placement::{Basis, Health, Observation};
 use greenroom_domain::deployment::rollout::{Rollout, StepKind};
 use greenroom_domain::event::Event;
 use greenroom_domain::exposure;
+use greenroom_domain::few::{Few, FewSet};
 use greenroom_domain::id::{BuildLabel, DeploymentId, Digest, FeatureKey, Name, PersonId, PlacementKey, RolloutId, Version};
 use greenroom_domain::link::Seen;
 use greenroom_domain::refusal::{ReasonCode, Refusal};
@@ -269,7 +270,7 @@ impl World {
 
     pub fn build_spec(build: &str, more: &Value) -> BuildSpec {
         let label = label(build);
-        let artifact = Artifact { uri: format!("file:///{build}"), digests: [digest(build)].into() };
+        let artifact = Artifact { uri: format!("file:///{build}"), digests: FewSet::from_iter([digest(build)]) };
         let mut spec = json!({"service": label.service, "version": label.version, "artifacts": {"app": artifact}, "commit": "c0ffee"});
         spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
         serde_json::from_value(spec).unwrap()
@@ -506,7 +507,7 @@ impl World {
             }
             (StepKind::Observing, Manner::NeverReady) => {
                 let seen = self.runs.get(&r.key).cloned().unwrap_or_else(|| Observation {
-                    serving: BTreeMap::new(),
+                    serving: Few::default(),
                     config: None,
                     op: None,
                     health: Health::Down,

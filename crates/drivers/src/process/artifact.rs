@@ -97,8 +97,6 @@ fn copy_hashing(from: &mut File, to: &Path) -> io::Result<Digest> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -110,7 +108,7 @@ mod tests {
         let abc = Digest::new("sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad").unwrap();
         let other = Digest::new(format!("sha256:{}", "0".repeat(64))).unwrap();
         let web = Name::new("web").unwrap();
-        let artifact = |uri: String, digests: &[&Digest]| Artifact { uri, digests: digests.iter().map(|d| (*d).clone()).collect::<BTreeSet<_>>() };
+        let artifact = |uri: String, digests: &[&Digest]| Artifact { uri, digests: digests.iter().map(|d| (*d).clone()).collect() };
         let store = dir.join("artifacts");
 
         let wrong = place(&store, &web, &artifact(source.display().to_string(), &[&other])).unwrap_err();

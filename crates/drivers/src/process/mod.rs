@@ -105,7 +105,7 @@ impl ProcessDriver {
             let Some(desired) = &w.desired else { return Ok(BTreeMap::new()) };
             shared.may_enter(desired, &w.job)?;
             let mut placed = BTreeMap::new();
-            for (component, artifact) in &desired.artifacts {
+            for (component, artifact) in desired.artifacts.iter() {
                 placed.insert(component.clone(), artifact::place(&w.job.artifacts(), component, artifact)?);
             }
             let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));

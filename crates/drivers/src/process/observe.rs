@@ -1,8 +1,7 @@
 //! What is there: records, process table, routes and one question to the process. Changes nothing.
 
-use std::collections::BTreeMap;
-
 use greenroom_domain::deployment::placement::{Basis, Health, Observation};
+use greenroom_domain::few::Few;
 use greenroom_domain::id::OperationId;
 
 use super::facts::{self, is_alive, leads_to, life_of};
@@ -128,7 +127,7 @@ fn instance(record: &Record, ready: bool) -> Instance {
 fn nothing() -> Seen {
     Seen {
         at: now(),
-        observation: Observation { serving: BTreeMap::new(), config: None, op: None, health: Health::Down, basis: Basis::Observed },
+        observation: Observation { serving: Few::default(), config: None, op: None, health: Health::Down, basis: Basis::Observed },
         instances: Vec::new(),
         old_instances: Vec::new(),
         underway: None,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use greenroom_domain::deployment::build::Artifact;
 use greenroom_domain::deployment::service::{Probe, ProcessRecipe};
+use greenroom_domain::few::FewSet;
 use greenroom_domain::id::{Digest, Name, OperationId, PlacementKey};
 use greenroom_domain::time::Span;
 use greenroom_drivers::process::ProcessDriver;
@@ -119,7 +120,7 @@ impl Place {
             label: format!("web@{version}").parse().unwrap(),
             digest: digest_of(version.as_bytes()),
             config: config_digest(&name("web"), &recipe, &endpoints),
-            artifacts: [(name("server"), Artifact { uri: program.display().to_string(), digests: [digest_of(&bytes)].into() })].into(),
+            artifacts: [(name("server"), Artifact { uri: program.display().to_string(), digests: FewSet::from_iter([digest_of(&bytes)]) })].into(),
             recipe,
             endpoints,
             control: "http://127.0.0.1:1".into(),

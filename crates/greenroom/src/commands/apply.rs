@@ -145,7 +145,14 @@ fn counts(plan: &ManifestPlan) -> String {
 
 /// What changes, as a diff of each document. `whole`: also what is new and what goes.
 fn plan(page: &mut Page, plan: &ManifestPlan, planned: bool, whole: bool) {
-    for change in &plan.changes {
+    changes(page, &plan.changes, whole);
+    plan.notes.iter().for_each(|note| page.line(Paint::Warn, format!("note: {note}")));
+    let done = if planned { "plan for set" } else { "applied to set" };
+    page.line(Paint::Plain, format!("{done} {}: {}", plan.set, counts(plan)));
+}
+
+pub fn changes(page: &mut Page, changes: &[ManifestChange], whole: bool) {
+    for change in changes {
         let (sign, paint) = match change.action {
             ChangeAction::Create => ("+", Paint::Good),
             ChangeAction::Change => ("~", Paint::Warn),
@@ -157,8 +164,6 @@ fn plan(page: &mut Page, plan: &ManifestPlan, planned: bool, whole: bool) {
             diff(page, change);
         }
     }
-    let done = if planned { "plan for set" } else { "applied to set" };
-    page.line(Paint::Plain, format!("{done} {}: {}", plan.set, counts(plan)));
 }
 
 fn diff(page: &mut Page, change: &ManifestChange) {

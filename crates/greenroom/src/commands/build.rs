@@ -1,12 +1,13 @@
 //! Builds: registered and looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use greenroom_api::client::call;
 use greenroom_api::views;
 use greenroom_domain::deployment::build::{Artifact, BuildSpec};
+use greenroom_domain::few::{Few, FewSet};
 use greenroom_domain::id::{BuildLabel, Digest, FeatureKey, Name, Requirement, Version};
 use greenroom_domain::value::ValueType;
 use sha2::{Digest as _, Sha256};
@@ -163,10 +164,10 @@ impl Register {
             line: self.line,
             contains: self.contains,
             commit: self.commit.or_else(|| changes.first().map(|c| c.commit.clone())),
-            artifacts,
+            artifacts: artifacts.into(),
             requires: self.requires,
             reads: self.reads.into_iter().collect(),
-            schema: BTreeMap::new(),
+            schema: Few::default(),
             changes,
         })
     }
@@ -177,7 +178,7 @@ fn from_file(path: &Path) -> Result<BuildSpec, Failure> {
     let text = read(path)?;
     let mut spec: BuildSpec = serde_saphyr::from_str(&text).map_err(|e| Failure::usage(format!("`{}` is not a build: {}", path.display(), e.without_snippet())))?;
     let base = path.parent().unwrap_or_else(|| Path::new(""));
-    for (component, artifact) in &mut spec.artifacts {
+    for (component, artifact) in spec.artifacts.iter_mut() {
         let Some(file) = artifact.uri.strip_prefix("file:") else { continue };
         let found = local(&base.join(file.strip_prefix("//").unwrap_or(file)))?;
         if !artifact.digests.is_empty() && artifact.digests.is_disjoint(&found.digests) {
@@ -185,7 +186,7 @@ fn from_file(path: &Path) -> Result<BuildSpec, Failure> {
                 .hint(format!("it has the digest {}", list(&found.digests))));
         }
         artifact.uri = found.uri;
-        artifact.digests.extend(found.digests);
+        artifact.digests = artifact.digests.iter().chain(&found.digests).cloned().collect();
     }
     Ok(spec)
 }
@@ -202,13 +203,13 @@ fn local(path: &Path) -> Result<Artifact, Failure> {
         }
     }
     let digest = text_of(hash).parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    Ok(Artifact { uri: format!("file://{}", whole.display()), digests: BTreeSet::from([digest]) })
+    Ok(Artifact { uri: format!("file://{}", whole.display()), digests: FewSet::from_iter([digest]) })
 }
 
 fn remote(uri: &str) -> Result<Artifact, Failure> {
     let digest = uri.rsplit_once('@').and_then(|(_, digest)| digest.parse().ok());
     let digest = digest.ok_or_else(|| Failure::usage(format!("`{uri}` does not say its digest")).hint("end it with @sha256:…"))?;
-    Ok(Artifact { uri: uri.to_owned(), digests: BTreeSet::from([digest]) })
+    Ok(Artifact { uri: uri.to_owned(), digests: FewSet::from_iter([digest]) })
 }
 
 /// `sha256:…` of some bytes.

@@ -1,5 +1,6 @@
 //! Features: looking, and the switches that are no release.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use greenroom_api::client::call;
@@ -21,6 +22,17 @@ pub enum Feature {
     Show {
         /// Its key
         key: FeatureKey,
+    },
+    /// Show how much features are evaluated, by which builds, and which nobody asks for any more
+    Usage {
+        /// Key of one feature [default: all]
+        key: Option<FeatureKey>,
+        /// Days to look back, today included
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        days: u32,
+        /// Only those that nobody evaluated in these days
+        #[arg(long, conflicts_with = "key")]
+        stale: bool,
     },
     /// Take a feature from everyone in an environment, at once; needs --reason
     Kill {
@@ -72,6 +84,8 @@ impl Feature {
                     .await
             }
             Self::Show { key } => context.show(call::feature(&key), show).await,
+            Self::Usage { key: Some(key), days, .. } => context.show(call::feature_usage(&key).query("days", days), used).await,
+            Self::Usage { key: None, days, stale } => context.list(call::usage().query("days", days).query("stale", stale), None, all_used).await,
             Self::Kill { key, env } => {
                 let reason = context
                     .global
@@ -119,4 +133,44 @@ fn show(page: &mut Page, feature: &views::Feature) {
         vec![cell(&e.environment), serves, cell(if e.killed { String::new() } else { e.default.to_string() })]
     });
     page.table(&["ENVIRONMENT", "SERVES", "EVERYONE ELSE"], rows.collect(), "no environments");
+    protocols(page, feature);
+}
+
+fn all_used(page: &mut Page, all: &[views::FeatureUsage]) {
+    let rows = all.iter().map(|u| {
+        let last = u.last.as_ref().map_or_else(|| cell("nobody").paint(Paint::Warn), cell);
+        vec![cell(&u.feature).paint(Paint::Strong), cell(u.evaluations), last, cell(readers(u))]
+    });
+    page.table(&["FEATURE", "EVALUATIONS", "LAST", "READ BY, AND LIVE"], rows.collect(), "no features");
+}
+
+fn used(page: &mut Page, usage: &views::FeatureUsage) {
+    let last = usage.last.as_deref().unwrap_or("not in these days");
+    page.fields(&[("feature", usage.feature.to_string()), ("evaluations", usage.evaluations.to_string()), ("last", last.to_owned()), ("read by", readers(usage))]);
+    page.blank();
+    let rows = usage.by.iter().map(|by| vec![cell(&by.environment), cell(&by.variant), cell(by.build.as_deref().unwrap_or("not said")), cell(by.evaluations), cell(&by.last)]);
+    page.table(&["ENVIRONMENT", "VARIANT", "BUILD", "EVALUATIONS", "LAST"], rows.collect(), "nobody evaluated it");
+}
+
+fn readers(usage: &views::FeatureUsage) -> String {
+    list(usage.read_by.iter().map(|r| format!("{} in {}", r.build, r.environment)))
+}
+
+/// What each protocol makes of it, environments with the same answer together.
+fn protocols(page: &mut Page, feature: &views::Feature) {
+    let mut all: BTreeMap<(&str, &str, &[String]), Vec<&str>> = BTreeMap::new();
+    for inside in &feature.environments {
+        for c in &inside.protocols {
+            all.entry((&c.protocol, &c.evaluated, &c.because)).or_default().push(inside.environment.as_str());
+        }
+    }
+    if all.is_empty() {
+        return;
+    }
+    page.blank();
+    let rows = all.into_iter().map(|((protocol, evaluated, because), environments)| {
+        let everywhere = environments.len() == feature.environments.len();
+        vec![cell(protocol).paint(Paint::Strong), cell(evaluated), cell(if everywhere { "everywhere".to_owned() } else { list(environments) }), cell(because.join("\n"))]
+    });
+    page.table(&["PROTOCOL", "EVALUATED", "IN", "BECAUSE"], rows.collect(), "");
 }

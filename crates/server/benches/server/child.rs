@@ -114,6 +114,20 @@ impl Child {
     }
 }
 
+/// What the state alone holds, and the largest of its parts.
+pub fn weighed(data: &Path) -> Outcome<String> {
+    let output = Command::new(std::env::current_exe()?).arg("weigh").arg(data).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let mut rows = Vec::new();
+    for line in std::str::from_utf8(&output.stdout)?.lines().take(7) {
+        let (name, bytes) = line.split_once(' ').ok_or("not a weight")?;
+        rows.push(format!("{name} {:.1}", bytes.parse::<f64>()? / 1e6));
+    }
+    Ok(format!("{} MB", rows.join(", ")))
+}
+
 /// One page at a time into a file that is there already: p50 and p99 in ms.
 pub fn fdatasync(dir: &Path) -> Outcome<(f64, f64)> {
     let file = std::fs::File::create(dir.join("sync"))?;

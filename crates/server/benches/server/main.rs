@@ -8,6 +8,7 @@
 mod child;
 mod commands;
 mod evaluations;
+mod heap;
 mod process;
 mod streams;
 mod wire;
@@ -19,9 +20,8 @@ use child::Child;
 use wire::Wire;
 use world::World;
 
-/// As in the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: heap::Counting = heap::Counting;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -30,6 +30,7 @@ fn main() -> Outcome {
     match args.first().map(String::as_str) {
         Some("serve") => return child::serve(&args[1]),
         Some("floor") => return child::floor(),
+        Some("weigh") => return heap::weigh(&args[1]),
         _ => {}
     }
     let events: u64 = args.first().map_or(Ok(1_000_000), |n| n.parse())?;
@@ -50,14 +51,15 @@ async fn report(events: u64) -> Outcome {
     );
     startup(&world).await?;
     println!("\n### Commands and reads\n\n| What | Figure |\n|---|---|");
-    let server = Child::start(&world.data)?;
-    server.ready().await?;
     println!(
-        "| live state: {} placements, 1,000 services × 6 environments, {} builds, 2,000 features | {} MB resident after the start |",
+        "| live state: {} placements, 1,000 services × 6 environments, {} builds, 2,000 features | {} |",
         world.placements,
         world.builds,
-        server.rss() / 1_000_000
+        child::weighed(&world.data)?
     );
+    let server = Child::start(&world.data)?;
+    server.ready().await?;
+    println!("| the whole server after a start without checkpoint, its allocator included | {} MB resident |", server.rss() / 1_000_000);
     commands::durable(&server, &world, sync50).await?;
     commands::under_readers(&server, &world).await?;
     commands::board(&server, &world).await?;

@@ -7,6 +7,7 @@ use greenroom_domain::deployment::build::BuildSpec;
 use greenroom_domain::deployment::placement::{Basis, Health, Observation};
 use greenroom_domain::deployment::rollout::{Step, StepKind};
 use greenroom_domain::event::*;
+use greenroom_domain::few::Few;
 use greenroom_domain::id::{DeploymentId, Digest, Name, OperationId, PersonId, PlacementKey, RolloutId, TokenId};
 use greenroom_domain::refusal::{Reason, ReasonCode};
 use greenroom_domain::role::Role;
@@ -187,7 +188,7 @@ fn observed(pen: &mut Pen, n: u64) -> Outcome {
     let digest = build(service)?.digest;
     let health = if n.is_multiple_of(3) { Health::Progressing } else { Health::Healthy };
     let op: OperationId = format!("{}/1", RolloutId::new(id(n))).parse()?;
-    pen.write(PlacementObserved { key, seen: Observation { serving: BTreeMap::from([(digest, 3)]), config: Some(sha("config")), op: Some(op), health, basis: Basis::Observed } })
+    pen.write(PlacementObserved { key, seen: Observation { serving: Few::from([(digest, 3)]), config: Some(sha("config")), op: Some(op), health, basis: Basis::Observed } })
 }
 
 /// Of eight events one asks for a deployment, and the others move its rollout; it ends cancelled, so that nothing is driven.

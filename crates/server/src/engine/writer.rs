@@ -22,11 +22,11 @@ use greenroom_domain::refusal::Refusal;
 use greenroom_domain::sealed::Seal;
 use greenroom_domain::state::{Recorded, State};
 use greenroom_domain::time::{At, Span};
-use greenroom_ledger::{AppendError, Batch, Ledger, NewEvent, Sealed, SideWrite, SqliteLedger};
+use greenroom_ledger::{AppendError, Batch, Ledger, NewEvent, Sealed, SideWrite, SqliteLedger, UsageRow};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keep::{self, Stale};
-use super::{Answer, Caller, Engine, Submission, now, publish, replay};
+use super::{Answer, Caller, Engine, Submission, now, publish, replay, usage};
 use crate::directory::hash_of;
 use crate::{failpoint, secret};
 
@@ -86,6 +86,8 @@ struct Flush {
     /// What the writer remembers once this is durable.
     clock: Option<(Instant, At)>,
     pruned: Option<At>,
+    /// Counts of evaluations in the batch.
+    usage: Vec<UsageRow>,
 }
 
 impl Writer {
@@ -138,9 +140,14 @@ impl Writer {
             }
             let judged = self.judge(&mut working, &mut flush, now);
             self.prune(&mut flush, now);
+            flush.usage = self.engine.usage.due(now, false);
             self.commit(working, flush, judged, began);
         }
         self.engine.writing.store(false, Ordering::Release);
+        let last = self.engine.usage.due(now(), true).into_iter().map(SideWrite::Usage).collect();
+        if let Err(error) = self.ledger.append(&Batch { side: last, ..Batch::default() }) {
+            tracing::warn!(%error, "the last counts of evaluations are lost");
+        }
         if let Err(error) = self.ledger.settle() {
             tracing::warn!(%error, "the write-ahead log could not be folded in");
         }
@@ -375,11 +382,13 @@ impl Writer {
         if now.since(self.pruned) >= Span::secs(60) && !flush.batch.events.is_empty() {
             flush.pruned = Some(now);
             flush.batch.side.push(SideWrite::PruneAnswers { before: (now - KEYS_KEPT).0 });
+            flush.batch.side.push(SideWrite::PruneUsage { before_day: usage::day_of(now) - usage::KEPT });
         }
     }
 
     fn commit(&mut self, working: State, flush: Flush, cursor: Cursor, began: Instant) {
-        let Flush { batch, events, joined, erased, pending, clock, pruned, .. } = flush;
+        let Flush { mut batch, events, joined, erased, pending, clock, pruned, usage, .. } = flush;
+        batch.side.extend(usage.iter().cloned().map(SideWrite::Usage));
         if batch.events.is_empty() && batch.side.is_empty() {
             self.cursor = cursor;
             self.clock = clock.unwrap_or(self.clock);
@@ -394,6 +403,9 @@ impl Writer {
         let flushed = started.elapsed();
         Engine::count(&counters.commit_micros, u64::try_from(flushed.as_micros()).unwrap_or(0));
         if let Err(error) = appended {
+            if matches!(error, AppendError::Storage(_) | AppendError::Conflict { .. }) {
+                self.engine.usage.back(usage);
+            }
             return self.failed(&error, pending);
         }
         failpoint::hit("after-commit");

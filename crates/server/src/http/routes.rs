@@ -310,7 +310,7 @@ fn answered(api: &Api, caller: &Caller, key: &Key) -> Option<Result<Response, Pr
 /// Hands the ask to the writer and renders what comes back.
 pub async fn submit<R: Serialize + Send + 'static>(api: &Arc<Api>, caller: Caller, ask: Ask<R>, key: Option<Key>, dry_run: bool, keeps_view: bool) -> Result<Response, Problem> {
     let Ask { command, needs, beside, before: _, status, view } = ask;
-    let own_preview = keeps_view || matches!(command, Command::Apply { .. });
+    let own_preview = keeps_view || matches!(command, Command::Apply { .. } | Command::Import { .. });
     let engine = Arc::clone(&api.engine);
     let render = Box::new(move |state: &greenroom_domain::state::State, events: &[Recorded]| {
         let look = Look { engine: &engine, state, now: now() };

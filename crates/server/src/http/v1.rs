@@ -5,10 +5,12 @@ mod board;
 mod builds;
 mod deployments;
 mod features;
+mod imports;
 mod ledger;
 mod manifests;
 mod people;
 mod releases;
+mod usage;
 
 use greenroom_access::Resource;
 use greenroom_api::Problem;
@@ -27,7 +29,9 @@ pub fn routes() -> Routes {
     let routes = Routes::default();
     let routes = people::routes(routes);
     let routes = manifests::routes(routes);
+    let routes = imports::routes(routes);
     let routes = features::routes(routes);
+    let routes = usage::routes(routes);
     let routes = builds::routes(routes);
     let routes = deployments::routes(routes);
     let routes = releases::routes(routes);

@@ -1,10 +1,16 @@
 //! Features and environments.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use greenroom_api::views;
 use greenroom_domain::deployment::environment::Environment;
 use greenroom_domain::deployment::service::Service;
+use greenroom_domain::exposure;
+use greenroom_domain::id::{FeatureKey, Name};
 use greenroom_domain::release::feature::Feature;
 use greenroom_domain::release::release::audience;
+use greenroom_exposure::{Capability, Evaluated, Protocol, Snapshot};
 
 use crate::http::Look;
 
@@ -25,9 +31,49 @@ pub fn feature(look: &Look<'_>, feature: &Feature) -> views::Feature {
             default: feature.default_in(environment, production).clone(),
             killed: feature.kills.contains_key(environment),
             serves: claims.chain(entries).chain(rules).collect(),
+            protocols: Vec::new(),
         }
     });
     views::Feature { key: feature.key.clone(), title: feature.title.clone(), spec: feature.spec.clone(), environments: environments.collect() }
+}
+
+/// With what each protocol makes of it in each environment.
+pub fn whole(look: &Look<'_>, of: &Feature) -> views::Feature {
+    let mut view = feature(look, of);
+    for inside in &mut view.environments {
+        inside.protocols = capabilities(look, &inside.environment, of)
+            .into_iter()
+            .map(|c| views::Capability { protocol: c.protocol.to_string(), evaluated: c.evaluated.to_string(), because: c.because })
+            .collect();
+    }
+    view
+}
+
+fn capabilities(look: &Look<'_>, environment: &Name, feature: &Feature) -> Vec<Capability> {
+    let model = exposure::around(look.state, environment, &feature.key, &|sealed| look.engine.directory.text(sealed));
+    greenroom_exposure::capabilities(&Snapshot::compile(&model).0, feature.key.as_str()).unwrap_or_default()
+}
+
+/// Where applications that use some protocol will not be able to evaluate these features themselves: said when they are
+/// saved, so that nobody finds out in production.
+pub fn remote<'f>(look: &Look<'_>, features: impl Iterator<Item = &'f Arc<Feature>>) -> Vec<String> {
+    const SHOWN: usize = 20;
+    let mut all: BTreeMap<(FeatureKey, String, String), Vec<&Name>> = BTreeMap::new();
+    for feature in features {
+        for environment in look.state.environments.keys() {
+            // OFREP providers always ask
+            let remote = capabilities(look, environment, feature).into_iter().filter(|c| c.evaluated == Evaluated::Remotely && c.protocol != Protocol::Ofrep);
+            for capability in remote {
+                all.entry((feature.key.clone(), capability.protocol.to_string(), capability.because.join("; "))).or_default().push(environment);
+            }
+        }
+    }
+    let more = all.len().saturating_sub(SHOWN);
+    let lines = all.into_iter().take(SHOWN).map(|((key, protocol, because), environments)| {
+        let places = environments.into_iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        format!("`{key}` cannot be evaluated locally by {protocol} in {places}: {because}")
+    });
+    lines.chain((more > 0).then(|| format!("and {more} more: greenroom feature show"))).collect()
 }
 
 pub fn environment(look: &Look<'_>, environment: &Environment) -> views::Environment {

@@ -3,6 +3,7 @@
 mod adopt;
 mod commands;
 mod coverage;
+mod features;
 mod openapi;
 mod restart;
 mod world;

@@ -56,11 +56,11 @@ fn features(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page
 
 fn feature(asked: &Asked<'_>, params: &Params, _: NoQuery) -> Result<views::Feature, Problem> {
     let key: FeatureKey = params.get("key")?;
-    asked.look.state.features.get(&key).map(|f| view::feature(&asked.look, f)).ok_or_else(|| missing("feature", key))
+    asked.look.state.features.get(&key).map(|f| view::whole(&asked.look, f)).ok_or_else(|| missing("feature", key))
 }
 
 fn shown(key: FeatureKey) -> impl FnOnce(&Look<'_>, &[Recorded]) -> Result<views::Feature, Problem> + Send + 'static {
-    move |look, _| look.state.features.get(&key).map(|f| view::feature(look, f)).ok_or_else(|| missing("feature", key))
+    move |look, _| look.state.features.get(&key).map(|f| view::whole(look, f)).ok_or_else(|| missing("feature", key))
 }
 
 fn kill(asked: &Asked<'_>, params: &Params, request: requests::KillFeature) -> Result<Ask<views::Feature>, Problem> {

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::http::routes::{Ask, Asked, Params, Routes};
+use crate::view::feature as view;
 
 pub fn routes(routes: Routes) -> Routes {
     routes.command("PUT", "/manifests/{set}", "manifests.apply", "Apply a set of manifests, whole or not at all; with ?dry_run=true only show the plan", apply)
@@ -34,7 +35,9 @@ fn apply(asked: &Asked<'_>, params: &Params, request: ApplyManifests) -> Result<
         let mut changes: Vec<ManifestChange> = manifests.iter().map(|m| change(&before, m, &touched)).collect();
         changes.extend(events.iter().filter_map(|e| removal(&before, &e.event)));
         let applied = look.engine.state.load().seq >= look.state.seq || !events.is_empty();
-        Ok(ManifestPlan { set, changes, applied })
+        let changed = changes.iter().filter(|c| c.kind == "feature" && matches!(c.action, ChangeAction::Create | ChangeAction::Change));
+        let notes = view::remote(look, changed.filter_map(|c| look.state.features.get(c.name.as_str())));
+        Ok(ManifestPlan { set, changes, applied, notes })
     });
     ask.needs = needs;
     Ok(ask)
@@ -115,7 +118,7 @@ fn value<T: Serialize>(spec: Option<&T>) -> Option<Value> {
     spec.and_then(|s| serde_json::to_value(s).ok())
 }
 
-fn change(before: &State, manifest: &Manifest, touched: &HashSet<String>) -> ManifestChange {
+pub(super) fn change(before: &State, manifest: &Manifest, touched: &HashSet<String>) -> ManifestChange {
     let subject = manifest.subject();
     let (kind, name) = subject.split_once('/').unwrap_or((&subject, ""));
     let (old, new) = match manifest {

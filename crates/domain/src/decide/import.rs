@@ -1,0 +1,20 @@
+//! Taking over another product's definitions: what is defined, and what it serves in one environment, at once.
+
+use super::{Work, baseline, define};
+use crate::command::Manifest;
+use crate::id::Name;
+use crate::import::Serves;
+use crate::refusal::{Refusal, RefusalKind};
+
+pub(super) fn import(work: &mut Work<'_>, set: &Name, environment: &Name, manifests: &[Manifest], serves: &[Serves]) -> Result<(), Refusal> {
+    baseline::settable(work, environment)?;
+    define::apply(work, set, manifests, false)?;
+    let mut reasons = Vec::new();
+    for Serves { feature, rules, default } in serves {
+        match baseline::set(work, feature, environment, Some(rules), Some(default)) {
+            Err(refusal) => reasons.extend(refusal.reasons),
+            Ok(()) => {}
+        }
+    }
+    Refusal::unless_empty(RefusalKind::Invalid, reasons)
+}

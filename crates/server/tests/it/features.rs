@@ -1,0 +1,88 @@
+//! Features over HTTP: taken over from other products, what protocols make of them, and how much they are evaluated.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn unleash(features: &Value) -> String {
+    json!({"version": 2, "features": features}).to_string()
+}
+
+/// What an SDK token's holder is answered.
+async fn value(world: &World, sdk: &str, feature: &str, context: &Value) -> Value {
+    let asked = world.request(Method::POST, sdk, &format!("/ofrep/v1/evaluate/flags/{feature}")).json(&json!({"context": context}));
+    world.send(asked).await.body["value"].take()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_of_another_product_are_taken_over_at_once_or_not_at_all() {
+    let world = World::new().await;
+    let (eva, sdk) = (world.person("eva", &["engineer"]).await, world.token("sdk", Some("test")).await);
+    let gold = json!([{"name": "default", "constraints": [{"contextName": "plan", "operator": "IN", "values": ["gold"]}]}]);
+    let text = unleash(&json!([{"name": "search", "enabled": true, "strategies": gold}, {"name": "odd", "enabled": true, "strategies": [{"name": "our-own"}]}]));
+    let request = json!({"from": "unleash", "environment": "test", "text": text});
+
+    let head = world.get(&eva, "/features").await.seq();
+    let planned = world.post(&eva, "/imports?dry_run=true", &request).await;
+    assert_eq!((planned.status.as_u16(), planned.seq()), (200, head), "{planned:?}");
+    let came = world.post(&eva, "/imports", &request).await;
+    assert_eq!(came.body, planned.body);
+    assert_eq!(came.body["changes"][0]["action"], "create");
+    assert_eq!(came.body["serves"], json!([{"feature": "search", "rules": 1, "default": "off", "changed": true}]));
+    assert_eq!(came.body["refused"][0]["feature"], "odd");
+    // published a moment after it is answered
+    while value(&world, &sdk, "search", &json!({"targetingKey": "u", "plan": "gold"})).await != json!(true) {}
+    assert_eq!(value(&world, &sdk, "search", &json!({"targetingKey": "u", "plan": "silver"})).await, json!(false));
+
+    let again = world.post(&eva, "/imports", &request).await;
+    assert_eq!((again.seq(), &again.body["serves"][0]["changed"]), (came.seq(), &json!(false)));
+    let production = world.post(&world.admin, "/imports", &json!({"from": "unleash", "environment": "production", "text": text})).await;
+    assert_eq!(production.code(), "forbidden", "nobody sets baselines there: {production:?}");
+    let theirs = world.post(&eva, "/imports", &json!({"from": "unleash", "environment": "test", "text": unleash(&json!([{"name": "button", "enabled": true, "strategies": []}]))})).await;
+    assert!(theirs.status.is_client_error() && theirs.body["reasons"][0]["subject"] == "feature/button", "{theirs:?}");
+    let broken = world.post(&eva, "/imports", &json!({"from": "flagd", "environment": "test", "text": "{"})).await;
+    assert_eq!((broken.status.as_u16(), broken.code(), &broken.body["detail"]), (400, "invalid", &json!("in the request, text")), "{broken:?}");
+    assert_eq!(world.get(&eva, "/features").await.seq(), came.seq());
+}
+
+/// Said when it is saved, so that nobody finds out in production.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_saves_a_feature_hears_which_sdk_cannot_evaluate_it() {
+    let world = World::new().await;
+    let eva = world.person("eva", &["engineer"]).await;
+    let half = json!([{"name": "half", "then": {"split": {"salt": "s", "weights": [["on", 1], ["off", 1]]}}}]);
+    let saved = world.put(&eva, "/features/button/baseline", &json!({"environment": "test", "rules": half})).await;
+    let protocols = |answer: &Value, environment: &str| -> Vec<(String, String)> {
+        let inside = answer["environments"].as_array().unwrap().iter().find(|e| e["environment"] == environment).unwrap();
+        inside["protocols"].as_array().unwrap().iter().map(|p| (p["protocol"].as_str().unwrap().to_owned(), p["evaluated"].as_str().unwrap().to_owned())).collect()
+    };
+    let flagd = |how: &str| ("flagd".to_owned(), how.to_owned());
+    assert!(protocols(&saved.body, "test").contains(&flagd("remotely")), "{saved:?}");
+    assert!(protocols(&saved.body, "production").contains(&flagd("locally")), "{saved:?}");
+    assert_eq!(world.get(&eva, "/features/button").await.body, saved.body);
+    assert!(world.get(&eva, "/features").await.body["items"][0]["environments"][0]["protocols"].is_null(), "not in lists");
+
+    let yaml = "apiVersion: greenroom/v1\nkind: Feature\nmetadata: { name: button }\nspec: { type: boolean, variants: { \"on\": true, \"off\": false }, \"off\": \"off\", owner: web }\n";
+    let applied = world.put(&eva, "/manifests/here", &json!({"documents": [{"file": "here.yaml", "text": yaml}]})).await;
+    assert!(applied.body["notes"][0].as_str().is_some_and(|note| note.starts_with("`button` cannot be evaluated locally by flagd in test: ")), "{applied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_evaluators_counted_is_kept_and_shown() {
+    let mut world = World::new().await;
+    let sdk = world.token("sdk", Some("test")).await;
+    let count = |variant: &str, count: u64| json!({"feature": "button", "variant": variant, "count": count});
+    let report = json!({"instance": "web-1", "build": "web@1.2.0", "revision": 1, "counts": [count("on", 3), count("off", 4), count("none", 5)]});
+    let said = world.post(&sdk, "/evaluators", &report).await;
+    assert_eq!(said.status, 204, "{said:?}");
+    let usage = async |world: &World| world.get(&world.admin, "/features/button/usage").await.body;
+    let before = usage(&world).await;
+    assert_eq!((&before["evaluations"], &before["stale"]), (&json!(7), &json!(false)), "{before}");
+    assert_eq!((&before["by"][1]["variant"], &before["by"][1]["build"], &before["by"][1]["evaluations"]), (&json!("on"), &json!("web@1.2.0"), &json!(3)));
+    assert_eq!(world.get(&world.admin, "/usage?stale=true").await.body["items"], json!([]));
+    world.restart().await;
+    assert_eq!(usage(&world).await, before, "kept over a restart");
+    let wrong = world.get(&world.admin, "/features/button/usage?days=0").await;
+    assert_eq!((wrong.status.as_u16(), wrong.code()), (400, "invalid"));
+}
