@@ -7,6 +7,7 @@
 //! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one that started it")]
 
+use std::future::pending;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use anyhow::{Context as _, Result};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Json, Router};
-use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, router};
+use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, router, serve};
 use greenroom_exposure::{Json as Attributes, Model, Snapshot};
 use http::StatusCode;
 use serde::Deserialize;
@@ -62,7 +63,7 @@ impl Plane {
         let gate = Arc::new(Token { environment: Arc::clone(&self.environment) });
         let plane = DataPlane::new(Arc::clone(&self.feeds), Arc::new(Presence::default()), gate, [7; 32]);
         let plane = plane.with_limits(Limits { keep_alive: Duration::from_secs(1), ..Limits::default() });
-        runtime.spawn(async move { axum::serve(listener, router(plane)).await });
+        runtime.spawn(serve(listener, router(plane), pending()));
         *running = Some(runtime);
         Ok(())
     }

@@ -9,6 +9,7 @@
 mod feeds;
 mod follow;
 mod gate;
+mod listen;
 mod ofrep;
 mod presence;
 mod usage;
@@ -21,6 +22,7 @@ use axum::Router;
 pub use feeds::{Feeds, Head, Published};
 pub use follow::Sign;
 pub use gate::{Denied, Gate, Scope};
+pub use listen::serve;
 pub use presence::{Acknowledged, Connection, Presence};
 pub use usage::{Counted, Usage};
 

@@ -1,5 +1,6 @@
 //! The HTTP server: one table of routes, from which router, OpenAPI document and authorisation coverage are made.
 
+mod body;
 mod caller;
 mod door;
 mod events;

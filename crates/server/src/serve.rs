@@ -147,17 +147,13 @@ pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn
     }
     let front = Front { door: Arc::default(), gate: Arc::new(TokenGate::new(tickets)), feeds, presence: Arc::default(), usage: Arc::default() };
     let gate = Arc::clone(&front.gate) as Arc<dyn greenroom_delivery::Gate>;
-    let plane = DataPlane::new(Arc::clone(&front.feeds), Arc::clone(&front.presence), gate, streams).with_signer(Arc::clone(&signer) as Arc<dyn greenroom_delivery::Sign>)
-        .with_usage(Arc::clone(&front.usage));
+    let plane = DataPlane::new(Arc::clone(&front.feeds), Arc::clone(&front.presence), gate, streams);
+    let plane = plane.with_signer(Arc::clone(&signer) as Arc<dyn greenroom_delivery::Sign>).with_usage(Arc::clone(&front.usage));
     let (stop, mut stopped) = watch::channel(false);
     let app = http::front(Arc::clone(&front.door), plane);
-    let serving = tokio::spawn(async move {
-        axum::serve(listener, app)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stop| *stop).await;
-            })
-            .await
-    });
+    let serving = tokio::spawn(greenroom_delivery::serve(listener, app, async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }));
 
     let (control, trouble) = match control(&dir, address, process, signer, &front) {
         Ok(control) => (Some(control), None),

@@ -105,7 +105,7 @@ async fn who_does_not_read_holds_up_nobody() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = plane.router.clone();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    tokio::spawn(greenroom_delivery::serve(listener, router, std::future::pending()));
     let bulk = plane.post(BULK, r#"{"context":{"targetingKey":"ann"}}"#, &[]).await.json();
     let path = bulk["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap().to_owned();
     let connect = async || {

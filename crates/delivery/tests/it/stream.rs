@@ -14,7 +14,7 @@ pub async fn serve(plane: &Plane) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let router = plane.router.clone();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    tokio::spawn(greenroom_delivery::serve(listener, router, std::future::pending()));
     address
 }
 

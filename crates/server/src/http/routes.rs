@@ -21,7 +21,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Api, BODY_LIMIT, Look, Refused, caller};
+use super::body::Sent;
+use super::{Api, Look, Refused, caller};
 use crate::engine::{Beside, Caller, Key, Submission, now};
 
 /// A read waits this long to catch up with `Greenroom-After`.
@@ -167,7 +168,7 @@ impl Routes {
                           parts: Parts,
                           RawQuery(query): RawQuery,
                           headers: HeaderMap,
-                          body: Result<Bytes, axum::extract::rejection::BytesRejection>| async move {
+                          Sent(body): Sent| async move {
             let answer = async {
                 let asked = Received { method, path, attempts, params: params(parts)?, query: query.as_deref().unwrap_or(""), headers: &headers };
                 run_command(&api, asked, body, handler).await
@@ -189,7 +190,7 @@ impl Routes {
             query: None,
             media: &[JSON],
         });
-        self.router = self.router.route(path, on.layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT)));
+        self.router = self.router.route(path, on);
         self
     }
 
@@ -227,7 +228,7 @@ impl Routes {
             query: (method == "GET").then_some(asks),
             media,
         });
-        self.router = self.router.route(path, on.layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT)));
+        self.router = self.router.route(path, on);
         self
     }
 }
@@ -247,7 +248,7 @@ struct Received<'a> {
 async fn run_command<B, R>(
     api: &Arc<Api>,
     received: Received<'_>,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Result<Bytes, Problem>,
     handler: fn(&Asked<'_>, &Params, B) -> Result<Ask<R>, Problem>,
 ) -> Result<Response, Problem>
 where
@@ -255,7 +256,7 @@ where
     R: Serialize + Send + 'static,
 {
     crate::engine::Engine::count(&api.engine.counters.http, 1);
-    let body = self::body(body)?;
+    let body = body?;
     let options: Options = parse_query(received.query)?;
     let state = api.engine.state.load_full();
     let caller = caller::caller(&state, received.headers, now())?;
@@ -332,20 +333,6 @@ pub async fn submit<R: Serialize + Send + 'static>(api: &Arc<Api>, caller: Calle
 struct Options {
     dry_run: bool,
     prune: bool,
-}
-
-/// The body, if it is neither too long nor broken.
-///
-/// # Errors
-/// `too-large`, or `invalid`.
-pub fn body(body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Result<Bytes, Problem> {
-    body.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::new(Code::TooLarge, format!("the request is larger than {} MiB", BODY_LIMIT / 1024 / 1024)).detail("send less, or in parts")
-        } else {
-            Problem::new(Code::Invalid, "the request could not be read").detail(rejection.to_string())
-        }
-    })
 }
 
 /// Reads JSON strictly; an empty body stands for `{}`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use axum::body::Bytes;
-use axum::extract::{State as Extract, rejection::BytesRejection};
+use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use greenroom_access::{Action, Resource};
@@ -21,7 +21,8 @@ use greenroom_domain::time::Span;
 
 use super::{NoQuery, Paging, missing, page};
 use crate::engine::{Caller, now};
-use crate::http::routes::{Ask, Asked, Params, Routes, body, parse, submit};
+use crate::http::body::Sent;
+use crate::http::routes::{Ask, Asked, Params, Routes, parse, submit};
 use crate::http::{Api, Look, Refused};
 use crate::secret;
 use crate::view::people as view;
@@ -60,12 +61,12 @@ fn hashed(password: &str) -> Result<String, Problem> {
         .map_err(|e| Problem::new(Code::Internal, e.to_string()))
 }
 
-async fn setup(Extract(api): Extract<Arc<Api>>, sent: Result<Bytes, BytesRejection>) -> Response {
+async fn setup(Extract(api): Extract<Arc<Api>>, Sent(sent): Sent) -> Response {
     first(&api, sent).await.unwrap_or_else(|problem| Refused(problem).into_response())
 }
 
-async fn first(api: &Arc<Api>, sent: Result<Bytes, BytesRejection>) -> Result<Response, Problem> {
-    let request: requests::Setup = parse(&body(sent)?)?;
+async fn first(api: &Arc<Api>, sent: Result<Bytes, Problem>) -> Result<Response, Problem> {
+    let request: requests::Setup = parse(&sent?)?;
     let refused = || {
         Problem::new(Code::Unauthenticated, "this is not the first-start token, or it was used, or its hour is over")
             .detail("restart the server while nobody has joined: it prints another")
@@ -105,12 +106,12 @@ fn who_joined(events: &[Recorded]) -> Option<PersonId> {
     events.iter().find_map(|e| if let Event::PersonJoined(joined) = &e.event { Some(joined.id) } else { None })
 }
 
-async fn login(Extract(api): Extract<Arc<Api>>, sent: Result<Bytes, BytesRejection>) -> Response {
+async fn login(Extract(api): Extract<Arc<Api>>, Sent(sent): Sent) -> Response {
     sign_in(&api, sent).await.unwrap_or_else(|problem| Refused(problem).into_response())
 }
 
-async fn sign_in(api: &Arc<Api>, sent: Result<Bytes, BytesRejection>) -> Result<Response, Problem> {
-    let request: requests::Login = parse(&body(sent)?)?;
+async fn sign_in(api: &Arc<Api>, sent: Result<Bytes, Problem>) -> Result<Response, Problem> {
+    let request: requests::Login = parse(&sent?)?;
     // guessing is slow for all guessers together, and cannot take the cores from those who are signed in
     let turn = tokio::time::timeout(GUESS_WAITS, api.guessing.acquire()).await;
     let Ok(Ok(_turn)) = turn else {

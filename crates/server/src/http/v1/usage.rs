@@ -25,7 +25,7 @@ pub fn routes(routes: Routes) -> Routes {
 /// Of all features.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct List {
+struct UsageQuery {
     /// Days to look back, today included; 30 unless given.
     days: Option<i32>,
     /// Only those that nobody evaluated in these days.
@@ -36,19 +36,19 @@ struct List {
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Days {
+struct DaysQuery {
     /// Days to look back, today included; 30 unless given.
     days: Option<i32>,
 }
 
-fn all(asked: &Asked<'_>, _: &Params, list: List) -> Result<views::Page<views::FeatureUsage>, Problem> {
+fn all(asked: &Asked<'_>, _: &Params, list: UsageQuery) -> Result<views::Page<views::FeatureUsage>, Problem> {
     let rows = rows(asked, list.days)?;
     let book = Book::new(asked.look.state, &rows);
     let features = asked.look.state.features.keys().map(|key| book.of(key)).filter(|usage| usage.stale || !list.stale);
     page(features, &Paging { limit: list.limit, cursor: list.cursor }, |usage| usage.feature.to_string())
 }
 
-fn one(asked: &Asked<'_>, params: &Params, days: Days) -> Result<views::FeatureUsage, Problem> {
+fn one(asked: &Asked<'_>, params: &Params, days: DaysQuery) -> Result<views::FeatureUsage, Problem> {
     let key: FeatureKey = params.get("key")?;
     if !asked.look.state.features.contains_key(&key) {
         return Err(missing("feature", key));
