@@ -1,7 +1,8 @@
 //! The data plane without a control plane: a model from a file, served to released client libraries under test.
 //!
 //! `plane MODEL.json` prints one line of JSON, `{"address","control","token","forbidden"}`, and serves until its standard
-//! input ends. `address` is the data plane, `control` is for whoever runs the test:
+//! input ends. With the Cargo feature `flagd` the line also has `flagd`, the ports of that protocol: `evaluation` and `sync`
+//! for anyone, `closed` (`evaluation` and `sync` again) for holders of the token. `address` is the data plane, `control` is for whoever runs the test:
 //! `POST /change` (a model as body) publishes it, `POST /stop` cuts every connection and closes the port, `POST /start`
 //! opens the same port again, `POST /restart` is both, `POST /evaluate` (`{"callers":[context,…]}`) gives for each caller
 //! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire.
@@ -47,6 +48,8 @@ struct Plane {
     environment: Arc<str>,
     feeds: Arc<Feeds>,
     address: SocketAddr,
+    #[cfg(feature = "flagd")]
+    flagd: flagd::Ports,
     /// Of its own, so that stopping it cuts connections as the end of a process does.
     running: Mutex<Option<Runtime>>,
 }
@@ -62,6 +65,8 @@ impl Plane {
         let gate = Arc::new(Token { environment: Arc::clone(&self.environment) });
         let plane = DataPlane::new(Arc::clone(&self.feeds), Arc::new(Presence::default()), gate, [7; 32]);
         let plane = plane.with_limits(Limits { keep_alive: Duration::from_secs(1), ..Limits::default() });
+        #[cfg(feature = "flagd")]
+        runtime.block_on(self.flagd.serve(&plane, &self.environment))?;
         runtime.spawn(async move { axum::serve(listener, router(plane)).await });
         *running = Some(runtime);
         Ok(())
@@ -80,6 +85,40 @@ impl Plane {
             eprintln!("{warning}");
         }
         self.feeds.publish(&self.environment, Arc::new(snapshot));
+    }
+}
+
+/// flagd's ports, the same after a restart.
+#[cfg(feature = "flagd")]
+mod flagd {
+    use std::net::SocketAddr;
+
+    use greenroom_delivery::DataPlane;
+    use greenroom_delivery::flagd::{Admission, Flagd, serve};
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
+    pub struct Ports([SocketAddr; 4]);
+
+    impl Ports {
+        pub fn choose() -> anyhow::Result<Self> {
+            let chosen = [(); 4].map(|()| std::net::TcpListener::bind("127.0.0.1:0"));
+            let [one, two, three, four] = chosen;
+            Ok(Self([one?.local_addr()?, two?.local_addr()?, three?.local_addr()?, four?.local_addr()?]))
+        }
+
+        pub fn described(&self) -> Value {
+            let [evaluation, sync, closed_evaluation, closed_sync] = self.0.map(|address| address.port());
+            json!({"evaluation": evaluation, "sync": sync, "closed": {"evaluation": closed_evaluation, "sync": closed_sync}})
+        }
+
+        pub async fn serve(&self, plane: &DataPlane, environment: &str) -> anyhow::Result<()> {
+            let [open, closed] = [Admission::Anyone, Admission::ByToken].map(|admission| Flagd::new(plane.clone(), environment, admission));
+            for (address, router) in self.0.into_iter().zip([open.evaluation(), open.sync(), closed.evaluation(), closed.sync()]) {
+                tokio::spawn(serve(TcpListener::bind(address).await?, router, std::future::pending()));
+            }
+            Ok(())
+        }
     }
 }
 
@@ -125,9 +164,20 @@ fn main() -> Result<()> {
     let model: Model = serde_json::from_slice(&text).with_context(|| format!("`{path}` is not a model"))?;
     // the port is chosen once, and is the same after a restart
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let plane = Arc::new(Plane { environment: model.environment.as_str().into(), feeds: Arc::default(), address, running: Mutex::default() });
+    let plane = Arc::new(Plane {
+        environment: model.environment.as_str().into(),
+        feeds: Arc::default(),
+        address,
+        #[cfg(feature = "flagd")]
+        flagd: flagd::Ports::choose()?,
+        running: Mutex::default(),
+    });
     plane.publish(&model);
     plane.start()?;
+
+    let mut described = json!({"address": format!("http://{address}"), "token": TOKEN, "forbidden": FORBIDDEN});
+    #[cfg(feature = "flagd")]
+    described.as_object_mut().map(|fields| fields.insert("flagd".to_owned(), plane.flagd.described()));
 
     let control = Router::new()
         .route("/change", post(change))
@@ -139,8 +189,8 @@ fn main() -> Result<()> {
         .with_state(plane);
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let addresses = json!({"address": format!("http://{address}"), "control": format!("http://{}", listener.local_addr()?), "token": TOKEN, "forbidden": FORBIDDEN});
-        println!("{addresses}");
+        described["control"] = format!("http://{}", listener.local_addr()?).into();
+        println!("{described}");
         std::thread::spawn(|| {
             let _ = std::io::stdin().read_to_end(&mut Vec::new());
             std::process::exit(0)
