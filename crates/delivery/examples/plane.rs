@@ -5,9 +5,11 @@
 //! for anyone, `closed` (`evaluation` and `sync` again) for holders of the token. `address` is the data plane, `control` is for whoever runs the test:
 //! `POST /change` (a model as body) publishes it, `POST /stop` cuts every connection and closes the port, `POST /start`
 //! opens the same port again, `POST /restart` is both, `POST /evaluate` (`{"callers":[context,…]}`) gives for each caller
-//! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire.
+//! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire; `POST /capabilities` says of each
+//! feature `{protocol: "locally" | "remotely"}`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one that started it")]
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +20,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, router};
-use greenroom_exposure::{Json as Attributes, Model, Snapshot};
+use greenroom_exposure::{Json as Attributes, Model, Snapshot, capabilities as capability_report};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -141,6 +143,12 @@ async fn evaluate(State(plane): State<Arc<Plane>>, Json(asked): Json<Callers>) -
     Ok(Json(asked.callers.iter().map(of).collect()))
 }
 
+async fn capabilities(State(plane): State<Arc<Plane>>) -> Result<Json<BTreeMap<String, Value>>, StatusCode> {
+    let snapshot = plane.feeds.current(&plane.environment).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    let of = |key: &str| capability_report(&snapshot, key).into_iter().flatten().map(|on| (on.protocol.to_string(), json!(on.evaluated))).collect();
+    Ok(Json(snapshot.features().map(|(key, _)| (key.to_owned(), of(key))).collect()))
+}
+
 /// Starting and stopping wait for threads, so they do it beside the runtime that answers here.
 async fn switch(plane: Arc<Plane>, how: fn(&Plane) -> Result<()>) -> Result<(), (StatusCode, String)> {
     let done = tokio::task::spawn_blocking(move || how(&plane)).await;
@@ -182,6 +190,7 @@ fn main() -> Result<()> {
     let control = Router::new()
         .route("/change", post(change))
         .route("/evaluate", post(evaluate))
+        .route("/capabilities", post(capabilities))
         .route("/start", post(|State(plane)| switch(plane, Plane::start)))
         .route("/stop", post(|State(plane)| switch(plane, stop)))
         .route("/restart", post(|State(plane)| switch(plane, restart)))

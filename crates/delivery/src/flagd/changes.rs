@@ -34,13 +34,13 @@ struct Step {
 }
 
 impl Changes {
-    /// The `data` of the event that brings someone from revision `known` to `published` or later, and how far it brings
-    /// them.
-    pub(super) async fn since(&self, known: u64, published: Arc<Published>) -> Result<(u64, Bytes), Status> {
+    /// The `data` of the event that brings someone from revision `known`, or from nothing, to `published` or later, and how
+    /// far it brings them.
+    pub(super) async fn since(&self, known: Option<u64>, published: Arc<Published>) -> Result<(u64, Bytes), Status> {
         let mut log = self.0.lock().await;
         log.reach(published).await?;
         let Some(latest) = log.latest.clone() else { return Err(Status::internal("nothing is published")) };
-        let data = match log.missed(known) {
+        let data = match known.and_then(|known| log.missed(known)) {
             Some(data) => data,
             None => log.all.get_or_insert_with(|| data(latest.snapshot().features().map(|(key, _)| key))).clone(),
         };

@@ -19,10 +19,10 @@ pub(super) struct Listener {
     pub(super) flagd: Arc<Flagd>,
     head: watch::Receiver<Head>,
     presence: Presence,
-    /// The revision that the client was told of, and 0 before the first.
-    pub(super) told: u64,
-    /// What was given last waits to be taken since then.
-    given: Option<Instant>,
+    /// The revision that the client was told of.
+    pub(super) told: Option<u64>,
+    /// With this, which waits to be taken since then.
+    given: Option<(u64, Instant)>,
     ended: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum News {
 impl Listener {
     pub(super) fn new(flagd: Arc<Flagd>, presence: Presence) -> Self {
         let head = flagd.plane.feeds.follow(&flagd.environment);
-        Self { flagd, head, presence, told: 0, given: None, ended: false }
+        Self { flagd, head, presence, told: None, given: None, ended: false }
     }
 
     /// Waits for a revision after the one told, or for as long as `quiet`. `None`: the stream has ended; an error is the
@@ -44,7 +44,7 @@ impl Listener {
         if self.ended {
             return None;
         }
-        if let Err(status) = self.taken().await {
+        if let Err(status) = self.taken() {
             return Some(Err(self.end(status)));
         }
         let until = quiet.map(|quiet| Instant::now() + quiet);
@@ -53,7 +53,7 @@ impl Listener {
             if head.closed {
                 return Some(Err(self.end(Status::unavailable("this server is stopping, or the environment is gone"))));
             }
-            if head.revision > self.told
+            if self.told.is_none_or(|told| head.revision > told)
                 && let Ok(published) = self.flagd.published()
             {
                 return Some(Ok(News::Revision(published)));
@@ -72,7 +72,7 @@ impl Listener {
 
     /// Says that a message leaves with this revision.
     pub(super) fn tell(&mut self, revision: u64) {
-        (self.told, self.given) = (revision, Some(Instant::now()));
+        (self.told, self.given) = (Some(revision), Some((revision, Instant::now())));
     }
 
     pub(super) fn end(&mut self, status: Status) -> Status {
@@ -80,15 +80,13 @@ impl Listener {
         status
     }
 
-    /// Until the transport asks for more: it then has room again, so what was given has left. That is the best evidence
-    /// on this wire.
-    async fn taken(&mut self) -> Result<(), Status> {
-        let Some(given) = self.given.take() else { return Ok(()) };
-        // the encoder asks at once for what it may send together, and passes on what it has when there is nothing
-        tokio::task::yield_now().await;
+    /// The transport asks for more once it has room again: what was given has left then. That is the best evidence on
+    /// this wire.
+    fn taken(&mut self) -> Result<(), Status> {
+        let Some((revision, since)) = self.given.take() else { return Ok(()) };
         let Presence { id, name, .. } = &self.presence;
-        self.flagd.plane.presence.reported(&self.flagd.environment, *id, name, self.told);
-        if given.elapsed() > PATIENCE {
+        self.flagd.plane.presence.reported(&self.flagd.environment, *id, name, revision);
+        if since.elapsed() > PATIENCE {
             return Err(Status::resource_exhausted("this client does not keep up"));
         }
         Ok(())

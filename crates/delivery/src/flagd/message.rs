@@ -159,9 +159,8 @@ pub struct AskDefinitions {
 /// `SyncFlagsResponse` and `FetchAllFlagsResponse`, which has the first field only.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Definitions {
-    /// JSON text, which all streams share: on the wire text and bytes are the same.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub flag_configuration: Bytes,
+    #[prost(string, tag = "1")]
+    pub flag_configuration: String,
     #[prost(message, optional, tag = "2")]
     pub sync_context: Option<Struct>,
 }

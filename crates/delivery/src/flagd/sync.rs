@@ -13,7 +13,7 @@ use http::Request;
 use tonic::Status;
 
 use super::listen::{Listener, News};
-use super::message::{AskDefinitions, AskMetadata, Definitions, Metadata};
+use super::message::{AskDefinitions, AskMetadata, Metadata};
 use super::value::Struct;
 use super::{Flagd, call, unimplemented};
 
@@ -40,10 +40,10 @@ async fn follow(State(flagd): State<Arc<Flagd>>, request: Request<Body>) -> Resp
         let listener = Listener::new(Arc::clone(&flagd), flagd.connected(&scope, &ask.provider_id));
         Ok(stream::unfold(listener, next).boxed())
     };
-    call::grpc_streaming(request, limit, answer).await
+    call::enveloped_answers(request, limit, answer).await
 }
 
-async fn next(mut listener: Listener) -> Option<(Result<Definitions, Status>, Listener)> {
+async fn next(mut listener: Listener) -> Option<(Result<Bytes, Status>, Listener)> {
     loop {
         let published = match listener.next(None).await? {
             Ok(News::Revision(published)) => published,
@@ -51,12 +51,10 @@ async fn next(mut listener: Listener) -> Option<(Result<Definitions, Status>, Li
             Err(status) => return Some((Err(status), listener)),
         };
         let rendered = listener.flagd.rendered.of(&published).await.map_err(|status| listener.end(status));
-        let definitions = rendered.map(|text| {
+        if rendered.is_ok() {
             listener.tell(published.revision());
-            // empty, and there: what it holds would become part of every context, and providers trip over its absence
-            Definitions { flag_configuration: text, sync_context: Some(Struct::default()) }
-        });
-        return Some((definitions, listener));
+        }
+        return Some((rendered, listener));
     }
 }
 
@@ -66,14 +64,13 @@ async fn fetch(State(flagd): State<Arc<Flagd>>, request: Request<Body>) -> Respo
     }
     let limit = flagd.plane.limits.body;
     let answer = |ask: AskDefinitions| {
+        flagd.selected(&ask.selector)?;
+        let published = flagd.published()?;
         let flagd = Arc::clone(&flagd);
-        async move {
-            flagd.selected(&ask.selector)?;
-            let flag_configuration: Bytes = flagd.rendered.of(&flagd.published()?).await?;
-            Ok(Definitions { flag_configuration, sync_context: None })
-        }
+        // one message and an end are, on the wire, an answer of one; the field that it has too many is passed over
+        Ok(stream::once(async move { flagd.rendered.of(&published).await }).boxed())
     };
-    call::grpc_unary(request, limit, answer).await
+    call::enveloped_answers(request, limit, answer).await
 }
 
 /// What providers mix into every context: nothing.

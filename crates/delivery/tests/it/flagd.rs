@@ -92,6 +92,6 @@ pub fn ask(key: &str, context: &Value) -> Ask {
     Ask { flag_key: key.to_owned(), context: Some(Struct::from(context.as_object().unwrap())) }
 }
 
-pub fn json(fields: Option<&Struct>) -> Value {
-    fields.map_or_else(|| json!(null), Value::from)
+pub fn fields(message: Option<&Struct>) -> Value {
+    message.map_or_else(|| json!(null), Value::from)
 }

@@ -8,7 +8,7 @@ use greenroom_delivery::flagd::message::{AnyValue, Ask, AskAll, BooleanReply, Fl
 use serde_json::{Value, json};
 use tonic::Code;
 
-use super::{ask, call, json, ports, ports_of};
+use super::{ask, call, fields, ports, ports_of};
 use crate::limits;
 
 const BOOLEAN: &str = "/flagd.evaluation.v1.Service/ResolveBoolean";
@@ -28,7 +28,7 @@ async fn every_type_is_answered_in_both_versions() {
     let nobody = json!({});
     let reply: BooleanReply = call(&port, BOOLEAN, ask("plain", &nobody), &[]).await.unwrap();
     assert_eq!((reply.value, reply.variant.as_deref(), reply.reason.as_str()), (Some(true), Some("on"), "STATIC"));
-    assert_eq!(json(reply.metadata.as_ref()), json!({"flagSetId": "production", "version": "41", "revision": 41}));
+    assert_eq!(fields(reply.metadata.as_ref()), json!({"flagSetId": "production", "version": "41", "revision": 41}));
     let reply: StringReply = call(&port, STRING, ask("greeting", &nobody), &[]).await.unwrap();
     assert_eq!(reply.value.as_deref(), Some("say \"hi\""));
     let reply: IntegerReply = call(&port, INTEGER, ask("limit", &nobody), &[]).await.unwrap();
@@ -38,11 +38,11 @@ async fn every_type_is_answered_in_both_versions() {
         assert_eq!(reply.value, Some(expected), "{key}");
     }
     let reply: ObjectReply = call(&port, OBJECT, ask("theme", &nobody), &[]).await.unwrap();
-    assert_eq!(json(reply.value.as_ref()), json!({"dark": true}));
+    assert_eq!(fields(reply.value.as_ref()), json!({"dark": true}));
 
     let reply: BooleanReply = call(&port, "/flagd.evaluation.v2.Service/ResolveBoolean", ask("held", &nobody), &[]).await.unwrap();
     assert_eq!((reply.value, reply.variant.as_deref(), reply.reason.as_str()), (Some(false), Some("off"), "DISABLED"));
-    let metadata = json(reply.metadata.as_ref());
+    let metadata = fields(reply.metadata.as_ref());
     assert_eq!((&metadata["release"], &metadata["blocked_by"]), (&json!("autumn"), &json!("need:tax>=1.4")));
     let reply: IntegerReply = call(&port, "/flagd.evaluation.v2.Service/ResolveInt", ask("limit", &nobody), &[]).await.unwrap();
     assert_eq!(reply.value, Some(10));
@@ -55,7 +55,7 @@ async fn the_context_counts() {
         assert_eq!(reply.value, Some(expected), "{plan}");
     }
     let reply = boolean("shop/new-checkout", json!({"plan": "gold"})).await.unwrap();
-    assert_eq!((reply.reason.as_str(), &json(reply.metadata.as_ref())["rule"]), ("TARGETING_MATCH", &json!("rule")));
+    assert_eq!((reply.reason.as_str(), &fields(reply.metadata.as_ref())["rule"]), ("TARGETING_MATCH", &json!("rule")));
     assert_eq!(boolean("share", json!({"targetingKey": "user-1"})).await.unwrap().reason, "SPLIT");
     // Python sends an absent key so
     assert_eq!(boolean("plain", json!({"targetingKey": null})).await.unwrap().value, Some(true));
@@ -101,8 +101,8 @@ async fn all_at_once_leave_out_what_has_no_answer() {
     assert_eq!(reply.flags["limit"].value, Some(AnyValue::Double(10.0)));
     assert_eq!(reply.flags["greeting"].value, Some(AnyValue::String("say \"hi\"".to_owned())));
     assert_eq!(reply.flags["held"].value, Some(AnyValue::Boolean(false)));
-    assert!(matches!(&reply.flags["theme"].value, Some(AnyValue::Object(theme)) if json(Some(theme)) == json!({"dark": true})));
-    assert_eq!(json(reply.metadata.as_ref())["version"], "41");
+    assert!(matches!(&reply.flags["theme"].value, Some(AnyValue::Object(theme)) if fields(Some(theme)) == json!({"dark": true})));
+    assert_eq!(fields(reply.metadata.as_ref())["version"], "41");
     let reply: ReplyToAll = call(&ports().evaluation, ALL, context(json!({"targetingKey": "user-1"})), &[]).await.unwrap();
     assert_eq!(reply.flags["share"].reason, "SPLIT");
 }

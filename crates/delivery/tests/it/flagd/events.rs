@@ -11,7 +11,7 @@ use prost::Message as _;
 use serde_json::json;
 use tonic::Code;
 
-use super::{Answers, Ports, json, ports, ports_of};
+use super::{Answers, Ports, fields, ports, ports_of};
 use crate::{limits, snapshot};
 
 const STREAM: &str = "/flagd.evaluation.v1.Service/EventStream";
@@ -27,7 +27,7 @@ impl Answers<Event> {
     async fn change(&mut self) -> Vec<String> {
         let event = self.next().await.unwrap();
         assert_eq!(event.r#type, "configuration_change");
-        let data = json(Some(&Struct::decode(event.data).unwrap()));
+        let data = fields(Some(&Struct::decode(event.data).unwrap()));
         data["flags"].as_object().unwrap().keys().cloned().collect()
     }
 }

@@ -54,7 +54,7 @@ async fn errors_have_code_and_message() {
     for (body, expected, code) in [
         (json!({"flagKey": "nothing"}), StatusCode::NOT_FOUND, "not_found"),
         (json!({"flagKey": "greeting"}), StatusCode::BAD_REQUEST, "invalid_argument"),
-        (json!([]), StatusCode::BAD_REQUEST, "invalid_argument"),
+        (json!("plain"), StatusCode::BAD_REQUEST, "invalid_argument"),
         (json!({"flagKey": "share"}), StatusCode::BAD_REQUEST, "failed_precondition"),
         (json!({"flagKey": "broken"}), StatusCode::INTERNAL_SERVER_ERROR, "data_loss"),
         (json!({"flagKey": "x".repeat(5_000)}), StatusCode::TOO_MANY_REQUESTS, "resource_exhausted"),
@@ -140,7 +140,7 @@ async fn a_stop_waits_for_streams_to_say_goodbye() {
     ports.feeds.close();
     let mut last = bytes::Bytes::new();
     while let Some(Ok(frame)) = stream.frame().await {
-        last = frame.into_data().unwrap_or(last);
+        last = frame.into_data().ok().filter(|data| !data.is_empty()).unwrap_or(last);
     }
     assert!(last.ends_with(b"}}") && last.starts_with(&[2]), "{last:?}");
     serving.await.unwrap();

@@ -8,7 +8,7 @@ use greenroom_delivery::flagd::message::{AskDefinitions, AskMetadata, Definition
 use serde_json::{Value, json};
 use tonic::Code;
 
-use super::{Answers, Ports, call, json, ports, ports_of};
+use super::{Answers, Ports, call, fields, ports, ports_of};
 use crate::{limits, snapshot};
 
 const SYNC: &str = "/flagd.sync.v1.FlagSyncService/SyncFlags";
@@ -20,7 +20,7 @@ fn shop() -> AskDefinitions {
 }
 
 fn read(definitions: &Definitions) -> Value {
-    serde_json::from_slice(&definitions.flag_configuration).unwrap()
+    serde_json::from_str(&definitions.flag_configuration).unwrap()
 }
 
 impl Ports {
@@ -46,7 +46,7 @@ async fn definitions_come_at_once_and_after_every_change_without_what_only_we_ca
     let keys: Vec<&String> = flags["flags"].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["greeting", "held", "limit", "plain", "ratio", "shop/new-checkout", "theme"]);
     assert_eq!(flags["metadata"], json!({"flagSetId": "production", "version": "41", "revision": 41}));
-    assert_eq!(json(first.sync_context.as_ref()), json!({}), "what stands there becomes part of every context");
+    assert_eq!(fields(first.sync_context.as_ref()), json!({}), "what stands there becomes part of every context");
     ports.feeds.publish("production", snapshot("production", 42, false));
     assert_eq!(read(&stream.next().await.unwrap())["flags"]["plain"]["defaultVariant"], "off");
     ports.feeds.close();
@@ -57,9 +57,9 @@ async fn definitions_come_at_once_and_after_every_change_without_what_only_we_ca
 async fn definitions_can_be_fetched_and_metadata_is_empty() {
     let ports = ports();
     let fetched: Definitions = call(&ports.sync, FETCH, shop(), &[]).await.unwrap();
-    assert_eq!((read(&fetched)["metadata"]["revision"].clone(), fetched.sync_context), (json!(41), None));
+    assert_eq!(read(&fetched)["metadata"]["revision"], 41);
     let said: Metadata = call(&ports.sync, METADATA, AskMetadata {}, &[]).await.unwrap();
-    assert_eq!(json(said.metadata.as_ref()), json!({}));
+    assert_eq!(fields(said.metadata.as_ref()), json!({}));
     let status = call::<_, Metadata>(&ports.sync, "/flagd.sync.v1.FlagSyncService/Unknown", AskMetadata {}, &[]).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
 }
