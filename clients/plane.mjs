@@ -2,9 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 
-const { address, control, token, forbidden } = JSON.parse(process.env.PLANE);
+const { address, control, token, forbidden, flagd } = JSON.parse(process.env.PLANE);
 
-export { address, token, forbidden };
+export { address, token, forbidden, flagd };
 
 /** The model the plane was started with: a fresh copy each time. */
 export const model = () => JSON.parse(readFileSync(process.env.PLANE_MODEL, 'utf8'));
@@ -22,6 +22,9 @@ export const start = () => post('/start');
 export const change = (model) => post('/change', model);
 /** What the library answers, past any wire: for each context `{feature: {value, variant, reason}}`. */
 export const evaluate = (callers) => post('/evaluate', { callers });
+
+/** Where each feature can be evaluated: `{feature: {protocol: 'locally' | 'remotely'}}`. */
+export const capabilities = () => post('/capabilities');
 
 /** Contexts of people who differ in all that the model asks about. */
 export const people = (count) =>

@@ -5,7 +5,7 @@ import os
 import urllib.request
 
 PLANE = json.loads(os.environ["PLANE"])
-ADDRESS, TOKEN, FORBIDDEN = PLANE["address"], PLANE["token"], PLANE["forbidden"]
+ADDRESS, TOKEN, FORBIDDEN, FLAGD = PLANE["address"], PLANE["token"], PLANE["forbidden"], PLANE.get("flagd")
 
 
 def model():
@@ -30,6 +30,11 @@ def change(new):
 def evaluate(callers):
     """What the library answers, past any wire: for each context {feature: {value, variant, reason}}."""
     return post("/evaluate", {"callers": callers})
+
+
+def capabilities():
+    """Where each feature can be evaluated: {feature: {protocol: "locally" | "remotely"}}."""
+    return post("/capabilities")
 
 
 def people(count):

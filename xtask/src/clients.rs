@@ -63,7 +63,7 @@ impl Language {
 pub fn run() -> Result<Outcome> {
     let suites = suites(&files()?)?;
     // the features of the whole workspace, so that nothing is compiled anew
-    let built = step::command(cargo().args(["build", "--release", "--locked", "--workspace", "--example", "plane"]))?;
+    let built = step::command(cargo().args(["build", "--release", "--locked", "--workspace", "--example", "plane", "--features", "greenroom-delivery/flagd"]))?;
     if built != Outcome::Passed {
         return Ok(built);
     }

@@ -1,12 +1,15 @@
 //! The data plane without a control plane: a model from a file, served to released client libraries under test.
 //!
 //! `plane MODEL.json` prints one line of JSON, `{"address","control","token","forbidden"}`, and serves until its standard
-//! input ends. `address` is the data plane, `control` is for whoever runs the test:
+//! input ends. With the Cargo feature `flagd` the line also has `flagd`, the ports of that protocol: `evaluation` and `sync`
+//! for anyone, `closed` (`evaluation` and `sync` again) for holders of the token. `address` is the data plane, `control` is for whoever runs the test:
 //! `POST /change` (a model as body) publishes it, `POST /stop` cuts every connection and closes the port, `POST /start`
 //! opens the same port again, `POST /restart` is both, `POST /evaluate` (`{"callers":[context,…]}`) gives for each caller
-//! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire.
+//! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire; `POST /capabilities` says of each
+//! feature `{protocol: "locally" | "remotely"}`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one that started it")]
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -18,7 +21,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, router, serve};
-use greenroom_exposure::{Json as Attributes, Model, Snapshot};
+use greenroom_exposure::{Json as Attributes, Model, Snapshot, capabilities as capability_report};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -48,6 +51,8 @@ struct Plane {
     environment: Arc<str>,
     feeds: Arc<Feeds>,
     address: SocketAddr,
+    #[cfg(feature = "flagd")]
+    flagd: flagd::Ports,
     /// Of its own, so that stopping it cuts connections as the end of a process does.
     running: Mutex<Option<Runtime>>,
 }
@@ -63,6 +68,8 @@ impl Plane {
         let gate = Arc::new(Token { environment: Arc::clone(&self.environment) });
         let plane = DataPlane::new(Arc::clone(&self.feeds), Arc::new(Presence::default()), gate, [7; 32]);
         let plane = plane.with_limits(Limits { keep_alive: Duration::from_secs(1), ..Limits::default() });
+        #[cfg(feature = "flagd")]
+        runtime.block_on(self.flagd.serve(&plane, &self.environment))?;
         runtime.spawn(serve(listener, router(plane), pending()));
         *running = Some(runtime);
         Ok(())
@@ -84,6 +91,40 @@ impl Plane {
     }
 }
 
+/// flagd's ports, the same after a restart.
+#[cfg(feature = "flagd")]
+mod flagd {
+    use std::net::SocketAddr;
+
+    use greenroom_delivery::DataPlane;
+    use greenroom_delivery::flagd::{Admission, Flagd, serve};
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
+    pub struct Ports([SocketAddr; 4]);
+
+    impl Ports {
+        pub fn choose() -> anyhow::Result<Self> {
+            let chosen = [(); 4].map(|()| std::net::TcpListener::bind("127.0.0.1:0"));
+            let [one, two, three, four] = chosen;
+            Ok(Self([one?.local_addr()?, two?.local_addr()?, three?.local_addr()?, four?.local_addr()?]))
+        }
+
+        pub fn described(&self) -> Value {
+            let [evaluation, sync, closed_evaluation, closed_sync] = self.0.map(|address| address.port());
+            json!({"evaluation": evaluation, "sync": sync, "closed": {"evaluation": closed_evaluation, "sync": closed_sync}})
+        }
+
+        pub async fn serve(&self, plane: &DataPlane, environment: &str) -> anyhow::Result<()> {
+            let [open, closed] = [Admission::Anyone, Admission::ByToken].map(|admission| Flagd::new(plane.clone(), environment, admission));
+            for (address, router) in self.0.into_iter().zip([open.evaluation(), open.sync(), closed.evaluation(), closed.sync()]) {
+                tokio::spawn(serve(TcpListener::bind(address).await?, router, std::future::pending()));
+            }
+            Ok(())
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Callers {
     callers: Vec<Map<String, Value>>,
@@ -101,6 +142,12 @@ async fn evaluate(State(plane): State<Arc<Plane>>, Json(asked): Json<Callers>) -
         answers.map(|answer| (answer.key().to_owned(), json!({"value": answer.value(), "variant": answer.variant(), "reason": answer.reason().as_str()}))).collect()
     };
     Ok(Json(asked.callers.iter().map(of).collect()))
+}
+
+async fn capabilities(State(plane): State<Arc<Plane>>) -> Result<Json<BTreeMap<String, Value>>, StatusCode> {
+    let snapshot = plane.feeds.current(&plane.environment).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    let of = |key: &str| capability_report(&snapshot, key).into_iter().flatten().map(|on| (on.protocol.to_string(), json!(on.evaluated))).collect();
+    Ok(Json(snapshot.features().map(|(key, _)| (key.to_owned(), of(key))).collect()))
 }
 
 /// Starting and stopping wait for threads, so they do it beside the runtime that answers here.
@@ -126,13 +173,25 @@ fn main() -> Result<()> {
     let model: Model = serde_json::from_slice(&text).with_context(|| format!("`{path}` is not a model"))?;
     // the port is chosen once, and is the same after a restart
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let plane = Arc::new(Plane { environment: model.environment.as_str().into(), feeds: Arc::default(), address, running: Mutex::default() });
+    let plane = Arc::new(Plane {
+        environment: model.environment.as_str().into(),
+        feeds: Arc::default(),
+        address,
+        #[cfg(feature = "flagd")]
+        flagd: flagd::Ports::choose()?,
+        running: Mutex::default(),
+    });
     plane.publish(&model);
     plane.start()?;
+
+    let mut described = json!({"address": format!("http://{address}"), "token": TOKEN, "forbidden": FORBIDDEN});
+    #[cfg(feature = "flagd")]
+    described.as_object_mut().map(|fields| fields.insert("flagd".to_owned(), plane.flagd.described()));
 
     let control = Router::new()
         .route("/change", post(change))
         .route("/evaluate", post(evaluate))
+        .route("/capabilities", post(capabilities))
         .route("/start", post(|State(plane)| switch(plane, Plane::start)))
         .route("/stop", post(|State(plane)| switch(plane, stop)))
         .route("/restart", post(|State(plane)| switch(plane, restart)))
@@ -140,8 +199,8 @@ fn main() -> Result<()> {
         .with_state(plane);
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let addresses = json!({"address": format!("http://{address}"), "control": format!("http://{}", listener.local_addr()?), "token": TOKEN, "forbidden": FORBIDDEN});
-        println!("{addresses}");
+        described["control"] = format!("http://{}", listener.local_addr()?).into();
+        println!("{described}");
         std::thread::spawn(|| {
             let _ = std::io::stdin().read_to_end(&mut Vec::new());
             std::process::exit(0)

@@ -104,7 +104,7 @@ fn evaluator(scope: &Scope, instance: &str) -> u64 {
     hasher.finish()
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 

@@ -7,6 +7,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
 mod feeds;
+#[cfg(feature = "flagd")]
+pub mod flagd;
 mod follow;
 mod gate;
 mod listen;

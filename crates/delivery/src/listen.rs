@@ -1,13 +1,15 @@
 //! Serving over plain TCP: as axum does, but with what ten thousand idle listeners need. Small buffers, no waiting of small
 //! writes for company, and an end for whoever does not take what they are sent.
 
+use std::fmt::Display;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -18,35 +20,49 @@ const HEAD: Duration = Duration::from_secs(30);
 const UNREAD: Duration = Duration::from_secs(60);
 /// Bytes that are read ahead of, or held back from, one connection.
 const BUFFER: usize = 16 * 1024;
-/// After a connection that could not be taken, for want of file descriptors say.
-const REST: Duration = Duration::from_millis(100);
+/// After a connection that could not be taken.
+const REST: Duration = Duration::from_millis(200);
+/// How long what is under way may take to end once we stop.
+const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Serves `app` until `stop` is done; then takes no new connection, and is done itself when those that are open are.
-///
-/// # Errors
-/// If the listener cannot be asked for its address.
-pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) -> io::Result<()> {
+/// Serves `app` until `stop` is done, over HTTP/1.1.
+pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
-    let open = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(stop);
+    accept(listener, stop, |stream| http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()))).await;
+}
+
+/// Takes connections until `stop` is done, and lets those that are open then end what is under way.
+pub(crate) async fn accept<C>(listener: TcpListener, stop: impl Future<Output = ()>, connect: impl Fn(TcpStream) -> C)
+where
+    C: GracefulConnection<Error: Display> + Send + 'static,
+{
+    let (open, mut stop) = (GracefulShutdown::new(), pin!(stop));
     loop {
         let taken = tokio::select! {
             taken = listener.accept() => taken,
             () = &mut stop => break,
         };
-        let Ok((stream, _)) = taken else {
-            tokio::time::sleep(REST).await;
-            continue;
-        };
-        // one that cannot be set up is about to end
-        let _ = set_up(&stream);
-        let connection = open.watch(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone())));
-        tokio::spawn(connection);
+        match taken {
+            Ok((stream, _)) => {
+                // one that cannot be set up is about to end
+                let _ = set_up(&stream);
+                let connection = open.watch(connect(stream));
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "a connection ended");
+                    }
+                });
+            }
+            Err(error) => {
+                // out of files, say: trying again at once would only burn time
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(REST).await;
+            }
+        }
     }
     drop(listener);
-    open.shutdown().await;
-    Ok(())
+    let _ = tokio::time::timeout(FAREWELL, open.shutdown()).await;
 }
 
 fn set_up(stream: &TcpStream) -> io::Result<()> {

@@ -89,7 +89,7 @@ pub struct Running {
     /// Why there is no control plane: only what was last published is served.
     pub trouble: Option<StartError>,
     stop: watch::Sender<bool>,
-    http: tokio::task::JoinHandle<io::Result<()>>,
+    http: tokio::task::JoinHandle<()>,
     feeds: Arc<Feeds>,
     control: Option<Control>,
 }

@@ -1,6 +1,8 @@
 //! The data plane as its clients see it.
 
 mod bulk;
+#[cfg(feature = "flagd")]
+mod flagd;
 mod follow;
 mod hostile;
 mod single;

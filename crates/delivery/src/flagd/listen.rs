@@ -1,0 +1,94 @@
+//! An open stream: it is told of the latest revision, each time there is one, and never of all that it missed.
+//!
+//! A slow reader holds one message at most: the next is made when it has taken that one, from where we then are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
+
+use super::{Flagd, Presence};
+use crate::feeds::{Head, Published};
+
+/// A message that a reader has not taken after this long has been sent too fast for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct Listener {
+    pub(super) flagd: Arc<Flagd>,
+    head: watch::Receiver<Head>,
+    presence: Presence,
+    /// The revision that the client was told of.
+    pub(super) told: Option<u64>,
+    /// With this, which waits to be taken since then.
+    given: Option<(u64, Instant)>,
+    ended: bool,
+}
+
+pub(super) enum News {
+    Revision(Arc<Published>),
+    /// Nothing for a while.
+    Quiet,
+}
+
+impl Listener {
+    pub(super) fn new(flagd: Arc<Flagd>, presence: Presence) -> Self {
+        let head = flagd.plane.feeds.follow(&flagd.environment);
+        Self { flagd, head, presence, told: None, given: None, ended: false }
+    }
+
+    /// Waits for a revision after the one told, or for as long as `quiet`. `None`: the stream has ended; an error is the
+    /// last that it says. It never ends without one, since there are clients that then believe it open.
+    pub(super) async fn next(&mut self, quiet: Option<Duration>) -> Option<Result<News, Status>> {
+        if self.ended {
+            return None;
+        }
+        if let Err(status) = self.taken() {
+            return Some(Err(self.end(status)));
+        }
+        let until = quiet.map(|quiet| Instant::now() + quiet);
+        loop {
+            let head = *self.head.borrow_and_update();
+            if head.closed {
+                return Some(Err(self.end(Status::unavailable("this server is stopping, or the environment is gone"))));
+            }
+            if self.told.is_none_or(|told| head.revision > told)
+                && let Ok(published) = self.flagd.published()
+            {
+                return Some(Ok(News::Revision(published)));
+            }
+            let changed = match until {
+                Some(until) => timeout_at(until, self.head.changed()).await,
+                None => Ok(self.head.changed().await),
+            };
+            match changed {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Some(Err(self.end(Status::unavailable("the environment is gone")))),
+                Err(_) => return Some(Ok(News::Quiet)),
+            }
+        }
+    }
+
+    /// Says that a message leaves with this revision.
+    pub(super) fn tell(&mut self, revision: u64) {
+        (self.told, self.given) = (Some(revision), Some((revision, Instant::now())));
+    }
+
+    pub(super) fn end(&mut self, status: Status) -> Status {
+        self.ended = true;
+        status
+    }
+
+    /// The transport asks for more once it has room again: what was given has left then. That is the best evidence on
+    /// this wire.
+    fn taken(&mut self) -> Result<(), Status> {
+        let Some((revision, since)) = self.given.take() else { return Ok(()) };
+        let Presence { id, name, .. } = &self.presence;
+        self.flagd.plane.presence.reported(&self.flagd.environment, *id, name, revision);
+        if since.elapsed() > PATIENCE {
+            return Err(Status::resource_exhausted("this client does not keep up"));
+        }
+        Ok(())
+    }
+}
