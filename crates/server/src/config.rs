@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use greenroom_domain::id::Name;
 use serde::Deserialize;
 
 /// Settings with their defaults; each key can be overridden as `GREENROOM_SERVER__LISTEN` and so on.
@@ -10,6 +11,8 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub server: Server,
+    /// Ports for flagd's providers; without an entry there are none.
+    pub flagd: Vec<Flagd>,
     pub log: Log,
 }
 
@@ -24,6 +27,43 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 7800)), workers: 2 }
+    }
+}
+
+/// flagd's services for one environment.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flagd {
+    pub environment: Name,
+    /// Where it is asked; by custom port 8013.
+    #[serde(default)]
+    pub evaluation: Option<SocketAddr>,
+    /// Where definitions are handed out; by custom port 8015.
+    #[serde(default)]
+    pub sync: Option<SocketAddr>,
+    /// Must be said where others than this machine's programs can come.
+    #[serde(default)]
+    pub admission: Option<Admission>,
+}
+
+/// Who may use a port of flagd's. Most of its providers cannot present a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    Anyone,
+    Token,
+}
+
+impl Flagd {
+    /// # Errors
+    /// If a port that others can reach does not say for whom it is.
+    pub fn admission(&self) -> Result<Admission, ConfigError> {
+        let open = self.evaluation.into_iter().chain(self.sync).find(|address| !address.ip().is_loopback());
+        match (self.admission, open) {
+            (Some(admission), _) => Ok(admission),
+            (None, None) => Ok(Admission::Anyone),
+            (None, Some(address)) => Err(ConfigError::Admission { environment: self.environment.clone(), address }),
+        }
     }
 }
 
@@ -57,6 +97,8 @@ pub enum ConfigError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    #[error("flagd's port {address} for `{environment}` can be reached from elsewhere: say `admission = \"token\"`, or \"anyone\" if only friends can come there")]
+    Admission { environment: Name, address: SocketAddr },
     #[error("`{name}` is not a setting with that value: {why}")]
     Variable { name: String, why: String },
 }
@@ -77,6 +119,9 @@ impl Config {
         for (name, value) in variables {
             let Some(key) = name.strip_prefix("GREENROOM_").filter(|k| k.contains("__")) else { continue };
             config.set(key, &value).map_err(|why| ConfigError::Variable { name, why })?;
+        }
+        for ports in &config.flagd {
+            ports.admission()?;
         }
         Ok(config)
     }
@@ -109,5 +154,13 @@ mod tests {
         let variables = [("GREENROOM_SERVER__LISTEN".to_owned(), "127.0.0.1:2".to_owned())];
         assert_eq!(Config::load(Some(&file), &dir, variables.into_iter()).unwrap().server.listen.port(), 2);
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_port_for_everyone_is_opened_knowingly() {
+        let ports = |more: &str| toml::from_str::<Config>(&format!("[[flagd]]\nenvironment = \"test\"\n{more}")).unwrap().flagd[0].admission();
+        assert_eq!(ports("sync = \"127.0.0.1:8015\"").unwrap(), Admission::Anyone);
+        assert_eq!(ports("sync = \"10.0.0.1:8015\"\nadmission = \"anyone\"").unwrap(), Admission::Anyone);
+        assert!(ports("sync = \"10.0.0.1:8015\"").unwrap_err().to_string().contains("10.0.0.1:8015"));
     }
 }

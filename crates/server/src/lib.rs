@@ -12,4 +12,4 @@ mod secret;
 mod serve;
 mod view;
 
-pub use serve::{Running, StartError, start};
+pub use serve::{Doors, Running, StartError, start};

@@ -12,8 +12,10 @@ use arc_swap::ArcSwap;
 use greenroom_access::Access;
 use greenroom_api::Problem;
 use greenroom_api::problem::Code;
+use greenroom_delivery::flagd::{Admission, Flagd};
 use greenroom_delivery::{DataPlane, Feeds, Presence, Usage};
 use greenroom_domain::deployment::environment::DriverKind;
+use greenroom_domain::id::Name;
 use greenroom_domain::time::Span;
 use greenroom_drivers::Driver;
 use greenroom_drivers::command::CommandDriver;
@@ -31,8 +33,11 @@ use crate::engine::{Counters, Engine, checkpoint, fleet, keep, now, replay, roll
 use crate::gate::TokenGate;
 use crate::http::{Api, Door};
 use crate::keys::{Signer, kept};
-use crate::{failpoint, http, secret};
+use crate::{config, failpoint, http, secret};
 
+/// flagd's two services.
+const EVALUATION: &str = "evaluation";
+const SYNC: &str = "sync";
 /// The first-start token works this long.
 const FIRST: Span = Span::secs(3600);
 /// Commands waiting for the writer at most.
@@ -81,9 +86,26 @@ impl StartError {
     }
 }
 
+/// Where a server is reached.
+#[derive(Debug, Clone)]
+pub struct Doors {
+    pub http: SocketAddr,
+    pub flagd: Vec<config::Flagd>,
+}
+
+impl Doors {
+    /// One for everything, and none for flagd's providers.
+    #[must_use]
+    pub const fn http(http: SocketAddr) -> Self {
+        Self { http, flagd: Vec::new() }
+    }
+}
+
 /// A server that runs.
 pub struct Running {
     pub address: SocketAddr,
+    /// Ports of flagd's that are open: environment, service, address.
+    pub flagd: Vec<(Name, &'static str, SocketAddr)>,
     /// Printed once; makes the first person.
     pub first_token: Option<String>,
     /// Why there is no control plane: only what was last published is served.
@@ -113,7 +135,7 @@ struct Control {
     writer: std::thread::JoinHandle<()>,
 }
 
-/// Starts a server on `data`, listening on `listen`; `proxy` is the program that holds stable addresses.
+/// Starts a server on `data`, listening on `doors`; `proxy` is the program that holds stable addresses.
 ///
 /// What was last published is served at once. When the ledger then cannot be read, that is all there is, and
 /// [`Running::trouble`] says why.
@@ -121,21 +143,28 @@ struct Control {
 /// # Errors
 /// When the data directory, the key or the address cannot be used, or the ledger cannot and nothing was ever published.
 /// Nothing is left running then.
-pub async fn start(data: &Path, listen: SocketAddr, proxy: PathBuf) -> Result<Running, StartError> {
+pub async fn start(data: &Path, doors: Doors, proxy: PathBuf) -> Result<Running, StartError> {
     failpoint::arm(data);
     let hook = Arc::new(|step: &'static str| failpoint::hit(&format!("driver-{}", step.replace('_', "-"))));
     let process = ProcessDriver::with_hook(proxy, hook).map_err(|error| StartError::Processes(error.to_string()))?;
-    start_with(data, listen, Arc::new(process)).await
+    start_with(data, doors, Arc::new(process)).await
 }
 
 /// As [`start`], with another driver in the place of the process driver.
-pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn Driver>) -> Result<Running, StartError> {
+pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Driver>) -> Result<Running, StartError> {
     let dir = DataDir::open(data)?;
     let signer = Arc::new(Signer::open(&dir.keys()).map_err(|source| StartError::Key { keys: dir.keys(), source })?);
     // kept across restarts, so that addresses of streams given out before stay good
     let streams = kept(&dir.keys().join("streams")).map_err(|source| StartError::Key { keys: dir.keys(), source })?;
-    let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
-    let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
+    let (listener, address) = bind(doors.http).await?;
+    let mut ports = Vec::new();
+    for flagd in doors.flagd {
+        for (service, at) in [(EVALUATION, flagd.evaluation), (SYNC, flagd.sync)] {
+            if let Some(at) = at {
+                ports.push((flagd.clone(), service, bind(at).await?));
+            }
+        }
+    }
 
     let feeds = Arc::new(Feeds::default());
     let (left, tickets) = keep::left(&dir.snapshots())?;
@@ -150,6 +179,7 @@ pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn
     let plane = DataPlane::new(Arc::clone(&front.feeds), Arc::clone(&front.presence), gate, streams);
     let plane = plane.with_signer(Arc::clone(&signer) as Arc<dyn greenroom_delivery::Sign>).with_usage(Arc::clone(&front.usage));
     let (stop, mut stopped) = watch::channel(false);
+    let flagd = open(ports, &plane, &stopped);
     let app = http::front(Arc::clone(&front.door), plane);
     let serving = tokio::spawn(greenroom_delivery::serve(listener, app, async move {
         let _ = stopped.wait_for(|stop| *stop).await;
@@ -169,7 +199,33 @@ pub(crate) async fn start_with(data: &Path, listen: SocketAddr, process: Arc<dyn
         }
     };
     let first_token = control.as_ref().and_then(|c| c.first_token.clone());
-    Ok(Running { address, first_token, trouble, stop, http: serving, feeds: front.feeds, control })
+    Ok(Running { address, flagd, first_token, trouble, stop, http: serving, feeds: front.feeds, control })
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Serves flagd's providers. Their ports close when the server stops, or its start fails.
+fn open(ports: Vec<(config::Flagd, &'static str, (TcpListener, SocketAddr))>, plane: &DataPlane, stopped: &watch::Receiver<bool>) -> Vec<(Name, &'static str, SocketAddr)> {
+    let mut open = Vec::new();
+    for (flagd, service, (listener, address)) in ports {
+        let admission = match flagd.admission() {
+            Ok(config::Admission::Anyone) => Admission::Anyone,
+            Ok(config::Admission::Token) | Err(_) => Admission::ByToken,
+        };
+        let services = Flagd::new(plane.clone(), flagd.environment.as_str(), admission);
+        let router = if service == SYNC { services.sync() } else { services.evaluation() };
+        let mut stopped = stopped.clone();
+        tokio::spawn(greenroom_delivery::flagd::serve(listener, router, async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }));
+        open.push((flagd.environment, service, address));
+    }
+    open
 }
 
 /// Folds the ledger and starts the writer and its reactors.

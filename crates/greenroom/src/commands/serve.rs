@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use greenroom_server::Doors;
 use greenroom_server::config::Config;
 
 use crate::error::{Exit, Failure};
@@ -31,8 +32,8 @@ impl Serve {
             .build()
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         runtime.block_on(async {
-            let listen = self.listen.unwrap_or(config.server.listen);
-            let running = greenroom_server::start(&self.data, listen, program).await.map_err(|e| {
+            let doors = Doors { http: self.listen.unwrap_or(config.server.listen), flagd: config.flagd };
+            let running = greenroom_server::start(&self.data, doors, program).await.map_err(|e| {
                 let failure = Failure::new(Exit::Failed, chain(&e));
                 match e.remedy() {
                     Some(remedy) => failure.hint(remedy),
@@ -40,6 +41,9 @@ impl Serve {
                 }
             })?;
             crate::output::raw(format!("greenroom listens on http://{}\n", running.address).as_bytes());
+            for (environment, service, address) in &running.flagd {
+                crate::output::raw(format!("flagd's {service} for {environment} listens on {address}\n").as_bytes());
+            }
             if let Some(trouble) = &running.trouble {
                 crate::output::note(&format!("error: {}; only what was last published is served", chain(trouble)));
                 crate::output::note(&format!("hint: {}", trouble.remedy().unwrap_or("look at the log")));

@@ -25,7 +25,7 @@ pub fn serve(data: &str) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let address = std::env::var("BENCH_LISTEN")?.parse()?;
-        let running = greenroom_server::start(Path::new(data), address, std::env::current_exe()?).await?;
+        let running = greenroom_server::start(Path::new(data), greenroom_server::Doors::http(address), std::env::current_exe()?).await?;
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         term.recv().await;
         running.stop().await;

@@ -1,5 +1,7 @@
 //! Features over HTTP: taken over from other products, what protocols make of them, and how much they are evaluated.
 
+use greenroom_server::Doors;
+use greenroom_server::config::{Admission, Flagd};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -85,4 +87,29 @@ async fn what_evaluators_counted_is_kept_and_shown() {
     assert_eq!(usage(&world).await, before, "kept over a restart");
     let wrong = world.get(&world.admin, "/features/button/usage?days=0").await;
     assert_eq!((wrong.status.as_u16(), wrong.code()), (400, "invalid"));
+}
+
+/// The ports are there when the configuration names them, and for whom it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn flagds_ports_serve_the_environment_that_they_are_for() {
+    let mut world = World::new().await;
+    let (test, production) = (world.token("sdk", Some("test")).await, world.token("sdk", Some("production")).await);
+    world.stop().await;
+    let any = || Some("127.0.0.1:0".parse().unwrap());
+    let port = |admission| Flagd { environment: "test".parse().unwrap(), evaluation: any(), sync: any(), admission: Some(admission) };
+    let doors = Doors { http: any().unwrap(), flagd: vec![port(Admission::Anyone), port(Admission::Token)] };
+    let running = greenroom_server::start(&world.dir.path().join("data"), doors, "greenroom".into()).await.unwrap();
+    let services: Vec<_> = running.flagd.iter().map(|(environment, service, _)| (environment.as_str(), *service)).collect();
+    assert_eq!(services, [("test", "evaluation"), ("test", "sync"), ("test", "evaluation"), ("test", "sync")]);
+    let ask = async |port: usize, token: Option<&str>| {
+        let asked = world.http.post(format!("http://{}/flagd.evaluation.v1.Service/ResolveBoolean", running.flagd[port].2));
+        let asked = asked.json(&json!({"flagKey": "button", "context": {"targetingKey": "u"}}));
+        world.send(token.map_or(asked.try_clone().unwrap(), |token| asked.bearer_auth(token))).await
+    };
+    let anyone = ask(0, None).await;
+    assert_eq!((anyone.status.as_u16(), &anyone.body["variant"]), (200, &json!("off")), "{anyone:?}");
+    assert_eq!(ask(2, None).await.status, 401);
+    assert_eq!(ask(2, Some(&production)).await.status, 403);
+    assert_eq!(ask(2, Some(&test)).await.status, 200);
+    running.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use greenroom_server::Doors;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ impl Answer {
 }
 
 pub async fn start(data: &Path) -> greenroom_server::Running {
-    greenroom_server::start(data, "127.0.0.1:0".parse().unwrap(), "greenroom".into()).await.unwrap()
+    greenroom_server::start(data, Doors::http("127.0.0.1:0".parse().unwrap()), "greenroom".into()).await.unwrap()
 }
 
 impl World {

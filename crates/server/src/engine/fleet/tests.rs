@@ -15,7 +15,7 @@ use greenroom_drivers::fake::{FakeDriver, Next};
 use serde_json::json;
 
 use crate::Running;
-use crate::serve::start_with;
+use crate::serve::{Doors, start_with};
 
 struct House {
     dir: PathBuf,
@@ -37,7 +37,7 @@ impl House {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let dir = std::env::temp_dir().join(format!("greenroom-fleet-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let targets = FakeDriver::new();
-        let running = start_with(&dir, "127.0.0.1:0".parse().unwrap(), Arc::new(targets.clone())).await.unwrap();
+        let running = start_with(&dir, Doors::http("127.0.0.1:0".parse().unwrap()), Arc::new(targets.clone())).await.unwrap();
         let house = Self { dir, running, targets };
         let environment = json!({"purpose": "development", "targets": [{"name": "here", "driver": "process", "address": "run/dev", "endpoints": {"web": "127.0.0.1:1"}}]});
         let recipe = json!({"run": ["{server}", "{listen}"], "ready": {"http": "/ready"}, "deadline": format!("{deadline}s")});
