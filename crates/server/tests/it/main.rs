@@ -6,4 +6,5 @@ mod coverage;
 mod features;
 mod openapi;
 mod restart;
+mod withdrawal;
 mod world;
