@@ -1,11 +1,16 @@
 //! What followers and whoever they follow say to each other: signed snapshots, deltas, and reports of what was applied
 //! and evaluated. Nothing here checks a signature; whoever follows does.
 
+mod canonical;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+pub use self::canonical::{Canonical, Misfit, Text};
 use crate::model::{AttributeType, Change, Cohort, Feature};
 
 /// Where the signed snapshot is fetched.
@@ -22,22 +27,36 @@ pub const SNAPSHOT_EVENT: &str = "snapshot";
 /// Events of the stream whose data is a [`Delta`].
 pub const DELTA_EVENT: &str = "delta";
 
-/// From the snapshot of one revision to that of the next. Applied to the right one, it gives exactly what `sig` signs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A snapshot and the signature of its bytes as they stand: what is fetched, what an event of a whole carries, and what is
+/// kept on disk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Delta {
+pub struct Signed<'a> {
+    #[serde(borrow)]
+    pub snapshot: &'a RawValue,
+    /// Ed25519 (RFC 8032), base64.
+    #[serde(borrow)]
+    pub signature: Cow<'a, str>,
+}
+
+/// From the snapshot of one revision to that of the next. Applied to the right one, it gives exactly what `sig` signs.
+///
+/// Who passes on or checks has the parts as [`Text`], as they came; who compiles has them typed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound(deserialize = "A: Deserialize<'de>, C: Deserialize<'de>, F: Deserialize<'de>"))]
+pub struct Delta<A = BTreeMap<String, AttributeType>, C = Arc<Cohort>, F = Arc<Feature>> {
     /// The revision that it is applied to.
     pub from: u64,
     pub to: u64,
     /// All declared attributes anew; absent leaves them as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attributes: Option<BTreeMap<String, AttributeType>>,
+    pub attributes: Option<A>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub put_cohorts: BTreeMap<String, Arc<Cohort>>,
+    pub put_cohorts: BTreeMap<String, C>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop_cohorts: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub put: BTreeMap<String, Arc<Feature>>,
+    pub put: BTreeMap<String, F>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<String>,
     /// Signature of the snapshot that results, base64.
