@@ -22,10 +22,30 @@ pub const EVALUATORS: &str = "/api/v1/evaluators";
 /// The header by which a follower names its process, for as long as that lives: up to 100 letters, digits and `-._`.
 pub const INSTANCE: &str = "greenroom-instance";
 
+/// The header by which a relay that asks gives its name, and by which one that answers names those through whom its
+/// answers have come, itself last, with commas between.
+pub const RELAY: &str = "greenroom-relay";
+/// So many relays at most stand between a control plane and who is answered.
+pub const DEPTH: usize = 4;
+
 /// Events of the stream whose data is `{"snapshot": …, "signature": …}`.
 pub const SNAPSHOT_EVENT: &str = "snapshot";
 /// Events of the stream whose data is a [`Delta`].
 pub const DELTA_EVENT: &str = "delta";
+/// Events of the stream whose data is a list of all that is [`Forced`] from now on. Only relays send them.
+pub const FORCED_EVENT: &str = "forced";
+
+/// A feature that someone has forced `off` at a relay, for whoever asks through it. Not signed: it shows nothing to anyone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forced {
+    pub feature: String,
+    /// Seconds since 1970.
+    pub until: u64,
+    /// The relay at which it was.
+    pub relay: String,
+    pub reason: String,
+}
 
 /// A snapshot and the signature of its bytes as they stand: what is fetched, what an event of a whole carries, and what is
 /// kept on disk.
