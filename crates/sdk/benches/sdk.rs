@@ -17,9 +17,7 @@ use greenroom_sdk::exposure::{Attribute, Pairs};
 use greenroom_sdk::follow::Pace;
 use greenroom_sdk::{Greenroom, Options, Provider};
 use open_feature::provider::{FeatureProvider, ProviderMetadata, ResolutionDetails};
-use open_feature::{
-    Client, EvaluationContext, EvaluationError, EvaluationErrorCode, EvaluationReason, EvaluationResult, FlagMetadata, OpenFeature, StructValue, async_trait,
-};
+use open_feature::{Client, EvaluationContext, EvaluationError, EvaluationErrorCode, EvaluationReason, EvaluationResult, FlagMetadata, OpenFeature, StructValue, async_trait};
 use serde_json::json;
 
 #[global_allocator]

@@ -140,7 +140,7 @@ impl Counts {
             board.drain(waiting);
             used
         });
-        let count = |((feature, variant), count): ((Arc<str>, Arc<str>), u64)| Count { feature: feature.to_string(), variant: variant.to_string(), count };
+        let count = |((feature, variant), count): ((Arc<str>, Arc<str>), u64)| Count { feature: feature.to_string(), variant: variant.to_string(), count, build: None };
         (waiting.counts.drain().map(count).collect(), std::mem::take(&mut waiting.dropped))
     }
 
@@ -189,7 +189,7 @@ mod tests {
         });
         assert_eq!(taken(&counts), [of("b", 8_000)]);
         assert_eq!(taken(&counts), []);
-        counts.give_back(&[Count { feature: "b".to_owned(), variant: "on".to_owned(), count: 3 }], 0);
+        counts.give_back(&[Count { feature: "b".to_owned(), variant: "on".to_owned(), count: 3, build: None }], 0);
         board.count(&snapshot.evaluate("b", &Anonymous).unwrap());
         assert_eq!(taken(&counts), [of("b", 4)]);
     }

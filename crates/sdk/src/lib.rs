@@ -5,7 +5,6 @@
 mod caller;
 mod counts;
 mod feature;
-pub mod follow;
 mod now;
 mod options;
 #[cfg(feature = "open-feature")]
@@ -15,16 +14,19 @@ mod report;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use greenroom_exposure::{Context, Explained, Explanation};
+use greenroom_exposure::wire::follow::Forced;
+use greenroom_exposure::{Context, Explained, Explanation, Snapshot};
+use greenroom_follow::{Follower, State, Wire, without};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use greenroom_exposure as exposure;
+pub use greenroom_follow as follow;
 
 pub use self::caller::Build;
 use self::counts::Counts;
 pub use self::feature::Feature;
-use self::follow::{Follower, State, Wire};
+
 use self::now::Live;
 pub use self::now::{NoAnswer, Now};
 pub use self::options::{Invalid, Options};
@@ -51,7 +53,15 @@ pub struct Greenroom {
 struct Running {
     state: watch::Receiver<State>,
     /// Until it is closed.
-    tasks: Mutex<Option<(Follower, JoinHandle<()>, oneshot::Sender<()>)>>,
+    tasks: Mutex<Option<Tasks>>,
+}
+
+#[derive(Debug)]
+struct Tasks {
+    follower: Follower,
+    reporter: JoinHandle<()>,
+    /// Dropped, it asks the reporter to end.
+    close: oneshot::Sender<()>,
 }
 
 impl Greenroom {
@@ -64,12 +74,12 @@ impl Greenroom {
     pub async fn connect(options: Options) -> Result<Self, Invalid> {
         let wire = Wire::new(options.upstream()?)?;
         let shared = Arc::new(Shared { live: ArcSwapOption::empty(), counts: Counts::default(), build: options.build });
-        let showing = Arc::clone(&shared);
-        let follower = Follower::start(wire.clone(), options.copy, move |state| showing.show(state));
+        let (showing, mut shown) = (Arc::clone(&shared), None);
+        let follower = Follower::start(wire.clone(), options.copy, move |state| showing.show(state, &mut shown));
         let mut state = follower.state().clone();
         let (close, closing) = oneshot::channel();
         let reporter = Reporter { wire, shared: Arc::clone(&shared), state: state.clone(), closing };
-        let tasks = Mutex::new(Some((follower, tokio::spawn(reporter.run()), close)));
+        let tasks = Mutex::new(Some(Tasks { follower, reporter: tokio::spawn(reporter.run()), close }));
         let greenroom = Self { shared, running: Arc::new(Running { state: state.clone(), tasks }) };
         let _ = tokio::time::timeout(options.pace.patience, state.wait_for(|state| state.held.is_some())).await;
         Ok(greenroom)
@@ -134,7 +144,7 @@ impl Greenroom {
     /// Hangs up, after the last counts are reported and the copy on disk is of what is held. Clones go on answering from that.
     pub async fn close(self) {
         let tasks = self.running.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((follower, reporter, close)) = tasks {
+        if let Some(Tasks { follower, reporter, close }) = tasks {
             drop(close);
             let _ = reporter.await;
             follower.close().await;
@@ -142,15 +152,20 @@ impl Greenroom {
     }
 }
 
+/// What is answered from, by what it was made of.
+type Shown = (Arc<Snapshot>, Arc<[Forced]>);
+
 impl Shared {
     /// Answers from `state` from now on.
-    fn show(&self, state: &State) {
+    fn show(&self, state: &State, shown: &mut Option<Shown>) {
         let Some(held) = &state.held else { return };
-        if self.live.load().as_ref().is_some_and(|live| Arc::ptr_eq(&live.snapshot, held.snapshot())) {
+        let (signed, forced) = (held.snapshot(), &state.forced);
+        if shown.as_ref().is_some_and(|shown| Arc::ptr_eq(&shown.0, signed) && Arc::ptr_eq(&shown.1, forced)) {
             return;
         }
-        let snapshot = Arc::clone(held.snapshot());
+        *shown = Some((Arc::clone(signed), Arc::clone(forced)));
+        let snapshot = without(signed, forced);
         let board = self.counts.board(&snapshot);
-        self.live.store(Some(Arc::new(Live { snapshot, board })));
+        self.live.store(Some(Arc::new(Live::new(snapshot, board))));
     }
 }

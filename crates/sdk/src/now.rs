@@ -14,6 +14,19 @@ use crate::counts::Board;
 pub(crate) struct Live {
     pub snapshot: Arc<Snapshot>,
     pub board: Arc<Board>,
+    #[cfg(feature = "open-feature")]
+    pub said: crate::provider::Said,
+}
+
+impl Live {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, board: Arc<Board>) -> Self {
+        Self {
+            #[cfg(feature = "open-feature")]
+            said: crate::provider::Said::new(&snapshot),
+            snapshot,
+            board,
+        }
+    }
 }
 
 /// Why there is no answer: the application's own default applies.
@@ -48,7 +61,7 @@ impl<'a> Now<'a> {
     }
 
     #[inline]
-    fn live(&self) -> Result<&Live, NoAnswer> {
+    pub(crate) fn live(&self) -> Result<&Live, NoAnswer> {
         self.live.as_deref().ok_or(NoAnswer::NotReady)
     }
 

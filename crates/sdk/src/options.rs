@@ -1,10 +1,10 @@
 //! What an application says about itself and whom it follows.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use greenroom_follow::{NoKey, NoUpstream, Pace, Upstream, instance, is_name};
 
 use crate::caller::Build;
-use crate::follow::{NoKey, NoUpstream, Pace, Upstream};
 
 /// What [`crate::Greenroom::connect`] needs to know.
 #[derive(Debug, Clone)]
@@ -96,9 +96,8 @@ impl Options {
     }
 
     pub(crate) fn upstream(&self) -> Result<Upstream, Invalid> {
-        let is_name = |name: &str| (1..=100).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
         let service = self.build.as_ref().map_or("app", |build| &build.service);
-        let instance = self.instance.clone().unwrap_or_else(|| named(service));
+        let instance = self.instance.clone().unwrap_or_else(|| instance(service));
         if !is_name(&instance) {
             return Err(Invalid::Instance(instance));
         }
@@ -111,13 +110,4 @@ impl Options {
         let environment = self.environment.as_deref().map(Into::into);
         Ok(Upstream { url: self.url.clone(), token: self.token.0.clone(), key: self.key.parse()?, environment, instance, relay: None, pace: self.pace })
     }
-}
-
-/// `service` and twelve digits that no other process has.
-pub(crate) fn named(service: &str) -> String {
-    use std::hash::{BuildHasher as _, RandomState};
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let chance = RandomState::new().hash_one((std::process::id(), since));
-    let service: String = service.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).take(80).collect();
-    format!("{service}-{:012x}", chance & 0xffff_ffff_ffff)
 }

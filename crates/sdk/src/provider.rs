@@ -2,18 +2,18 @@
 //! metadata of the flag.
 
 mod context;
+mod said;
 mod value;
 
 use greenroom_exposure::model::ValueType;
 use greenroom_exposure::{Answer, Reason};
+use greenroom_follow::{Broken, Contact};
 use open_feature::provider::{FeatureProvider, ProviderMetadata, ProviderStatus, ResolutionDetails};
-use open_feature::{
-    EvaluationContext, EvaluationError, EvaluationErrorCode, EvaluationReason, EvaluationResult, FlagMetadata, FlagMetadataValue, StructValue, async_trait,
-};
+use open_feature::{EvaluationContext, EvaluationError, EvaluationErrorCode, EvaluationReason, EvaluationResult, StructValue, async_trait};
 
 use self::context::Asked;
-use crate::follow::{Broken, Contact};
-use crate::{Greenroom, NoAnswer, Now};
+pub(crate) use self::said::Said;
+use crate::{Greenroom, NoAnswer};
 
 /// Answers OpenFeature from a followed environment.
 #[derive(Debug)]
@@ -41,7 +41,12 @@ impl Provider {
             return Err(error(EvaluationErrorCode::TypeMismatch, &format!("the feature is of type {is}, and {asked} was asked for")));
         };
         now.count(&answer);
-        let details = ResolutionDetails { value, variant: Some(answer.variant().to_owned()), reason: Some(reason(answer.reason())), flag_metadata: Some(metadata(&now, &answer)?) };
+        let details = ResolutionDetails {
+            value,
+            variant: Some(answer.variant().to_owned()),
+            reason: Some(reason(answer.reason())),
+            flag_metadata: Some(now.live().map_err(failed)?.said.of(&answer)),
+        };
         Ok(details)
     }
 }
@@ -78,23 +83,6 @@ const fn reason(ours: Reason) -> EvaluationReason {
         Reason::Disabled => EvaluationReason::Disabled,
         Reason::Default => EvaluationReason::Default,
     }
-}
-
-/// The same that OFREP carries.
-fn metadata(now: &Now<'_>, answer: &Answer<'_>) -> EvaluationResult<FlagMetadata> {
-    let snapshot = now.snapshot().map_err(failed)?;
-    let (revision, text) = (snapshot.revision(), |text: &str| FlagMetadataValue::String(text.to_owned()));
-    let mut metadata = FlagMetadata::default();
-    metadata.values.reserve(6);
-    metadata.add_value("revision", i64::try_from(revision).unwrap_or(i64::MAX));
-    metadata.add_value("version", revision.to_string());
-    metadata.add_value("flagSetId", text(snapshot.environment()));
-    for (name, said) in [("release", answer.release()), ("rule", answer.rule()), ("blocked_by", answer.blocked_by())] {
-        if let Some(said) = said {
-            metadata.add_value(name, text(said));
-        }
-    }
-    Ok(metadata)
 }
 
 #[async_trait]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom_exposure::wire::follow::{Count, Report};
+use greenroom_follow::{Broken, State, Wire};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::Shared;
-use crate::follow::{Broken, State, Wire};
 
 /// Counts of one report: a body is a small part of what a server takes.
 const COUNTS: usize = 1_000;
@@ -80,6 +80,6 @@ impl Reporter {
             return Err(Broken::Ended);
         };
         let instance = self.wire.upstream().instance.clone();
-        self.wire.report(&Report { instance, build: self.shared.build.as_ref().map(crate::Build::label), revision, counts, dropped }).await
+        self.wire.report(&Report { instance, build: self.shared.build.as_ref().map(crate::Build::label), revision, counts, dropped, relayed: None }).await
     }
 }

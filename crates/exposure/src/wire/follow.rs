@@ -19,6 +19,8 @@ pub const SNAPSHOT: &str = "/api/v1/snapshot";
 pub const STREAM: &str = "/api/v1/snapshot/stream";
 /// Where evaluators report.
 pub const EVALUATORS: &str = "/api/v1/evaluators";
+/// Where a relay asks who else may ask.
+pub const TICKETS: &str = "/api/v1/relay/tokens";
 /// The header by which a follower names its process, for as long as that lives: up to 100 letters, digits and `-._`.
 pub const INSTANCE: &str = "greenroom-instance";
 
@@ -36,7 +38,7 @@ pub const DELTA_EVENT: &str = "delta";
 pub const FORCED_EVENT: &str = "forced";
 
 /// A feature that someone has forced `off` at a relay, for whoever asks through it. Not signed: it shows nothing to anyone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forced {
     pub feature: String,
@@ -115,6 +117,24 @@ pub struct Report {
     /// Evaluations that it had no room to count.
     #[serde(default)]
     pub dropped: u64,
+    /// Of those behind it, if it is a relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed: Option<Relayed>,
+}
+
+/// What a relay says of those who ask or follow through it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relayed {
+    pub in_contact: u64,
+    /// Those of them that have the report's revision or a later one.
+    pub acknowledged: u64,
+    /// Those that have not, by name; at most a hundred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub laggards: Vec<String>,
+    /// What is forced off there, and at relays behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forced: Vec<Forced>,
 }
 
 /// Evaluations that gave one variant.
@@ -124,4 +144,30 @@ pub struct Count {
     pub feature: String,
     pub variant: String,
     pub count: u64,
+    /// `service@version` of whoever evaluated, where a relay reports for many; else it is the report's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+}
+
+/// Whom a relay may let ask about the environment of its own token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tickets {
+    pub environment: Arc<str>,
+    pub tickets: Vec<Ticket>,
+}
+
+/// A token, by what its secret hashes to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ticket {
+    /// `sha256:` and 64 digits.
+    pub sha256: String,
+    /// Names the token in logs and lists, without being it.
+    pub id: Arc<str>,
+    /// Seconds since 1970.
+    pub expires: u64,
+    /// Of a relay, which may itself ask who may ask.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relay: bool,
 }

@@ -26,7 +26,8 @@ async fn a_revision_is_acknowledged_by_name_when_it_is_answered_from() {
 async fn counts_come_now_and_then_and_the_last_at_the_end() {
     let host = Host::start();
     let greenroom = connect(options(&host)).await;
-    let counted = |feature: &str, variant: &str| Counted { environment: "production".into(), feature: feature.into(), variant: variant.into(), build: Some("shop-web@1.2.0".into()) };
+    let counted =
+        |feature: &str, variant: &str| Counted { environment: "production".into(), feature: feature.into(), variant: variant.into(), build: Some("shop-web@1.2.0".into()) };
     for _ in 0..3 {
         assert!(greenroom.boolean("plain", &ANYONE, false));
     }

@@ -1,8 +1,9 @@
 //! Whom a follower follows, and the requests that it makes there.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, RELAY, Report, STREAM};
 use reqwest::header::{ACCEPT, ETAG, IF_NONE_MATCH};
@@ -16,6 +17,24 @@ use super::pace::Pace;
 const CONNECT: Duration = Duration::from_secs(5);
 /// An answer that is no stream is there within this time.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// The longest name of an instance.
+const NAME: usize = 100;
+
+/// Whether an instance or a relay may be called so.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    (1..=NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// A name that no other process has: `of`, as far as that can stand in one, and twelve digits.
+#[must_use]
+pub fn instance(of: &str) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let chance = RandomState::new().hash_one((std::process::id(), since));
+    let of: String = of.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).take(NAME - 13).collect();
+    format!("{of}-{:012x}", chance & 0xffff_ffff_ffff)
+}
 
 /// A control plane or a relay, and who follows it.
 #[derive(Clone)]
@@ -94,7 +113,7 @@ impl Wire {
     pub fn new(upstream: Upstream) -> Result<Self, NoUpstream> {
         let url = || Url::parse(&upstream.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let url = url().ok_or_else(|| NoUpstream::Address { url: upstream.url.clone() })?;
-        let mut http = Client::builder().connect_timeout(CONNECT).read_timeout(upstream.pace.silence).user_agent(concat!("greenroom-sdk/", env!("CARGO_PKG_VERSION")));
+        let mut http = Client::builder().connect_timeout(CONNECT).read_timeout(upstream.pace.silence).user_agent(concat!("greenroom-follow/", env!("CARGO_PKG_VERSION")));
         if url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]") {
             http = http.no_proxy();
         }

@@ -1,9 +1,14 @@
 //! Following an environment: connect, check, apply, keep a copy, come back. Used by applications and by relays.
 //!
-//! Whatever breaks, what is held stays held: a follower never has less than it once had.
+//! Whatever breaks, what is held stays held: a follower never has less than it once had. It knows nothing of who asks, and
+//! counts nothing.
+
+#![deny(missing_debug_implementations)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
 mod copy;
 mod events;
+mod forced;
 mod held;
 mod key;
 mod pace;
@@ -11,6 +16,7 @@ mod upstream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use greenroom_exposure::wire::follow::{DELTA_EVENT, FORCED_EVENT, Forced, SNAPSHOT_EVENT};
 use tokio::sync::watch;
@@ -18,11 +24,12 @@ use tokio::task::JoinHandle;
 
 pub use self::copy::{Unusable, replace};
 use self::events::Event;
+pub use self::forced::{unix_now, without};
 pub use self::held::{Held, Refused};
 pub use self::key::{Key, NoKey};
 pub use self::pace::Pace;
 use self::upstream::Stream;
-pub use self::upstream::{Broken, NoUpstream, Upstream, Wire};
+pub use self::upstream::{Broken, NoUpstream, Upstream, Wire, instance, is_name};
 
 /// Where a follower stands.
 #[derive(Debug, Clone, Default)]
@@ -117,6 +124,7 @@ impl Following {
     async fn run(mut self) {
         let (mut failures, mut whole) = (0_u32, false);
         loop {
+            self.lift();
             let last = self.state.borrow().held.as_ref().map(|held| held.revision()).filter(|_| !whole);
             let (broken, opened, retry) = match self.wire.open(last).await {
                 Ok(mut stream) => (self.session(&mut stream).await, true, stream.retry()),
@@ -150,13 +158,28 @@ impl Following {
             }
         });
         loop {
-            let applied = match stream.next().await {
-                Ok(event) => self.apply(event).await,
-                Err(broken) => Err(broken),
+            let lifted = self.state.borrow().forced.iter().map(|forced| forced.until.saturating_sub(unix_now())).min();
+            let applied = tokio::select! {
+                event = stream.next() => match event {
+                    Ok(event) => self.apply(event).await,
+                    Err(broken) => Err(broken),
+                },
+                () = tokio::time::sleep(Duration::from_secs(lifted.unwrap_or_default())), if lifted.is_some() => {
+                    self.lift();
+                    Ok(())
+                }
             };
             if let Err(broken) = applied {
                 return broken;
             }
+        }
+    }
+
+    /// Forgets what is not forced off any more.
+    fn lift(&mut self) {
+        let now = unix_now();
+        if self.state.borrow().forced.iter().any(|forced| forced.until <= now) {
+            self.tell(|state| state.forced = state.forced.iter().filter(|forced| forced.until > now).cloned().collect());
         }
     }
 
