@@ -112,7 +112,8 @@ pub struct Running {
     pub instance: String,
     feeds: Arc<Feeds>,
     lines: Vec<Arc<Line>>,
-    tasks: Vec<JoinHandle<()>>,
+    watching: JoinHandle<()>,
+    upward: JoinHandle<()>,
     serving: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
@@ -170,9 +171,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         }
     });
     let upward = Upward { lines: lines.clone(), presence, usage, tickets, report: pace.report };
-    let tasks = vec![tokio::spawn(forced.run(lines.clone())), tokio::spawn(upward.run(stop.subscribe()))];
+    let (watching, upward) = (tokio::spawn(forced.run(lines.clone())), tokio::spawn(upward.run(stop.subscribe())));
     tracing::info!(relay = %name, %address, "the relay serves");
-    Ok(Running { address, name, instance, feeds, lines, tasks, serving, stop })
+    Ok(Running { address, name, instance, feeds, lines, watching, upward, serving, stop })
 }
 
 impl Running {
@@ -184,17 +185,16 @@ impl Running {
 
     /// Stops: what was asked is answered, what was counted is reported if anyone can be reached, what is held is on disk.
     pub async fn stop(self) {
-        let Self { feeds, lines, tasks, mut serving, stop, .. } = self;
+        let Self { feeds, lines, watching, mut upward, mut serving, stop, .. } = self;
+        watching.abort();
         let _ = stop.send(true);
         // those on open streams are told to come back
         feeds.close();
         if tokio::time::timeout(PATIENCE, &mut serving).await.is_err() {
             serving.abort();
         }
-        for mut task in tasks {
-            if tokio::time::timeout(PATIENCE, &mut task).await.is_err() {
-                task.abort();
-            }
+        if tokio::time::timeout(PATIENCE, &mut upward).await.is_err() {
+            upward.abort();
         }
         for line in lines {
             line.close().await;
