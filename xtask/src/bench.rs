@@ -36,6 +36,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "exposure-peers", title: "Exposure: beside its peers and its floor", kind: "bin", package: PEERS, target: "peers", args: &[] },
     Bench { name: "ledger", title: "Ledger: append, replay, verify", kind: "example", package: "greenroom-ledger", target: "append", args: &[] },
     Bench { name: "delivery", title: "Delivery: answers and streams over HTTP beside their floors", kind: "bench", package: "greenroom-delivery", target: "delivery", args: &[] },
+    Bench { name: "sdk", title: "SDK: through OpenFeature, beside the same with a map", kind: "bench", package: "greenroom-sdk", target: "sdk", args: &[] },
     Bench { name: "server", title: "Server: commands, board, answers and start-up over HTTP", kind: "bench", package: "greenroom-server", target: "server", args: &[] },
 ];
 

@@ -3,6 +3,7 @@
 //! Readers load a pointer; the publisher swaps it. A revision never goes backwards.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use greenroom_exposure::Snapshot;
 use greenroom_exposure::wire::Announcement;
+use greenroom_exposure::wire::follow::{Canonical, Forced};
 use tokio::sync::watch;
 
 use crate::follow::Trail;
@@ -30,12 +32,24 @@ pub struct Published {
     /// The event that announces this revision, as it goes to every stream.
     announcement: Bytes,
     json: OnceLock<Bytes>,
+    origin: Option<Origin>,
+    forced: Arc<[Forced]>,
+    edition: u64,
+}
+
+/// What a relay passes on: as text, as another has signed it.
+#[derive(Clone)]
+pub struct Origin {
+    pub canonical: Arc<Canonical>,
+    pub signature: Arc<str>,
 }
 
 /// Where an environment stands, for those who wait for more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Head {
     pub revision: u64,
+    /// See [`Published::edition`].
+    pub edition: u64,
     /// Nothing more will come: hang up.
     pub closed: bool,
 }
@@ -47,10 +61,27 @@ pub(crate) struct Feed {
 }
 
 impl Published {
-    fn new(snapshot: Arc<Snapshot>) -> Self {
+    fn new(snapshot: Arc<Snapshot>, origin: Option<Origin>, forced: Arc<[Forced]>) -> Self {
         let at = unix_now();
         let announcement = announcement(snapshot.revision(), at);
-        Self { snapshot, at, announcement, json: OnceLock::new() }
+        let edition = if forced.is_empty() { 0 } else { edition(&forced) };
+        Self { snapshot, at, announcement, json: OnceLock::new(), origin, forced, edition }
+    }
+
+    /// What was published, if another has signed it.
+    pub(crate) const fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// What is forced off here: the snapshot that is answered from has it so, what is signed does not.
+    pub(crate) const fn forced(&self) -> &Arc<[Forced]> {
+        &self.forced
+    }
+
+    /// Tells answers of one revision apart that differ all the same, because something is forced off here. 0 where nothing is.
+    #[must_use]
+    pub const fn edition(&self) -> u64 {
+        self.edition
     }
 
     #[must_use]
@@ -81,6 +112,12 @@ impl Published {
     }
 }
 
+fn edition(forced: &[Forced]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    forced.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
 fn announcement(revision: u64, at: u64) -> Bytes {
     let data = serde_json::to_string(&Announcement::refetch(revision, Some(at))).unwrap_or_default();
     format!("id: {revision}\nevent: message\ndata: {data}\n\n").into()
@@ -94,16 +131,26 @@ impl Feeds {
     /// Serves `snapshot` from now on and tells everyone who follows. An older one than is served is ignored; one of the
     /// same revision replaces it in silence.
     pub fn publish(&self, environment: &str, snapshot: Arc<Snapshot>) {
+        self.put(environment, Published::new(snapshot, None, Arc::default()));
+    }
+
+    /// As [`Self::publish`], for a relay: followers are given what the origin has signed and, beside it, what is forced off here, as
+    /// `snapshot` already has it. That is news even of the same revision.
+    pub fn relay(&self, environment: &str, snapshot: Arc<Snapshot>, origin: Origin, forced: Arc<[Forced]>) {
+        self.put(environment, Published::new(snapshot, Some(origin), forced));
+    }
+
+    fn put(&self, environment: &str, published: Published) {
         let feed = self.feed_or_new(environment);
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let revision = snapshot.revision();
+        let (revision, edition) = (published.revision(), published.edition);
         if feed.published.load().as_ref().is_some_and(|known| known.revision() > revision) {
             return;
         }
-        feed.published.store(Some(Arc::new(Published::new(snapshot))));
+        feed.published.store(Some(Arc::new(published)));
         feed.head.send_if_modified(|head| {
-            let news = head.revision < revision;
-            head.revision = revision;
+            let news = head.revision < revision || head.edition != edition;
+            (head.revision, head.edition) = (revision, edition);
             news
         });
     }
@@ -198,7 +245,7 @@ mod tests {
         assert!(!head.has_changed().unwrap(), "the same revision is no news");
         feeds.publish("production", snapshot(8));
         assert!(head.has_changed().unwrap());
-        assert_eq!(*head.borrow_and_update(), Head { revision: 8, closed: false });
+        assert_eq!(*head.borrow_and_update(), Head { revision: 8, edition: 0, closed: false });
         assert_eq!(feeds.current("production").unwrap().revision(), 8);
         feeds.remove("production");
         assert!(head.borrow().closed && feeds.current("production").is_none());

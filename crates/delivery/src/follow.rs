@@ -3,7 +3,9 @@
 //! A slow reader holds at most one event, which it shares with all others: the next is made when it has taken that one,
 //! from where it then is. One that takes too long over an event is let go, and may come back.
 
+mod chain;
 mod report;
+mod tickets;
 mod trail;
 
 use std::convert::Infallible;
@@ -18,12 +20,14 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use futures_util::stream;
-use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, SNAPSHOT, STREAM};
+use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, SNAPSHOT, STREAM, TICKETS};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use self::chain::Chain;
+use self::chain::Moved;
 pub(crate) use self::trail::Trail;
 use crate::DataPlane;
 use crate::feeds::{Feed, Head};
@@ -46,27 +50,32 @@ pub trait Sign: Send + Sync {
 #[derive(Clone)]
 struct Following {
     plane: Arc<DataPlane>,
-    signer: Arc<dyn Sign>,
+    /// A relay has none: what it publishes is signed.
+    signer: Option<Arc<dyn Sign>>,
 }
 
-pub(crate) fn router(plane: DataPlane, signer: Arc<dyn Sign>) -> Router {
+pub(crate) fn router(plane: DataPlane) -> Router {
+    let signer = plane.signer.clone();
     Router::new()
         .route(SNAPSHOT, get(whole).options(reply::preflight))
         .route(STREAM, get(open).options(reply::preflight))
         .route(EVALUATORS, post(report::take).options(reply::preflight))
+        .route(TICKETS, get(tickets::list).options(reply::preflight))
         .with_state(Following { plane: Arc::new(plane), signer })
 }
 
 async fn whole(State(Following { plane, signer }): State<Following>, headers: HeaderMap) -> Result<Response, Refusal> {
     let scope = plane.admit(&headers)?;
+    plane.chain.admit(&headers)?;
     let feed = plane.feed(&scope)?;
-    let signed = feed.trail().signed(plane.published(&scope)?, &signer).await.ok_or_else(|| not_yet(&scope))?;
+    let signed = feed.trail().signed(plane.published(&scope)?, signer.as_ref()).await.ok_or_else(|| not_yet(&scope))?;
     let response = if crate::ofrep::tag::known(&headers, &signed.tag) {
         reply::open(StatusCode::NOT_MODIFIED, Body::empty())
     } else {
         let response = reply::open(StatusCode::OK, signed.envelope.clone().into());
         reply::with(response, header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
     };
+    let response = plane.chain.signed(response);
     Ok(match crate::ofrep::tag::header_value(&signed.tag) {
         Some(tag) => reply::with(response, header::ETAG, tag),
         None => response,
@@ -75,6 +84,7 @@ async fn whole(State(Following { plane, signer }): State<Following>, headers: He
 
 async fn open(State(Following { plane, signer }): State<Following>, headers: HeaderMap) -> Result<Response, Refusal> {
     let scope = plane.admit(&headers)?;
+    let moved = plane.chain.admit(&headers)?;
     let feed = plane.feed(&scope)?;
     let instance = headers.get(INSTANCE).and_then(|name| name.to_str().ok()).filter(|name| is_name(name));
     let connection = match instance {
@@ -83,8 +93,11 @@ async fn open(State(Following { plane, signer }): State<Following>, headers: Hea
     };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse::<u64>().ok());
     let head = feed.follow();
-    let follower = Follower { feed, head, signer, known: last.unwrap_or(0), greeted: false, given: Instant::now(), keep_alive: plane.limits.keep_alive, connection };
-    Ok(events(Body::from_stream(stream::unfold(follower, Follower::next))))
+    let keep_alive = plane.limits.keep_alive;
+    // a relay says first what is forced off, so that nobody has to guess
+    let edition = if plane.chain.is_relay() { None } else { Some(0) };
+    let follower = Follower { feed, head, signer, moved, known: last.unwrap_or(0), edition, greeted: false, given: Instant::now(), keep_alive, connection };
+    Ok(plane.chain.signed(events(Body::from_stream(stream::unfold(follower, Follower::next)))))
 }
 
 impl DataPlane {
@@ -112,9 +125,13 @@ pub(crate) fn is_name(name: &str) -> bool {
 struct Follower {
     feed: Arc<Feed>,
     head: watch::Receiver<Head>,
-    signer: Arc<dyn Sign>,
+    signer: Option<Arc<dyn Sign>>,
+    /// Resolves when a relay has to ask anew, because our own place in the chain is another.
+    moved: Moved,
     /// The revision that it was brought to.
     known: u64,
+    /// The edition that it was told of, if any.
+    edition: Option<u64>,
     greeted: bool,
     /// When it was given its last event.
     given: Instant,
@@ -145,16 +162,23 @@ impl Follower {
             if head.closed {
                 return None;
             }
-            if let Some(published) = self.feed.published().filter(|published| published.revision() > self.known)
-                && let Some(way) = self.feed.trail().way(self.known, published, &self.signer).await
-            {
-                self.known = way.revision;
-                return Some(way.events);
+            if let Some(published) = self.feed.published() {
+                // before the snapshot, so that nothing that is forced off is shown for a moment
+                if self.edition != Some(published.edition()) {
+                    self.edition = Some(published.edition());
+                    return Some(trail::forced(&published));
+                }
+                if published.revision() > self.known
+                    && let Some(way) = self.feed.trail().way(self.known, published, self.signer.as_ref()).await
+                {
+                    self.known = way.revision;
+                    return Some(way.events);
+                }
             }
-            match tokio::time::timeout_at(quiet, self.head.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => return Some(COMMENT),
+            tokio::select! {
+                changed = self.head.changed() => changed.ok()?,
+                () = self.moved.wait() => return None,
+                () = tokio::time::sleep_until(quiet) => return Some(COMMENT),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use greenroom_exposure::wire::follow::Ticket;
 use http::{HeaderMap, header};
 
 /// Judges what a request presents as its token.
@@ -11,6 +12,19 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// If the token is absent or unknown, or known and not good for evaluating.
     fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied>;
+
+    /// As [`Self::scope`], for a relay that asks whom it may let ask.
+    ///
+    /// # Errors
+    /// Unless the token is a relay's.
+    fn relay(&self, presented: Option<&str>) -> Result<Scope, Denied> {
+        self.scope(presented).and(Err(Denied::Forbidden))
+    }
+
+    /// Everyone whom [`Self::scope`] lets read `environment`.
+    fn tickets(&self, _environment: &str) -> Vec<Ticket> {
+        Vec::new()
+    }
 }
 
 /// What a token opens.

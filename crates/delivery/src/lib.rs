@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use axum::Router;
 
-pub use feeds::{Feeds, Head, Published};
-pub use follow::Sign;
+pub use feeds::{Feeds, Head, Origin, Published};
+pub use follow::{Chain, Sign};
 pub use gate::{Denied, Gate, Scope};
 pub use listen::serve;
 pub use presence::{Acknowledged, Connection, Presence};
@@ -36,6 +36,7 @@ pub struct DataPlane {
     pub(crate) usage: Arc<Usage>,
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) signer: Option<Arc<dyn Sign>>,
+    pub(crate) chain: Chain,
     pub(crate) secret: Arc<[u8; 32]>,
     pub(crate) limits: Limits,
 }
@@ -64,7 +65,7 @@ impl DataPlane {
     /// other's addresses.
     #[must_use]
     pub fn new(feeds: Arc<Feeds>, presence: Arc<Presence>, gate: Arc<dyn Gate>, secret: [u8; 32]) -> Self {
-        Self { feeds, presence, usage: Arc::default(), gate, signer: None, secret: Arc::new(secret), limits: Limits::default() }
+        Self { feeds, presence, usage: Arc::default(), gate, signer: None, chain: Chain::default(), secret: Arc::new(secret), limits: Limits::default() }
     }
 
     /// Where counts of evaluations are gathered; whoever runs the data plane takes them from there.
@@ -81,6 +82,13 @@ impl DataPlane {
         self
     }
 
+    /// Makes it a relay's: followers are given what others have signed ([`Feeds::relay`]), and through whom it came.
+    #[must_use]
+    pub fn with_chain(mut self, chain: Chain) -> Self {
+        self.chain = chain;
+        self
+    }
+
     #[must_use]
     pub const fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -88,11 +96,10 @@ impl DataPlane {
     }
 }
 
-/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names. With a signer also what
-/// followers need: `GET /api/v1/snapshot`, `GET /api/v1/snapshot/stream` and `POST /api/v1/evaluators`.
+/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names. With a signer, or for a relay,
+/// also what followers need: `GET /api/v1/snapshot`, `GET /api/v1/snapshot/stream`, `POST /api/v1/evaluators` and, for relays,
+/// `GET /api/v1/relay/tokens`.
 pub fn router(plane: DataPlane) -> Router {
-    match plane.signer.clone() {
-        Some(signer) => ofrep::router(plane.clone()).merge(follow::router(plane, signer)),
-        None => ofrep::router(plane),
-    }
+    let routes = ofrep::router(plane.clone());
+    if plane.signer.is_some() || plane.chain.is_relay() { routes.merge(follow::router(plane)) } else { routes }
 }

@@ -9,6 +9,7 @@ use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use greenroom_exposure::wire::follow::{Forced, Relayed};
 use tokio::time::Instant;
 
 /// Without an open stream, how long a fetch keeps an evaluator in contact unless the caller says otherwise. Short: of a
@@ -44,6 +45,8 @@ struct Evaluator {
     last: Instant,
     /// The oldest revision fetched by someone who may still be about to open a stream.
     opening: Option<u64>,
+    /// Who asks through it, if it is a relay, as of its revision.
+    relayed: Option<Relayed>,
     /// It names its own process, so it is one however many streams are open: a second is the first come back.
     single: bool,
 }
@@ -55,6 +58,19 @@ pub struct Acknowledged {
     pub acknowledged: u64,
     /// Those that have not, by name; at most a hundred.
     pub laggards: Vec<String>,
+}
+
+impl Acknowledged {
+    /// Adds those behind a relay. What it said, it said of its own revision: before it has the one in question, nobody
+    /// behind it has.
+    fn relayed(&mut self, relay: &str, behind: &Relayed, relay_has_it: bool) {
+        self.in_contact = self.in_contact.saturating_add(behind.in_contact);
+        if relay_has_it {
+            self.acknowledged = self.acknowledged.saturating_add(behind.acknowledged.min(behind.in_contact));
+            let room = NAMED.saturating_sub(self.laggards.len());
+            self.laggards.extend(behind.laggards.iter().take(room).map(|name| format!("{relay}/{name}")));
+        }
+    }
 }
 
 impl Default for Presence {
@@ -87,14 +103,17 @@ impl Presence {
         }
     }
 
-    /// An evaluator that names its own process says that it answers from `revision`.
-    pub fn reported(&self, environment: &Arc<str>, id: u64, name: &str, revision: u64) {
+    /// An evaluator that names its own process says that it answers from `revision`, and what `relayed` is about those behind it.
+    pub fn reported(&self, environment: &Arc<str>, id: u64, name: &str, revision: u64, relayed: Option<Relayed>) {
         let now = Instant::now();
         let mut shard = self.shard(environment, id);
         shard.prune(now, self.in_contact);
         let evaluator = shard.evaluator(environment, id, name, now);
         (evaluator.last, evaluator.single, evaluator.fetches) = (now, true, 1);
         // reports may overtake each other, and a process that starts anew from an old copy has another name
+        if relayed.is_some() && revision >= evaluator.revision {
+            evaluator.relayed = relayed;
+        }
         evaluator.revision = evaluator.revision.max(revision);
     }
 
@@ -126,10 +145,29 @@ impl Presence {
                 if acknowledged < clients && said.laggards.len() < NAMED {
                     said.laggards.push(evaluator.name.to_string());
                 }
+                if let Some(relayed) = &evaluator.relayed {
+                    said.relayed(&evaluator.name, relayed, acknowledged > 0);
+                }
             }
         }
         said.laggards.sort_unstable();
         said
+    }
+
+    /// What relays in contact have forced off.
+    #[must_use]
+    pub fn forced(&self, environment: &str) -> Vec<Forced> {
+        let now = Instant::now();
+        let mut forced = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let here = shard.evaluators.iter().filter(|((other, _), _)| **other == *environment);
+            let relays = here.filter(|(_, evaluator)| evaluator.in_contact(now, self.in_contact)).filter_map(|(_, evaluator)| evaluator.relayed.as_ref());
+            forced.extend(relays.flat_map(|relayed| relayed.forced.iter().cloned()));
+        }
+        forced.sort_unstable();
+        forced.dedup();
+        forced
     }
 
     /// How many streams of `environment` are open.
@@ -163,6 +201,7 @@ impl Shard {
             fetches: 0,
             last: now,
             opening: None,
+            relayed: None,
             single: false,
         })
     }
@@ -250,14 +289,27 @@ mod tests {
     async fn who_names_its_process_is_one_however_often_it_connects() {
         let (presence, production) = (Arc::new(Presence::default()), Arc::from("production"));
         let broken = presence.connected(&production, 1, "shop-1");
-        presence.reported(&production, 1, "shop-1", 7);
+        presence.reported(&production, 1, "shop-1", 7, None);
         let open = presence.connected(&production, 1, "shop-1");
         assert_eq!(said(&presence, 7), (1, 1, vec![]));
         assert_eq!(said(&presence, 8), (1, 0, vec!["shop-1".to_owned()]));
-        presence.reported(&production, 1, "shop-1", 8);
-        presence.reported(&production, 1, "shop-1", 7);
+        presence.reported(&production, 1, "shop-1", 8, None);
+        presence.reported(&production, 1, "shop-1", 7, None);
         assert_eq!(said(&presence, 8), (1, 1, vec![]));
         drop((broken, open));
+    }
+
+    #[tokio::test]
+    async fn who_is_behind_a_relay_counts_once_the_relay_itself_has_it() {
+        let (presence, production) = (Arc::new(Presence::default()), Arc::from("production"));
+        let forced = vec![Forced { feature: "plain".to_owned(), until: 7, relay: "edge".to_owned(), reason: "incident".to_owned() }];
+        let behind = Relayed { in_contact: 3, acknowledged: 2, laggards: vec!["shop-3".to_owned()], forced: forced.clone() };
+        presence.reported(&production, 1, "edge", 7, Some(behind));
+        assert_eq!(said(&presence, 7), (4, 3, vec!["edge/shop-3".to_owned()]));
+        assert_eq!(said(&presence, 8), (4, 0, vec!["edge".to_owned()]));
+        presence.reported(&production, 1, "edge", 6, Some(Relayed::default()));
+        assert_eq!(said(&presence, 7), (4, 3, vec!["edge/shop-3".to_owned()]), "an older report does not count");
+        assert_eq!((presence.forced("production"), presence.forced("test")), (forced, vec![]));
     }
 
     /// Someone alike who refetches in between must not hide that the one who connects has seen less.

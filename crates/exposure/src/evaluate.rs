@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::model::{Blocked, Feature, TARGETING_KEY};
+use crate::model::{Blocked, Feature, TARGETING_KEY, ValueType};
 use crate::program::{Clause, Gate, Kind, Prerequisite, Program, Rule, Split, Then, Variant, Verdict};
 use crate::snapshot::{Handle, Snapshot};
 
@@ -78,9 +78,21 @@ impl<'s> Answer<'s> {
         &self.variant.name
     }
 
+    /// Where the variant stands among the feature's, which are in the order of their names: an index for counters.
+    #[must_use]
+    pub fn variant_index(&self) -> usize {
+        self.program.variants.iter().position(|variant| std::ptr::eq(variant, self.variant)).unwrap_or_default()
+    }
+
     #[must_use]
     pub const fn value(&self) -> &'s Value {
         &self.variant.value
+    }
+
+    /// The type that every variant of the feature has.
+    #[must_use]
+    pub fn value_type(&self) -> ValueType {
+        self.program.source.r#type
     }
 
     #[must_use]

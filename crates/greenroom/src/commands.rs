@@ -25,6 +25,7 @@ mod person;
 mod placement;
 mod preset;
 mod proxy;
+mod relay;
 mod release;
 mod rollback;
 mod rollout;
@@ -64,6 +65,8 @@ const EXITS: &str = "Exit codes:
 pub enum Command {
     /// Run the control plane
     Serve(serve::Serve),
+    /// Serve what a control plane has published, near those who ask
+    Relay(relay::Relay),
     /// Watch a build and a release go all the way, in a minute and a directory of its own
     Demo(demo::Demo),
     /// Sign in, and remember it
@@ -151,6 +154,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => return serve.run(),
         Command::Demo(demo) => return demo.run(&global),
+        Command::Relay(relay) => return relay.run(&global),
         Command::Proxy(proxy) => return proxy.run(),
         Command::Schema => return schema::run(),
         Command::Completion(completion) => return completion.run(),
@@ -193,7 +197,7 @@ async fn ask(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Ledger(ledger) => ledger.run(context).await,
         Command::Erase(erase) => erase.run(context).await,
         // these ask nobody
-        Command::Serve(_) | Command::Demo(_) | Command::Proxy(_) | Command::Schema | Command::Completion(_) => Ok(()),
+        Command::Serve(_) | Command::Demo(_) | Command::Relay(_) | Command::Proxy(_) | Command::Schema | Command::Completion(_) => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use greenroom_exposure::wire::follow::Report;
 use http::{HeaderMap, StatusCode};
 
 use super::{Following, evaluator, is_name};
+use crate::gate::presented;
 use crate::ofrep::reply::{self, Refusal};
 use crate::usage::Counted;
 
@@ -22,6 +23,10 @@ pub(super) async fn take(State(Following { plane, .. }): State<Following>, heade
     let body = plane.body(&headers, body).await?;
     let bad = |details: String| Refusal::Bad { key: None, request: BadRequest::Unreadable(details) };
     let report: Report = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+    if report.relayed.is_some() {
+        // who is not a relay speaks for itself alone
+        plane.gate.relay(presented(&headers)).map_err(Refusal::Denied)?;
+    }
     if !is_name(&report.instance) {
         return Err(bad("`instance` is up to 100 letters, digits, `-`, `.` and `_`".to_owned()));
     }
@@ -29,10 +34,13 @@ pub(super) async fn take(State(Following { plane, .. }): State<Following>, heade
     if report.build.as_deref().is_some_and(|build| !is_build(build)) {
         return Err(bad(format!("`build` is `service@version` of up to {BUILD} bytes")));
     }
+    if report.counts.iter().filter_map(|count| count.build.as_deref()).any(|build| !is_build(build)) {
+        return Err(bad(format!("`build` of a count is `service@version` of up to {BUILD} bytes")));
+    }
     let published = plane.published(&scope)?;
     // what nobody has published nobody can have applied
     let revision = report.revision.min(published.revision());
-    plane.presence.reported(&scope.environment, evaluator(&scope, &report.instance), &report.instance, revision);
+    plane.presence.reported(&scope.environment, evaluator(&scope, &report.instance), &report.instance, revision, report.relayed);
 
     let build: Option<Arc<str>> = report.build.map(Into::into);
     let mut counts: HashMap<Counted, u64> = HashMap::new();
@@ -40,7 +48,12 @@ pub(super) async fn take(State(Following { plane, .. }): State<Following>, heade
     for one in report.counts {
         // a feature or variant that is not there any more, or never was, is nothing to keep for days
         if published.snapshot().feature(&one.feature).is_some_and(|feature| feature.variants.contains_key(&one.variant)) {
-            let counted = Counted { environment: Arc::clone(&scope.environment), feature: one.feature.into(), variant: one.variant.into(), build: build.clone() };
+            let counted = Counted {
+                environment: Arc::clone(&scope.environment),
+                feature: one.feature.into(),
+                variant: one.variant.into(),
+                build: one.build.map(Into::into).or_else(|| build.clone()),
+            };
             let sum = counts.entry(counted).or_default();
             *sum = sum.saturating_add(one.count);
         } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use greenroom_exposure::Model;
-use greenroom_exposure::wire::follow::{DELTA_EVENT, Delta, SNAPSHOT_EVENT};
+use greenroom_exposure::wire::follow::{Canonical, DELTA_EVENT, Delta, FORCED_EVENT, SNAPSHOT_EVENT};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
@@ -19,13 +19,19 @@ const HELD: usize = 256;
 /// The latest snapshot as it is sent.
 pub(crate) struct Signed {
     published: Arc<Published>,
-    model: Model,
+    content: Content,
     /// `{"snapshot": …, "signature": …}`.
     pub(super) envelope: Bytes,
     /// The same as an event.
     event: Bytes,
     /// Of this revision and these very bytes; without quotes.
     pub(super) tag: String,
+}
+
+/// What deltas are made of: of our own snapshots the model, of those that a relay passes on the text that was signed.
+enum Content {
+    Own(Model),
+    Passed(Arc<Canonical>),
 }
 
 struct Step {
@@ -51,13 +57,13 @@ pub(crate) struct Trail(Mutex<Steps>);
 
 impl Trail {
     /// What `published` is sent as. The rendering is done off the threads that answer requests.
-    pub(super) async fn signed(&self, published: Arc<Published>, signer: &Arc<dyn Sign>) -> Option<Arc<Signed>> {
+    pub(super) async fn signed(&self, published: Arc<Published>, signer: Option<&Arc<dyn Sign>>) -> Option<Arc<Signed>> {
         self.0.lock().await.signed(published, signer).await
     }
 
     /// What brings a follower from `known` to what is published: the deltas in between if all are held, else the whole.
     /// `None` if it is there already, or ahead.
-    pub(super) async fn way(&self, known: u64, published: Arc<Published>, signer: &Arc<dyn Sign>) -> Option<Way> {
+    pub(super) async fn way(&self, known: u64, published: Arc<Published>, signer: Option<&Arc<dyn Sign>>) -> Option<Way> {
         let mut steps = self.0.lock().await;
         let signed = steps.signed(published, signer).await?;
         let revision = signed.published.revision();
@@ -66,13 +72,13 @@ impl Trail {
 }
 
 impl Steps {
-    async fn signed(&mut self, published: Arc<Published>, signer: &Arc<dyn Sign>) -> Option<Arc<Signed>> {
+    async fn signed(&mut self, published: Arc<Published>, signer: Option<&Arc<dyn Sign>>) -> Option<Arc<Signed>> {
         let latest = self.latest.clone();
         if let Some(latest) = latest.as_ref().filter(|latest| Arc::ptr_eq(&latest.published, &published) || latest.published.revision() > published.revision()) {
             return Some(Arc::clone(latest));
         }
-        let signer = Arc::clone(signer);
-        let (signed, step) = tokio::task::spawn_blocking(move || render(published, latest.as_deref(), &*signer)).await.ok()?;
+        let signer = signer.cloned();
+        let (signed, step) = tokio::task::spawn_blocking(move || render(published, latest.as_deref(), signer.as_deref())).await.ok()??;
         match step {
             Some(step) => self.steps.push_back(step),
             None => self.steps.clear(),
@@ -105,27 +111,43 @@ impl Steps {
     }
 }
 
-/// Signs `published`, and what leads to it from `before`.
-fn render(published: Arc<Published>, before: Option<&Signed>, signer: &dyn Sign) -> (Signed, Option<Step>) {
-    let model = published.snapshot().model();
-    let body = published.json();
-    let (revision, signature) = (model.revision, signer.sign(&body));
+/// Signs `published`, unless another has, and what leads to it from `before`. `None` if nobody signs.
+fn render(published: Arc<Published>, before: Option<&Signed>, signer: Option<&dyn Sign>) -> Option<(Signed, Option<Step>)> {
+    let revision = published.revision();
+    let (content, body, signature) = match published.origin() {
+        Some(origin) => (Content::Passed(Arc::clone(&origin.canonical)), Bytes::from(origin.canonical.write()), origin.signature.to_string()),
+        None => {
+            let body = published.json();
+            let signature = signer?.sign(&body);
+            (Content::Own(published.snapshot().model()), body, signature)
+        }
+    };
     let mut envelope = Vec::with_capacity(body.len() + signature.len() + 32);
     envelope.extend_from_slice(b"{\"snapshot\":");
     envelope.extend_from_slice(&body);
     envelope.extend_from_slice(b",\"signature\":\"");
     envelope.extend_from_slice(signature.as_bytes());
     envelope.extend_from_slice(b"\"}");
-    let step = before.filter(|before| before.model.revision < revision).map(|before| {
-        let delta = Delta::new(before.model.revision, model.change_from(&before.model), signature);
-        let event = event(revision, DELTA_EVENT, &serde_json::to_vec(&delta).unwrap_or_default());
-        Step { from: delta.from, to: revision, event }
+    let step = before.filter(|before| before.published.revision() < revision).and_then(|before| {
+        let from = before.published.revision();
+        let delta = match (&content, &before.content) {
+            (Content::Own(model), Content::Own(before)) => serde_json::to_vec(&Delta::new(from, model.change_from(before), signature)),
+            (Content::Passed(text), Content::Passed(before)) => serde_json::to_vec(&text.delta_from(before, signature)),
+            _ => return None,
+        };
+        Some(Step { from, to: revision, event: event(revision, DELTA_EVENT, &delta.ok()?) })
     });
     let digest: [u8; 32] = Sha256::digest(&envelope).into();
     let mut tag = format!("{revision}-");
     digest.iter().take(8).for_each(|byte| tag.push_str(&format!("{byte:02x}")));
     let event = event(revision, SNAPSHOT_EVENT, &envelope);
-    (Signed { published, model, envelope: envelope.into(), event, tag }, step)
+    Some((Signed { published, content, envelope: envelope.into(), event, tag }, step))
+}
+
+/// The event that says what is forced off. It has no id: it is of no revision.
+pub(super) fn forced(published: &Published) -> Bytes {
+    let list = serde_json::to_string(&**published.forced()).unwrap_or_default();
+    format!("event: {FORCED_EVENT}\ndata: {list}\n\n").into()
 }
 
 /// JSON as we write it has no line breaks, so the data is one line.

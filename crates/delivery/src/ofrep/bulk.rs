@@ -30,7 +30,7 @@ pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, head
     let published = plane.caught_up(&scope, announced).await?;
 
     let asker = Asker::new(&scope, &caller);
-    let tag = asker.tag(published.revision());
+    let tag = asker.tag(&published);
     plane.presence.fetched(&scope.environment, asker.id(), &scope.id, published.revision(), announced.is_some());
     let response = if tag::known(&headers, &tag) {
         reply::open(StatusCode::NOT_MODIFIED, Body::empty())

@@ -28,7 +28,7 @@ pub(crate) fn open(status: StatusCode, body: Body) -> Response {
     response
 }
 
-pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     with(open(status, body.into()), header::CONTENT_TYPE, JSON)
 }
 
@@ -57,6 +57,8 @@ pub(crate) enum Refusal {
         key: Option<String>,
         request: BadRequest,
     },
+    /// Relays would follow each other in a circle, or too many would stand in a row.
+    Chain(String),
     /// Worth another try in a second.
     NotYet(String),
 }
@@ -78,6 +80,7 @@ impl IntoResponse for Refusal {
                 };
                 json(StatusCode::BAD_REQUEST, rendered(&Failure { key, error_code, error_details: Some(details) }))
             }
+            Self::Chain(details) => general(StatusCode::LOOP_DETECTED, details),
             Self::NotYet(details) => {
                 let response = general(StatusCode::SERVICE_UNAVAILABLE, details);
                 with(response, header::RETRY_AFTER, HeaderValue::from_static("1"))

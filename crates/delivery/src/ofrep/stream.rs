@@ -39,7 +39,10 @@ pub(super) async fn open(State(plane): State<Arc<DataPlane>>, uri: Uri, headers:
     let connection = plane.presence.connected(&ticket.environment, ticket.asker, &ticket.id);
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse::<u64>().ok());
     let seen = last.or(connection.seen());
-    let listener = Listener { head: feed.follow(), feed, told: seen.unwrap_or(0), greeted: false, keep_alive: plane.limits.keep_alive, connection };
+    let head = feed.follow();
+    // one who comes back asks anyway, and what is forced off since then is in the answer
+    let edition = head.borrow().edition;
+    let listener = Listener { head, feed, told: seen.unwrap_or(0), edition, greeted: false, keep_alive: plane.limits.keep_alive, connection };
     Ok(events(Body::from_stream(stream::unfold(listener, Listener::next))))
 }
 
@@ -70,6 +73,7 @@ struct Listener {
     head: watch::Receiver<Head>,
     /// The revision that the client knows of.
     told: u64,
+    edition: u64,
     greeted: bool,
     keep_alive: Duration,
     /// In contact for as long as this lives.
@@ -90,7 +94,7 @@ impl Listener {
             if head.closed {
                 return None;
             }
-            if let Some(news) = self.news(head.revision) {
+            if let Some(news) = self.news(head) {
                 return Some((Ok(news), self));
             }
             match tokio::time::timeout_at(quiet, self.head.changed()).await {
@@ -110,12 +114,12 @@ impl Listener {
         }
     }
 
-    fn news(&mut self, revision: u64) -> Option<Bytes> {
-        if revision <= self.told {
+    fn news(&mut self, head: Head) -> Option<Bytes> {
+        if head.revision <= self.told && head.edition == self.edition {
             return None;
         }
         let published = self.feed.published()?;
-        self.told = published.revision();
+        (self.told, self.edition) = (published.revision().max(self.told), published.edition());
         Some(published.announcement())
     }
 }

@@ -5,6 +5,7 @@ use greenroom_exposure::wire::Caller;
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
+use crate::feeds::Published;
 use crate::gate::Scope;
 
 /// A caller as one token sees them.
@@ -30,8 +31,11 @@ impl Asker {
     }
 
     /// Without quotes.
-    pub(super) fn tag(self, revision: u64) -> String {
-        let mut tag = format!("{revision}-");
+    pub(super) fn tag(self, published: &Published) -> String {
+        let mut tag = match (published.revision(), published.edition()) {
+            (revision, 0) => format!("{revision}-"),
+            (revision, edition) => format!("{revision}.{edition:x}-"),
+        };
         super::token::write_hex(&mut tag, &self.0);
         tag
     }

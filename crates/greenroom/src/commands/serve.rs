@@ -61,7 +61,7 @@ impl Serve {
 }
 
 /// An error with everything below it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut below = error.source();
     while let Some(cause) = below {
@@ -86,7 +86,7 @@ fn log(config: &Config) -> Result<(), Failure> {
 }
 
 /// TERM or Ctrl-C.
-async fn stopped() {
+pub(super) async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut term) = signal(SignalKind::terminate()) else { return };
     tokio::select! {

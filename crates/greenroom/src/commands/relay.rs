@@ -1,0 +1,123 @@
+//! The relay, and what its operator may do when nobody who decides can be reached.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use greenroom_domain::id::FeatureKey;
+use greenroom_domain::time::Span;
+use greenroom_relay::{Key, OffError, Options, unix_now};
+use serde_json::json;
+
+use super::serve::{chain, stopped};
+use crate::context::Global;
+use crate::error::{Exit, Failure};
+
+const DIR: &str = "greenroom-relay";
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Relay {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// The control plane to follow, or another relay
+    #[arg(long, value_name = "URL", required = true)]
+    upstream: Option<String>,
+    /// A relay token of the control plane; once for each environment
+    #[arg(long = "upstream-token", value_name = "TOKEN", env = "GREENROOM_RELAY_TOKENS", hide_env_values = true, value_delimiter = ',', required = true)]
+    tokens: Vec<String>,
+    /// The public key of the control plane: what it has not signed is not served
+    #[arg(long, value_name = "KEY", required = true)]
+    public_key: Option<Key>,
+    /// Directory of everything that is kept
+    #[arg(long, value_name = "DIR", default_value = DIR)]
+    data: PathBuf,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7801")]
+    listen: SocketAddr,
+    /// What it is called where relays are listed [default: as before, or by chance]
+    #[arg(long)]
+    name: Option<String>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Force a feature off for whoever asks through this relay; needs --reason
+    Off {
+        feature: FeatureKey,
+        /// For how long: 24h at most
+        #[arg(long = "for", value_name = "TIME", default_value = "1h")]
+        lasting: Span,
+        /// Directory of the relay
+        #[arg(long, value_name = "DIR", default_value = DIR)]
+        data: PathBuf,
+    },
+    /// Take back what was forced off
+    Lift {
+        feature: FeatureKey,
+        /// Directory of the relay
+        #[arg(long, value_name = "DIR", default_value = DIR)]
+        data: PathBuf,
+    },
+}
+
+impl Relay {
+    pub fn run(self, global: &Global) -> Result<(), Failure> {
+        match self.verb {
+            Some(verb) => verb.run(global),
+            None => self.serve(),
+        }
+    }
+
+    fn serve(self) -> Result<(), Failure> {
+        let Self { upstream: Some(upstream), tokens, public_key: Some(key), data, listen, name, .. } = self else {
+            return Err(Failure::usage("say whom to follow, with --upstream and --public-key"));
+        };
+        let filter = tracing_subscriber::EnvFilter::new("info");
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
+        runtime.block_on(async {
+            let options = Options { name, ..Options::new(upstream, tokens, key, data, listen) };
+            let running = greenroom_relay::start(options).await.map_err(|e| Failure::new(Exit::Failed, chain(&e)))?;
+            crate::output::raw(format!("greenroom relay `{}` listens on http://{}\n", running.name, running.address).as_bytes());
+            stopped().await;
+            running.stop().await;
+            Ok(())
+        })
+    }
+}
+
+impl Verb {
+    fn run(self, global: &Global) -> Result<(), Failure> {
+        match self {
+            Self::Off { feature, lasting, data } => {
+                let reason = global.reason.as_deref().ok_or_else(|| Failure::usage("say why, with --reason").hint("the control plane shows it to those who decide"))?;
+                // what is negative lasts no time
+                let lasting = Duration::from_micros(u64::try_from(lasting.0).unwrap_or_default());
+                let forced = greenroom_relay::off(&data, feature.as_str(), lasting, reason, unix_now()).map_err(refused)?;
+                match global.json {
+                    true => crate::output::json(&forced),
+                    false => crate::output::raw(format!("{feature} is off for all who ask through {}, for {} s\n", forced.relay, lasting.as_secs()).as_bytes()),
+                }
+            }
+            Self::Lift { feature, data } => {
+                let lifted = greenroom_relay::lift(&data, feature.as_str(), unix_now()).map_err(refused)?;
+                match global.json {
+                    true => crate::output::json(&json!({"feature": feature.as_str(), "lifted": lifted})),
+                    false if lifted => crate::output::raw(format!("{feature} is as the control plane has it\n").as_bytes()),
+                    false => return Err(Failure::new(Exit::NotFound, format!("{feature} was not forced off"))),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(error: OffError) -> Failure {
+    let failure = |exit| Failure::new(exit, chain(&error));
+    match &error {
+        OffError::NoRelay(_) => failure(Exit::NotFound).hint("name its directory with --data"),
+        OffError::TooLong => failure(Exit::Usage),
+        OffError::File { .. } => failure(Exit::Failed),
+    }
+}

@@ -1,0 +1,121 @@
+//! What a relay says to whom it follows, and asks: sums of what those behind it have acknowledged and counted, what is forced off
+//! here, and whom to let ask.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenroom_delivery::{Counted, Presence, Usage};
+use greenroom_exposure::wire::follow::{Count, Relayed, Report};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::line::Line;
+
+/// Between two looks at what has changed: an acknowledgement is this much later upstream.
+const LOOK: Duration = Duration::from_millis(200);
+/// Counts of one report.
+const COUNTS: usize = 1_000;
+/// Names of those who have not acknowledged.
+const NAMED: usize = 100;
+
+pub(crate) struct Upward {
+    pub lines: Vec<Arc<Line>>,
+    pub presence: Arc<Presence>,
+    pub usage: Arc<Usage>,
+    pub tickets: Duration,
+    pub report: Duration,
+}
+
+/// What was last said of one line: revision, which stream it was said beside, and those behind us.
+type Said = (u64, u64, Relayed);
+
+impl Upward {
+    pub(crate) async fn run(self, mut stopping: watch::Receiver<bool>) {
+        let mut said: Vec<Option<Said>> = self.lines.iter().map(|_| None).collect();
+        let (mut asked, mut counted, mut dropped) = (vec![None; self.lines.len()], Instant::now() + self.report, 0);
+        loop {
+            let now = Instant::now();
+            for ((line, said), asked) in self.lines.iter().zip(&mut said).zip(&mut asked) {
+                self.acknowledge(line, said).await;
+                self.renew(line, asked, now).await;
+            }
+            let stop = *stopping.borrow();
+            if stop || counted <= now {
+                counted = now + self.report;
+                self.counts(&mut dropped).await;
+            }
+            if stop {
+                return;
+            }
+            let _ = tokio::time::timeout(LOOK, stopping.wait_for(|stop| *stop)).await;
+        }
+    }
+
+    /// Says who has which revision, if that is not what was said last.
+    async fn acknowledge(&self, line: &Line, said: &mut Option<Said>) {
+        let state = line.state().borrow().clone();
+        let Some(held) = state.held.filter(|_| state.contact.is_live()) else { return };
+        let behind = self.presence.acknowledged(held.environment(), held.revision());
+        let mut forced = line.forced_here().to_vec();
+        forced.extend(self.presence.forced(held.environment()));
+        forced.sort_unstable();
+        forced.dedup();
+        let mut relayed = Relayed { in_contact: behind.in_contact, acknowledged: behind.acknowledged, laggards: behind.laggards, forced };
+        relayed.laggards.truncate(NAMED);
+        let now = Some((held.revision(), state.streams, relayed.clone()));
+        if now == *said {
+            return;
+        }
+        let report = Report { relayed: Some(relayed), ..blank(line, held.revision()) };
+        match line.wire().report(&report).await {
+            Ok(()) => *said = now,
+            Err(broken) => tracing::debug!(%broken, "who has which revision could not be reported"),
+        }
+    }
+
+    /// Asks whom to let ask, when it is time or the upstream is back.
+    async fn renew(&self, line: &Line, asked: &mut Option<(Instant, u64)>, now: Instant) {
+        let streams = line.state().borrow().streams;
+        let due = asked.is_none_or(|(at, beside)| beside != streams || now.duration_since(at) >= self.tickets);
+        if due {
+            *asked = Some((now, streams));
+            if let Err(broken) = line.renew_tickets().await {
+                tracing::debug!(%broken, "whom to let ask could not be learned");
+            }
+        }
+    }
+
+    /// Says what was counted here. `dropped`: of those that were not, how many were said.
+    async fn counts(&self, dropped: &mut u64) {
+        let mut by_environment: HashMap<Arc<str>, Vec<(Counted, u64)>> = HashMap::new();
+        for (counted, count) in self.usage.take() {
+            by_environment.entry(Arc::clone(&counted.environment)).or_default().push((counted, count));
+        }
+        for line in &self.lines {
+            let held = line.state().borrow().held.clone();
+            let Some((held, counts)) = held.and_then(|held| by_environment.remove(held.environment()).map(|counts| (held, counts))) else { continue };
+            let mut rest = counts.as_slice();
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(COUNTS));
+                let lost = self.usage.dropped();
+                let report = Report { counts: now.iter().map(count).collect(), dropped: lost - *dropped, ..blank(line, held.revision()) };
+                if let Err(broken) = line.wire().report(&report).await {
+                    tracing::debug!(%broken, "counts could not be reported");
+                    self.usage.add(rest.iter().cloned());
+                    break;
+                }
+                (rest, *dropped) = (later, lost);
+            }
+        }
+        // of an environment that is followed no more, nobody wants to know
+    }
+}
+
+fn count((counted, count): &(Counted, u64)) -> Count {
+    Count { feature: counted.feature.to_string(), variant: counted.variant.to_string(), count: *count, build: counted.build.as_deref().map(str::to_owned) }
+}
+
+fn blank(line: &Line, revision: u64) -> Report {
+    Report { instance: line.wire().upstream().instance.clone(), build: None, revision, counts: Vec::new(), dropped: 0, relayed: None }
+}

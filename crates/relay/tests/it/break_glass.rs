@@ -1,0 +1,76 @@
+//! Forced off at a relay: for everyone who asks through it, however they ask, and for a while only.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use greenroom_exposure::wire::follow::Forced;
+
+use crate::host::Host;
+use crate::{ANYONE, Relay, application, at, clock, eventually, free, ofrep};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn what_is_forced_off_is_off_for_all_behind_the_relay_until_the_clock_says_so() {
+    let (host, dirs) = (Host::start(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let (time, clock) = clock();
+    let address = free();
+    let near = Relay::start_at(&address, "near", &host.url(), dirs[0].path(), clock.clone()).await;
+    near.at(41).await;
+    let far = Relay::start("far", &near.url, dirs[1].path()).await;
+    far.at(41).await;
+    let (shop, direct) = (application(&far.url, "shop-1").await, application(&host.url(), "shop-2").await);
+    at(&shop, 41).await;
+    at(&direct, 41).await;
+
+    let now = time.load(Ordering::Relaxed);
+    let forced = greenroom_relay::off(dirs[0].path(), "plain", HOUR, "payments fail", now).unwrap();
+    assert_eq!(forced, Forced { feature: "plain".to_owned(), until: now + 3_600, relay: "near".to_owned(), reason: "payments fail".to_owned() });
+    let off = async || (!shop.boolean("plain", &ANYONE, true)).then_some(());
+    eventually(off).await;
+    let answer = shop.evaluate("plain", &ANYONE).unwrap();
+    assert_eq!(answer.blocked_by.as_deref(), Some("relay:near"));
+    for relay in [&near, &far] {
+        let answer = ofrep(&relay.url).await;
+        assert_eq!((&answer["value"], &answer["metadata"]["blocked_by"]), (&false.into(), &"relay:near".into()));
+    }
+    assert!(direct.boolean("plain", &ANYONE, false), "who asks elsewhere is not concerned");
+    eventually(async || (host.presence.forced("production") == std::slice::from_ref(&forced)).then_some(())).await;
+
+    // a new revision does not undo it, nor does a restart
+    host.publish(42, true);
+    at(&shop, 42).await;
+    assert!(!shop.boolean("plain", &ANYONE, true));
+    near.stop().await;
+    let near = Relay::start_at(&address, "near", &host.url(), dirs[0].path(), clock).await;
+    assert_eq!(ofrep(&near.url).await["value"], false);
+    at(&shop, 42).await;
+    assert!(!shop.boolean("plain", &ANYONE, true));
+
+    time.store(now + 3_600, Ordering::Relaxed);
+    eventually(async || shop.boolean("plain", &ANYONE, false).then_some(())).await;
+    assert_eq!(ofrep(&near.url).await["value"], true);
+    eventually(async || host.presence.forced("production").is_empty().then_some(())).await;
+}
+
+/// Pages that cache learn of it, although the revision is the same.
+#[tokio::test]
+async fn bulk_answers_are_told_apart_within_a_revision() {
+    let (host, dir) = (Host::start(), tempfile::tempdir().unwrap());
+    let relay = Relay::start("edge", &host.url(), dir.path()).await;
+    relay.at(41).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let bulk = async |tag: &str| {
+        let request = http.post(format!("{}/ofrep/v1/evaluate/flags", relay.url)).bearer_auth("gr_sdk_1").header("if-none-match", tag).body("{}");
+        let response = request.send().await.unwrap();
+        let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        (response.status().as_u16(), tag.unwrap_or_default())
+    };
+    let tag = eventually(async || Some(bulk("").await).filter(|(status, _)| *status == 200)).await.1;
+    assert_eq!(bulk(&tag).await.0, 304);
+    greenroom_relay::off(dir.path(), "plain", HOUR, "", greenroom_follow::unix_now()).unwrap();
+    let other = eventually(async || Some(bulk(&tag).await).filter(|(status, _)| *status == 200)).await.1;
+    assert_ne!(other, tag);
+    assert!(greenroom_relay::lift(dir.path(), "plain", greenroom_follow::unix_now()).unwrap());
+    eventually(async || (bulk(&tag).await.0 == 304).then_some(())).await;
+}
