@@ -1,7 +1,7 @@
 //! Released client libraries against our data plane, each in its own language.
 //!
-//! A suite is a folder `clients/PROTOCOL/NAME` with a `package.json` or a `requirements.txt`; its programs are
-//! `*.test.mjs` or `*_test.py`. The tree is copied below the target directory and packages are installed there, so that
+//! A suite is a folder `clients/PROTOCOL/NAME` with a `package.json`, a `requirements.txt` or a `Cargo.toml`; its programs are
+//! `*.test.mjs`, `*_test.py` or `src/main.rs`. The tree is copied below the target directory and packages are installed there, so that
 //! the checkout stays as it is. Every program gets a data plane of its own, started from `clients/PROTOCOL/model.json`
 //! and described to it by the environment variables `PLANE` and `PLANE_MODEL`.
 
@@ -31,15 +31,17 @@ struct Suite {
 enum Language {
     JavaScript,
     Python,
+    Rust,
 }
 
 impl Language {
-    const ALL: [Self; 2] = [Self::JavaScript, Self::Python];
+    const ALL: [Self; 3] = [Self::JavaScript, Self::Python, Self::Rust];
 
     const fn packages(self) -> &'static str {
         match self {
             Self::JavaScript => "package.json",
             Self::Python => "requirements.txt",
+            Self::Rust => "Cargo.toml",
         }
     }
 
@@ -48,6 +50,7 @@ impl Language {
         match self {
             Self::JavaScript => "package-lock.json",
             Self::Python => "requirements.txt",
+            Self::Rust => "Cargo.lock",
         }
     }
 
@@ -55,6 +58,15 @@ impl Language {
         match self {
             Self::JavaScript => ".test.mjs",
             Self::Python => "_test.py",
+            Self::Rust => "src/main.rs",
+        }
+    }
+
+    /// Whether a file of this name, within the suite, is one of its programs.
+    fn runs(self, name: &str) -> bool {
+        match self {
+            Self::JavaScript | Self::Python => name.ends_with(self.ending()) && !name.contains('/'),
+            Self::Rust => name == self.ending(),
         }
     }
 }
@@ -96,7 +108,7 @@ fn suites(files: &[String]) -> Result<Vec<Suite>> {
         for folder in files.iter().filter_map(|path| path.strip_prefix("clients/")?.strip_suffix(language.packages())?.strip_suffix('/')) {
             let prefix = format!("clients/{folder}/");
             let inside = || files.iter().filter_map(|path| path.strip_prefix(&prefix));
-            let programs: Vec<String> = inside().filter(|name| name.ends_with(language.ending()) && !name.contains('/')).map(ToOwned::to_owned).collect();
+            let programs: Vec<String> = inside().filter(|name| language.runs(name)).map(ToOwned::to_owned).collect();
             if programs.is_empty() || !inside().any(|name| name == language.lock()) {
                 bail!("`{prefix}` needs a `{}` and at least one `*{}`", language.lock(), language.ending());
             }
@@ -108,7 +120,7 @@ fn suites(files: &[String]) -> Result<Vec<Suite>> {
         path.starts_with("clients/") && Language::ALL.iter().any(|language| path.ends_with(language.ending())) && !suites.iter().any(ours)
     });
     if let Some(path) = lost {
-        bail!("`{path}` belongs to no suite: a suite has a `package.json` or a `requirements.txt`");
+        bail!("`{path}` belongs to no suite: a suite has a `package.json`, a `requirements.txt` or a `Cargo.toml`");
     }
     if suites.is_empty() {
         bail!("there are no suites below `clients`");
@@ -126,7 +138,8 @@ fn prepared(suite: &Suite, copy: &Path) -> Result<PathBuf> {
     }
     let folder = copy.join(&suite.name);
     let (lock, installed) = (fs::read(folder.join(suite.language.lock()))?, folder.join(".installed"));
-    if fs::read(&installed).is_ok_and(|before| before == lock) {
+    // cargo knows better than its lock file what is to be done anew
+    if suite.language != Language::Rust && fs::read(&installed).is_ok_and(|before| before == lock) {
         return Ok(folder);
     }
     match suite.language {
@@ -136,6 +149,7 @@ fn prepared(suite: &Suite, copy: &Path) -> Result<PathBuf> {
             let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", "requirements.txt"];
             must(Command::new(folder.join(".venv/bin/python")).args(pip).current_dir(&folder))?;
         }
+        Language::Rust => must(cargo().args(["build", "--locked", "--target-dir", "target"]).current_dir(&folder))?,
     }
     fs::write(installed, lock)?;
     Ok(folder)
@@ -152,13 +166,14 @@ fn must(command: &mut Command) -> Result<()> {
 fn tried(language: Language, program: &str, folder: &Path, copy: &Path, plane: &Path) -> Result<Outcome> {
     let model = folder.parent().unwrap_or(folder).join("model.json");
     let plane = Plane::start(plane, &model)?;
-    let interpreter = match language {
-        Language::JavaScript => PathBuf::from("node"),
-        Language::Python => folder.join(".venv/bin/python"),
-    };
     let mut command = Command::new("timeout");
+    command.args(["--kill-after=10", PATIENCE]).current_dir(folder);
+    match language {
+        Language::JavaScript => command.args(["node", program]),
+        Language::Python => command.arg(folder.join(".venv/bin/python")).arg(program),
+        Language::Rust => command.arg(folder.join("target/debug/suite")),
+    };
     // what the programs share stands at the root of the tree
-    command.args(["--kill-after=10", PATIENCE]).arg(interpreter).arg(program).current_dir(folder);
     command.env("PLANE", &plane.described).env("PLANE_MODEL", &model).env("PYTHONPATH", copy);
     step::command(&mut command)
 }
@@ -203,10 +218,11 @@ mod tests {
     fn suites_are_found_and_nothing_is_lost() {
         let python = ["clients/ofrep/python/a_test.py", "clients/ofrep/python/requirements.txt"];
         let node = ["clients/ofrep/node/a.test.mjs", "clients/ofrep/node/b.test.mjs", "clients/ofrep/node/package.json", "clients/ofrep/node/package-lock.json"];
-        let suites = found(&[&python[..], &node[..], &["clients/plane.mjs", "web/package.json"][..]].concat()).unwrap();
+        let rust = ["clients/ofrep/rust/Cargo.lock", "clients/ofrep/rust/Cargo.toml", "clients/ofrep/rust/src/main.rs"];
+        let suites = found(&[&python[..], &node[..], &rust[..], &["clients/plane.mjs", "web/package.json"][..]].concat()).unwrap();
         let named: Vec<(&str, usize)> = suites.iter().map(|suite| (suite.name.as_str(), suite.programs.len())).collect();
-        assert_eq!(named, [("ofrep/node", 2), ("ofrep/python", 1)]);
-        for wrong in [&node[..3], &python[1..], &[python[0], node[0], node[2], node[3]], &[]] {
+        assert_eq!(named, [("ofrep/node", 2), ("ofrep/python", 1), ("ofrep/rust", 1)]);
+        for wrong in [&node[..3], &python[1..], &rust[..2], &rust[1..], &[python[0], node[0], node[2], node[3]], &[]] {
             assert!(found(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -93,7 +93,7 @@ async fn a_page_may_ask_and_listen() {
     assert_eq!((flags, &end["error"]["code"]), (2, &json!("unavailable")));
 }
 
-async fn served(router: Router) -> (std::net::SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+pub async fn served(router: Router) -> (std::net::SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (stop, stopped) = oneshot::channel();
     let address = listener.local_addr().unwrap();

@@ -5,9 +5,17 @@ use std::time::Duration;
 use greenroom_delivery::Acknowledged;
 use greenroom_delivery::flagd::Admission;
 use greenroom_delivery::flagd::message::{AskDefinitions, AskMetadata, Definitions, Metadata};
+use greenroom_exposure::Snapshot;
+use http::Request;
+use http_body_util::BodyExt as _;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tonic::Code;
 
+use super::port::served;
 use super::{Answers, Ports, call, fields, ports, ports_of};
 use crate::{limits, snapshot};
 
@@ -82,6 +90,46 @@ async fn what_was_sent_last_is_what_is_known_of_a_stream() {
     while ports.presence.streams("production") > 1 {
         tokio::time::sleep(Duration::from_millis(10)).await; // sleep: polls another task or process until a deadline
     }
+}
+
+/// One that does not read is sent one message, is not taken to have it, and then gets where we are.
+#[tokio::test]
+async fn who_does_not_read_holds_one_message_and_then_gets_the_latest() {
+    let ports = ports();
+    // more than the client's window takes
+    let large = |revision: u64| {
+        let mut model = snapshot("production", revision, true).model();
+        let text = serde_json::from_value(json!({"type": "string", "variants": {"off": "x".repeat(200_000)}, "off": "off", "default": "off"})).unwrap();
+        model.features.insert("large".to_owned(), text);
+        ports.feeds.publish("production", Snapshot::compile(&model).0.into());
+    };
+    large(42);
+    let (address, _stop, _serving) = served(ports.sync.clone()).await;
+    let socket = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    let (mut client, connection) = builder.handshake(socket).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post(SYNC).header("content-type", "application/grpc").header("te", "trailers");
+    let request = request.body(http_body_util::Full::<bytes::Bytes>::from(&b"\0\0\0\0\0"[..])).unwrap();
+    let mut stream = client.send_request(request).await.unwrap().into_body();
+    for revision in 43..=60 {
+        large(revision);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ports.presence.acknowledged("production", 42).acknowledged, 0);
+    let (mut bytes, mut messages) = (Vec::new(), Vec::new());
+    while messages.last() != Some(&60) {
+        let frame = tokio::time::timeout(Duration::from_secs(5), stream.frame()).await.expect("more in time").unwrap().unwrap();
+        bytes.extend_from_slice(&frame.into_data().unwrap());
+        while let Some(length) = bytes.get(1..5).map(|length| u32::from_be_bytes(length.try_into().unwrap()) as usize).filter(|length| bytes.len() >= 5 + length) {
+            let message = Definitions::decode(&bytes[5..5 + length]).unwrap();
+            messages.push(read(&message)["metadata"]["revision"].as_u64().unwrap());
+            bytes.drain(..5 + length);
+        }
+    }
+    assert_eq!(messages, [42, 60]);
+    ports.known(60, &Acknowledged { in_contact: 1, acknowledged: 1, laggards: vec![] }).await;
 }
 
 #[tokio::test]
