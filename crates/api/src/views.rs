@@ -77,9 +77,13 @@ view! {
     /// How a feature stands in one environment.
     FeatureIn {
         environment: Name, default: Name, killed: bool, serves: Vec<String>,
+        /// Relays that answer `off`, whatever is decided here.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] forced_off: Vec<ForcedOff>,
         /// What each protocol makes of it; left out of lists.
         #[serde(default, skip_serializing_if = "Vec::is_empty")] protocols: Vec<Capability>,
     }
+    /// A feature that someone has forced off at a relay, for who asks through it.
+    ForcedOff { relay: String, until: At, reason: String }
     /// How much a feature is evaluated, and by whom. Days are dates in UTC.
     FeatureUsage {
         feature: FeatureKey, evaluations: u64,

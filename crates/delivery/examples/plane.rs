@@ -39,7 +39,7 @@ struct Token {
 impl Gate for Token {
     fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
         match presented {
-            Some(TOKEN) => Ok(Scope { environment: Arc::clone(&self.environment), id: "plane".into() }),
+            Some(TOKEN) => Ok(Scope { environment: Arc::clone(&self.environment), id: "plane".into(), follows: true }),
             Some(FORBIDDEN) => Err(Denied::Forbidden),
             _ => Err(Denied::Unauthenticated),
         }

@@ -63,7 +63,7 @@ impl Flagd {
     /// What the caller may read. `selector`: of the request itself, as older providers send it.
     fn admit(&self, headers: &HeaderMap) -> Result<Scope, Status> {
         let scope = match (presented(headers), self.admission) {
-            (None, Admission::Anyone) => Scope { environment: Arc::clone(&self.environment), id: "flagd".into() },
+            (None, Admission::Anyone) => Scope { environment: Arc::clone(&self.environment), id: "flagd".into(), follows: true },
             (token, _) => self.plane.gate.scope(token).map_err(|denied| match denied {
                 Denied::Unauthenticated => Status::unauthenticated("present a token that may evaluate as `authorization: Bearer …`"),
                 Denied::Forbidden => Status::permission_denied("this token may not evaluate"),
@@ -74,6 +74,11 @@ impl Flagd {
         }
         self.selected(headers.get(SELECTOR).and_then(|selector| selector.to_str().ok()).unwrap_or_default())?;
         Ok(scope)
+    }
+
+    /// As [`Self::admit`], for who wants the definitions themselves.
+    fn follower(&self, headers: &HeaderMap) -> Result<Scope, Status> {
+        self.admit(headers).and_then(|scope| if scope.follows { Ok(scope) } else { Err(Status::permission_denied("this token may ask, and not have the definitions")) })
     }
 
     /// An empty selector is none.

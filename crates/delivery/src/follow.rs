@@ -65,7 +65,7 @@ pub(crate) fn router(plane: DataPlane) -> Router {
 }
 
 async fn whole(State(Following { plane, signer }): State<Following>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let scope = plane.admit(&headers)?;
+    let scope = plane.follower(&headers)?;
     plane.chain.admit(&headers)?;
     let feed = plane.feed(&scope)?;
     let signed = feed.trail().signed(plane.published(&scope)?, signer.as_ref()).await.ok_or_else(|| not_yet(&scope))?;
@@ -83,7 +83,7 @@ async fn whole(State(Following { plane, signer }): State<Following>, headers: He
 }
 
 async fn open(State(Following { plane, signer }): State<Following>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let scope = plane.admit(&headers)?;
+    let scope = plane.follower(&headers)?;
     let moved = plane.chain.admit(&headers)?;
     let feed = plane.feed(&scope)?;
     let instance = headers.get(INSTANCE).and_then(|name| name.to_str().ok()).filter(|name| is_name(name));

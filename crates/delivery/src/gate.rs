@@ -34,6 +34,8 @@ pub struct Scope {
     pub environment: Arc<str>,
     /// Names the token in logs and lists, without being it.
     pub id: Arc<str>,
+    /// Whether it may have the rules themselves, with whomever they list, and not only answers.
+    pub follows: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

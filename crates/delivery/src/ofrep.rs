@@ -17,7 +17,7 @@ use http::{HeaderMap, header};
 use self::reply::Refusal;
 use crate::DataPlane;
 use crate::feeds::Published;
-use crate::gate::{Scope, presented};
+use crate::gate::{Denied, Scope, presented};
 
 const STREAM: &str = "/ofrep/v1/stream";
 
@@ -33,6 +33,12 @@ pub(crate) fn router(plane: DataPlane) -> Router {
 impl DataPlane {
     pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<Scope, Refusal> {
         self.gate.scope(presented(headers)).map_err(Refusal::Denied)
+    }
+
+    /// As [`Self::admit`], for who wants the rules themselves.
+    pub(crate) fn follower(&self, headers: &HeaderMap) -> Result<Scope, Refusal> {
+        let scope = self.admit(headers)?;
+        if scope.follows { Ok(scope) } else { Err(Refusal::Denied(Denied::Forbidden)) }
     }
 
     pub(crate) fn published(&self, scope: &Scope) -> Result<Arc<Published>, Refusal> {

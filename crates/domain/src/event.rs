@@ -220,7 +220,10 @@ pub enum TokenKind {
     /// Reads one environment's exposure and nothing else.
     Sdk,
     Agent,
+    /// Follows one environment for others who ask, and is told who they may be.
     Relay,
+    /// Asks what one environment shows a caller, and cannot fetch its rules: for pages and apps, where anyone can read it.
+    Web,
 }
 
 /// A token as the ledger knows it: never the secret, only its SHA-256.

@@ -37,7 +37,7 @@ impl TicketGate {
         let hash = hash(bare(presented.ok_or(Denied::Unauthenticated)?));
         let known = self.known.load();
         let (environment, ticket) = known.get(&hash).filter(|(_, ticket)| ticket.expires > (self.clock)()).ok_or(Denied::Unauthenticated)?;
-        Ok((Scope { environment: Arc::clone(environment), id: Arc::clone(&ticket.id) }, ticket.relay))
+        Ok((Scope { environment: Arc::clone(environment), id: Arc::clone(&ticket.id), follows: !ticket.web }, ticket.relay))
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn only_those_it_was_told_of_are_let_in_and_only_until_they_expire() {
-        let ticket = |secret: &str, relay: bool| Ticket { sha256: hash(secret), id: secret.into(), expires: 2_000, relay };
+        let ticket = |secret: &str, relay: bool| Ticket { sha256: hash(secret), id: secret.into(), expires: 2_000, relay, web: false };
         let gate = TicketGate::new(Arc::new(|| 1_000));
         assert_eq!(gate.scope(Some("gr_sdk_1")), Err(Denied::Unauthenticated));
         gate.let_in(

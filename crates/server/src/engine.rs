@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use greenroom_access::{Access, Action, Principal, Resource, RoleSet, TokenScope};
 use greenroom_api::Problem;
 use greenroom_api::problem::Code;
+use greenroom_delivery::Presence;
 use greenroom_domain::actor::{Actor, Part};
 use greenroom_domain::command::Command;
 use greenroom_domain::event::{Token, TokenKind};
@@ -52,6 +53,8 @@ pub struct Engine {
     pub(crate) writing: AtomicBool,
     pub counters: Counters,
     pub usage: usage::Counts,
+    /// Who evaluates, and what relays have forced off.
+    pub presence: Arc<Presence>,
     pub(crate) commands: mpsc::Sender<Submission>,
     pub(crate) head: watch::Receiver<u64>,
 }
@@ -139,7 +142,7 @@ impl Caller {
                 let scope = match current.kind {
                     TokenKind::Pat => return of(current.person?),
                     TokenKind::Ci => TokenScope::Ci,
-                    TokenKind::Sdk => TokenScope::Sdk { environment: current.environment.clone()? },
+                    TokenKind::Sdk | TokenKind::Web => TokenScope::Sdk { environment: current.environment.clone()? },
                     TokenKind::Agent => TokenScope::Agent,
                     TokenKind::Relay => TokenScope::Relay,
                 };

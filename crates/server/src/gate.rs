@@ -1,4 +1,4 @@
-//! The gate of the data plane: SDK tokens, and the one environment each of them reads.
+//! The gate of the data plane: tokens of SDKs, of pages and of relays, and the one environment each of them reads.
 //!
 //! Until the ledger is read, what the last run kept of them on disk decides.
 
@@ -12,19 +12,26 @@ use greenroom_domain::event::{Token, TokenKind};
 use greenroom_domain::id::Digest;
 use greenroom_domain::state::State;
 use greenroom_domain::time::At;
+use greenroom_exposure::wire::follow as wire;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::engine::{Engine, now};
 use crate::secret;
 
-/// An SDK token as it is kept beside the snapshots: never the secret.
+/// Such a token as it is kept beside the snapshots: never the secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ticket {
     sha256: Digest,
     environment: Arc<str>,
     id: Arc<str>,
     expires: At,
+    #[serde(default = "sdk")]
+    kind: TokenKind,
+}
+
+const fn sdk() -> TokenKind {
+    TokenKind::Sdk
 }
 
 /// Everyone who may evaluate.
@@ -34,8 +41,8 @@ pub fn tickets(state: &State) -> Vec<Ticket> {
 }
 
 fn ticket(state: &State, token: &Token) -> Option<Ticket> {
-    let environment = token.environment.as_ref().filter(|name| token.kind == TokenKind::Sdk && state.environments.contains_key(*name))?;
-    Some(Ticket { sha256: token.hash.clone(), environment: environment.as_str().into(), id: token.id.to_string().into(), expires: token.expires })
+    let environment = token.environment.as_ref().filter(|name| matches!(token.kind, TokenKind::Sdk | TokenKind::Web | TokenKind::Relay) && state.environments.contains_key(*name))?;
+    Some(Ticket { sha256: token.hash.clone(), environment: environment.as_str().into(), id: token.id.to_string().into(), expires: token.expires, kind: token.kind })
 }
 
 /// A token that this thread has let in before.
@@ -106,8 +113,27 @@ impl Gate for TokenGate {
         if ticket.expires <= now() {
             return Err(Denied::Unauthenticated);
         }
-        let scope = Scope { environment: ticket.environment, id: ticket.id };
+        let scope = Scope { environment: ticket.environment, id: ticket.id, follows: ticket.kind != TokenKind::Web };
         KNOWN.set(Some(Known { gate, version, secret: secret.to_owned(), scope: scope.clone(), expires: ticket.expires }));
         Ok(scope)
+    }
+
+    fn relay(&self, presented: Option<&str>) -> Result<Scope, Denied> {
+        let scope = self.scope(presented)?;
+        let ticket = self.look_up(secret::bare(presented.ok_or(Denied::Unauthenticated)?))?;
+        if ticket.kind == TokenKind::Relay { Ok(scope) } else { Err(Denied::Forbidden) }
+    }
+
+    fn tickets(&self, environment: &str) -> Vec<wire::Ticket> {
+        let (now, all) = (now(), self.engine.get().map_or_else(|| self.early.values().cloned().collect(), |engine| tickets(&engine.state.load())));
+        let here = all.into_iter().filter(|ticket| *ticket.environment == *environment && ticket.expires > now);
+        let told = |ticket: Ticket| wire::Ticket {
+            sha256: ticket.sha256.to_string(),
+            id: ticket.id,
+            expires: u64::try_from(ticket.expires.0 / 1_000_000).unwrap_or(0),
+            relay: ticket.kind == TokenKind::Relay,
+            web: ticket.kind == TokenKind::Web,
+        };
+        here.map(told).collect()
     }
 }

@@ -13,6 +13,7 @@ pub const fn kind_text(kind: TokenKind) -> &'static str {
         TokenKind::Sdk => "sdk",
         TokenKind::Agent => "agent",
         TokenKind::Relay => "relay",
+        TokenKind::Web => "web",
     }
 }
 

@@ -260,6 +260,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
         stopping: AtomicBool::new(false),
         writing: AtomicBool::new(true),
         usage: usage::Counts::new(Arc::clone(usage)),
+        presence: Arc::clone(presence),
         counters: Counters { chain_sound: AtomicI64::new(-1), ..Counters::default() },
         commands,
         head,
@@ -288,7 +289,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
     let reactors = vec![
         tokio::spawn(rollouts::run(Arc::clone(&driven))),
         tokio::spawn(fleet::run(Arc::clone(&driven))),
-        tokio::spawn(withdrawals::run(Arc::clone(&engine), Arc::clone(feeds), Arc::clone(presence))),
+        tokio::spawn(withdrawals::run(Arc::clone(&engine), Arc::clone(feeds))),
         tokio::spawn(checkpoints(Arc::clone(&engine))),
         tokio::spawn(look_at_chain(Arc::clone(&engine))),
     ];

@@ -33,7 +33,7 @@ struct Anyone;
 impl Gate for Anyone {
     fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
         let id = presented.ok_or(Denied::Unauthenticated)?;
-        Ok(Scope { environment: ENVIRONMENT.into(), id: id.into() })
+        Ok(Scope { environment: ENVIRONMENT.into(), id: id.into(), follows: true })
     }
 }
 

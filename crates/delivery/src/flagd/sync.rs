@@ -30,7 +30,7 @@ impl Flagd {
 }
 
 async fn follow(State(flagd): State<Arc<Flagd>>, request: Request<Body>) -> Response {
-    let scope = match flagd.admit(request.headers()).and_then(|scope| flagd.published().map(|_| scope)) {
+    let scope = match flagd.follower(request.headers()).and_then(|scope| flagd.published().map(|_| scope)) {
         Ok(scope) => scope,
         Err(status) => return call::refuse(request.headers(), status),
     };
@@ -59,7 +59,7 @@ async fn next(mut listener: Listener) -> Option<(Result<Bytes, Status>, Listener
 }
 
 async fn fetch(State(flagd): State<Arc<Flagd>>, request: Request<Body>) -> Response {
-    if let Err(status) = flagd.admit(request.headers()) {
+    if let Err(status) = flagd.follower(request.headers()) {
         return call::refuse(request.headers(), status);
     }
     let limit = flagd.plane.limits.body;
@@ -75,7 +75,7 @@ async fn fetch(State(flagd): State<Arc<Flagd>>, request: Request<Body>) -> Respo
 
 /// What providers mix into every context: nothing.
 async fn metadata(State(flagd): State<Arc<Flagd>>, request: Request<Body>) -> Response {
-    if let Err(status) = flagd.admit(request.headers()) {
+    if let Err(status) = flagd.follower(request.headers()) {
         return call::refuse(request.headers(), status);
     }
     let answer = async |_: AskMetadata| Ok(Metadata { metadata: Some(Struct::default()) });

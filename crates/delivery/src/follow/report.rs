@@ -19,7 +19,7 @@ use crate::usage::Counted;
 const BUILD: usize = 200;
 
 pub(super) async fn take(State(Following { plane, .. }): State<Following>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
-    let scope = plane.admit(&headers)?;
+    let scope = plane.follower(&headers)?;
     let body = plane.body(&headers, body).await?;
     let bad = |details: String| Refusal::Bad { key: None, request: BadRequest::Unreadable(details) };
     let report: Report = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;

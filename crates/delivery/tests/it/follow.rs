@@ -205,3 +205,16 @@ async fn a_report_is_read_strictly() {
     assert_eq!(plane.post("/api/v1/evaluators", &large, &[]).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(plane.post("/api/v1/evaluators", "{}", &[("none", "")]).await.status, StatusCode::UNAUTHORIZED);
 }
+
+/// Whoever reads a page can read the token in it: it opens answers about one caller, and not whom the rules list.
+#[tokio::test]
+async fn who_may_only_ask_does_not_get_the_rules() {
+    let plane = plane();
+    let web = [("authorization", "Bearer web")];
+    assert_eq!(plane.post("/ofrep/v1/evaluate/flags", "{}", &web).await.status, StatusCode::OK);
+    for path in ["/api/v1/snapshot", "/api/v1/snapshot/stream"] {
+        let request = Request::get(path).header("authorization", "Bearer web").body(axum::body::Body::empty()).unwrap();
+        assert_eq!(plane.send(request).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert_eq!(plane.post("/api/v1/evaluators", r#"{"instance": "page", "revision": 1}"#, &web).await.status, StatusCode::FORBIDDEN);
+}

@@ -23,20 +23,20 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-/// `sdk-one` and `sdk-two` read production, `sdk-test` test, `sdk-new` an environment that is not there; `admin` is
+/// `sdk-one` and `sdk-two` read production, `web` may only ask there, `sdk-test` test, `sdk-new` an environment that is not there; `admin` is
 /// known and reads nothing.
 struct Tokens;
 
 impl Gate for Tokens {
     fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
         let environment = match presented {
-            Some("sdk-one" | "sdk-two") => "production",
+            Some("sdk-one" | "sdk-two" | "web") => "production",
             Some("sdk-test") => "test",
             Some("sdk-new") => "new",
             Some("admin") => return Err(Denied::Forbidden),
             _ => return Err(Denied::Unauthenticated),
         };
-        Ok(Scope { environment: environment.into(), id: presented.unwrap_or_default().into() })
+        Ok(Scope { environment: environment.into(), id: presented.unwrap_or_default().into(), follows: presented != Some("web") })
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn create_token(
     match (kind, person, environment) {
         (TokenKind::Pat, Some(id), _) => present(work, id)?,
         (TokenKind::Pat, None, _) => return Err(Refusal::invalid("token", "a personal token belongs to a person", "name the person")),
-        (TokenKind::Sdk, _, None) => return Err(Refusal::invalid("token", "an SDK token reads exactly one environment", "add --env")),
+        (TokenKind::Sdk | TokenKind::Web | TokenKind::Relay, _, None) => return Err(Refusal::invalid("token", "such a token reads exactly one environment", "add --env")),
         (_, _, Some(name)) if !work.state.environments.contains_key(name) => return Err(Refusal::not_found("environment", name)),
         _ => {}
     }

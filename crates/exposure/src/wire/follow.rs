@@ -170,4 +170,7 @@ pub struct Ticket {
     /// Of a relay, which may itself ask who may ask.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub relay: bool,
+    /// Of a page or app, which may ask and not follow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub web: bool,
 }

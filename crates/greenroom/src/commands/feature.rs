@@ -11,7 +11,7 @@ use greenroom_domain::release::feature::BaselineRule;
 use super::apply::read;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Page, Paint, cell};
+use crate::output::{Page, Paint, cell, instant};
 use crate::show::{list, word};
 
 #[derive(Debug, clap::Subcommand)]
@@ -129,7 +129,9 @@ fn show(page: &mut Page, feature: &views::Feature) {
     ]);
     page.blank();
     let rows = feature.environments.iter().map(|e| {
-        let serves = if e.killed { cell("killed: off for everyone").paint(Paint::Bad) } else { cell(e.serves.join("\n")) };
+        let forced = e.forced_off.iter().map(|f| format!("off at relay {} until {}: {}", f.relay, instant(f.until), f.reason));
+        let serves: Vec<String> = e.serves.iter().cloned().chain(forced).collect();
+        let serves = if e.killed { cell("killed: off for everyone").paint(Paint::Bad) } else { cell(serves.join("\n")) };
         vec![cell(&e.environment), serves, cell(if e.killed { String::new() } else { e.default.to_string() })]
     });
     page.table(&["ENVIRONMENT", "SERVES", "EVERYONE ELSE"], rows.collect(), "no environments");

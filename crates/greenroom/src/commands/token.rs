@@ -17,13 +17,13 @@ use crate::show::{self, list};
 pub enum Token {
     /// Create a token; its secret is shown once
     Create {
-        /// What it is for: ci, sdk, pat, agent or relay
+        /// What it is for: sdk (a server that evaluates), web (a page or app that may only ask), relay, ci, pat or agent
         #[arg(value_parser = word::<TokenKind>)]
         kind: TokenKind,
         /// What people call it
         #[arg(long, default_value = "")]
         title: String,
-        /// For sdk: the one environment it reads
+        /// For sdk, web and relay: the one environment it reads
         #[arg(long, value_name = "ENV")]
         env: Option<Name>,
         /// For pat: whose it is [default: yours]
@@ -58,7 +58,7 @@ impl Token {
                             ("id", made.token.id.to_string()),
                             ("until", instant(made.token.expires)),
                             ("reads", made.token.environment.as_ref().map(|e| format!("exposure of {e}")).unwrap_or_default()),
-                            ("public key", if kind == TokenKind::Sdk { made.public_key.clone() } else { String::new() }),
+                            ("public key", if matches!(kind, TokenKind::Sdk | TokenKind::Relay) { made.public_key.clone() } else { String::new() }),
                         ]);
                     })
                     .await

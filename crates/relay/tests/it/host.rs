@@ -39,7 +39,7 @@ pub struct Tokens(pub Mutex<Vec<&'static str>>);
 impl Gate for Tokens {
     fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
         let known = presented.filter(|token| self.0.lock().unwrap().contains(token)).ok_or(Denied::Unauthenticated)?;
-        Ok(Scope { environment: "production".into(), id: known.into() })
+        Ok(Scope { environment: "production".into(), id: known.into(), follows: true })
     }
 
     fn relay(&self, presented: Option<&str>) -> Result<Scope, Denied> {

@@ -39,7 +39,7 @@ struct Tokens;
 impl Gate for Tokens {
     fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
         match presented {
-            Some("sdk-one") => Ok(Scope { environment: "production".into(), id: "sdk-one".into() }),
+            Some("sdk-one") => Ok(Scope { environment: "production".into(), id: "sdk-one".into(), follows: true }),
             _ => Err(Denied::Unauthenticated),
         }
     }

@@ -10,6 +10,7 @@ use greenroom_domain::exposure;
 use greenroom_domain::id::{FeatureKey, Name};
 use greenroom_domain::release::feature::Feature;
 use greenroom_domain::release::release::audience;
+use greenroom_domain::time::At;
 use greenroom_exposure::{Capability, Evaluated, Protocol, Snapshot};
 
 use crate::http::Look;
@@ -31,6 +32,7 @@ pub fn feature(look: &Look<'_>, feature: &Feature) -> views::Feature {
             default: feature.default_in(environment, production).clone(),
             killed: feature.kills.contains_key(environment),
             serves: claims.chain(entries).chain(rules).collect(),
+            forced_off: forced(look, environment, &feature.key),
             protocols: Vec::new(),
         }
     });
@@ -47,6 +49,12 @@ pub fn whole(look: &Look<'_>, of: &Feature) -> views::Feature {
             .collect();
     }
     view
+}
+
+/// What relays in contact say.
+fn forced(look: &Look<'_>, environment: &Name, key: &FeatureKey) -> Vec<views::ForcedOff> {
+    let forced = look.engine.presence.forced(environment.as_str()).into_iter().filter(|forced| forced.feature == key.as_str());
+    forced.map(|f| views::ForcedOff { relay: f.relay, until: At(i64::try_from(f.until).unwrap_or(0).saturating_mul(1_000_000)), reason: f.reason }).collect()
 }
 
 fn capabilities(look: &Look<'_>, environment: &Name, feature: &Feature) -> Vec<Capability> {

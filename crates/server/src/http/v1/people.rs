@@ -229,9 +229,9 @@ fn tokens(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<v
 }
 
 fn create_token(asked: &Asked<'_>, _: &Params, request: requests::CreateToken) -> Result<Ask<views::TokenCreated>, Problem> {
-    if request.environment.is_some() && !matches!(request.kind, TokenKind::Sdk | TokenKind::Relay) {
+    if request.environment.is_some() && !matches!(request.kind, TokenKind::Sdk | TokenKind::Web | TokenKind::Relay) {
         return Err(Problem::new(Code::Invalid, format!("a {} token is not bound to one environment", secret::kind_text(request.kind)))
-            .detail("leave the environment out: only sdk and relay tokens have one"));
+            .detail("leave the environment out: only sdk, web and relay tokens have one"));
     }
     let secret = secret::mint(request.kind);
     let caller = match asked.caller.actor() {
