@@ -166,9 +166,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         let stopped = async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        if let Err(error) = axum::serve(listener, router(plane)).with_graceful_shutdown(stopped).await {
-            tracing::error!(%error, "the relay serves no longer");
-        }
+        greenroom_delivery::serve(listener, router(plane), stopped).await;
     });
     let upward = Upward { lines: lines.clone(), presence, usage, tickets, report: pace.report };
     let (watching, upward) = (tokio::spawn(forced.run(lines.clone())), tokio::spawn(upward.run(stop.subscribe())));

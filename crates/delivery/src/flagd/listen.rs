@@ -85,7 +85,7 @@ impl Listener {
     fn taken(&mut self) -> Result<(), Status> {
         let Some((revision, since)) = self.given.take() else { return Ok(()) };
         let Presence { id, name, .. } = &self.presence;
-        self.flagd.plane.presence.reported(&self.flagd.environment, *id, name, revision);
+        self.flagd.plane.presence.reported(&self.flagd.environment, *id, name, revision, None);
         if since.elapsed() > PATIENCE {
             return Err(Status::resource_exhausted("this client does not keep up"));
         }

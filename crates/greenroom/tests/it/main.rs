@@ -4,4 +4,5 @@ mod client;
 mod exits;
 mod help;
 mod kill_matrix;
+mod relay;
 mod story;

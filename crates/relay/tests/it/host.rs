@@ -48,7 +48,7 @@ impl Gate for Tokens {
 
     fn tickets(&self, _: &str) -> Vec<Ticket> {
         let hash = |secret: &str| Sha256::digest(secret.as_bytes()).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
-        let ticket = |secret: &&str| Ticket { sha256: hash(secret), id: (*secret).into(), expires: unix_now() + 1_000_000, relay: secret.starts_with("gr_relay_") };
+        let ticket = |secret: &&str| Ticket { sha256: hash(secret), id: (*secret).into(), expires: unix_now() + 1_000_000, web: false, relay: secret.starts_with("gr_relay_") };
         self.0.lock().unwrap().iter().map(ticket).collect()
     }
 }

@@ -20,6 +20,8 @@ pub fn routes(routes: Routes) -> Routes {
 
 fn take_over(asked: &Asked<'_>, _: &Params, request: Import) -> Result<Ask<views::Import>, Problem> {
     let resource = environment(asked.look.state, &request.environment)?;
+    // there it is refused to everyone, and told why
+    let production = asked.look.state.is_production(&request.environment);
     let unreadable = |error: &dyn std::error::Error| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         Problem::new(problem::Code::Invalid, format!("{error}{cause}")).detail("in the request, text")
@@ -50,6 +52,8 @@ fn take_over(asked: &Asked<'_>, _: &Params, request: Import) -> Result<Ask<views
             notes,
         })
     });
-    ask.needs.push((Action::FeatureBaseline, resource));
+    if !production {
+        ask.needs.push((Action::FeatureBaseline, resource));
+    }
     Ok(ask)
 }

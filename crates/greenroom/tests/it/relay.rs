@@ -1,0 +1,147 @@
+//! The program as an operator has it: what another product served is taken over, a relay serves it on while the control
+//! plane is away, and what is forced off there is shown when it is back.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server or relay; ended with the test.
+struct Program {
+    child: Child,
+    /// Where it says that it listens, without scheme.
+    address: String,
+    /// What it said until then and right after.
+    said: String,
+}
+
+fn greenroom(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
+    command.args(args).env("GREENROOM_CONFIG_DIR", home).env("GREENROOM_PASSWORD", "correct horse").env_remove("GREENROOM_TOKEN").env_remove("GREENROOM_SERVER").stdin(Stdio::null());
+    command
+}
+
+impl Program {
+    /// `more`: how many lines follow the one with the address.
+    fn start(home: &Path, args: &[&str], more: usize) -> Self {
+        let mut child = greenroom(home, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let (mut said, mut address) = (String::new(), None);
+        let mut left = more + 1;
+        while left > 0 {
+            let line = lines.next().expect("it starts").expect("text");
+            if let Some((_, rest)) = line.split_once("listens on http://") {
+                address = Some(rest.to_owned());
+            }
+            if address.is_some() {
+                left -= 1;
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+        Self { child, address: address.expect("it listens"), said }
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// What the holder of `token` is answered about a feature.
+    fn evaluate(&self, token: &str, feature: &str, context: &Value) -> Option<Value> {
+        let body = json!({"context": context}).to_string();
+        let mut socket = TcpStream::connect(&self.address).ok()?;
+        let head = format!("POST /ofrep/v1/evaluate/flags/{feature} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        socket.write_all(format!("{head}{body}").as_bytes()).ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        std::thread::yield_now();
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+const MANIFESTS: &str = "apiVersion: greenroom/v1
+kind: Environment
+metadata: { name: test }
+spec: { purpose: test, targets: [{ name: t, driver: command, address: a }] }
+---
+apiVersion: greenroom/v1
+kind: Environment
+metadata: { name: production }
+spec: { purpose: production, targets: [{ name: p, driver: command, address: b }] }
+";
+
+#[test]
+fn a_relay_serves_what_was_imported_while_the_control_plane_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let home = dir.path().join("home");
+    let run = |args: &[&str]| greenroom(&home, args).output().expect("the binary runs");
+    let done = |args: &[&str]| {
+        let output = run(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let secret = |args: &[&str]| -> Value { serde_json::from_str(&done(args)).expect("JSON") };
+
+    let mut server = Program::start(&home, &["serve", "--data", &at("data"), "--listen", "127.0.0.1:0"], 1);
+    let first = server.said.split_whitespace().find(|word| word.starts_with("gr_first_")).expect("a token").to_owned();
+    done(&["login", "--server", &format!("http://{}", server.address), "--name", "ada", "--first-token", &first]);
+    done(&["preset", "solo"]);
+    done(&["person", "roles", "ada", "admin", "engineer", "release-manager"]);
+    std::fs::write(dir.path().join("here.yaml"), MANIFESTS).unwrap();
+    done(&["apply", "--set", "here", "-f", &at("here.yaml"), "--yes"]);
+
+    let gold = json!([{"name": "default", "constraints": [{"contextName": "plan", "operator": "IN", "values": ["gold"]}]}]);
+    let features = json!([{"name": "search", "enabled": true, "strategies": gold}, {"name": "odd", "enabled": true, "strategies": [{"name": "our-own"}]}]);
+    std::fs::write(dir.path().join("unleash.json"), json!({"version": 2, "features": features}).to_string()).unwrap();
+    let refused = run(&["import", "unleash", &at("unleash.json"), "--env", "production"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
+    assert!(text(&refused).contains("exposure there is a release"), "{}", text(&refused));
+    let came = done(&["import", "unleash", &at("unleash.json"), "--env", "test"]);
+    assert!(came.contains("imported into test: 1 features, 1 of them serving something new, as set unleash; 1 not taken over") && came.contains("odd"), "{came}");
+
+    let relay = secret(&["token", "create", "relay", "--env", "test", "--json"]);
+    let sdk = secret(&["token", "create", "sdk", "--env", "test", "--json"]);
+    let (key, sdk) = (relay["public_key"].as_str().expect("a key"), sdk["secret"].as_str().expect("a secret"));
+    let upstream = format!("http://{}", server.address);
+    let args = ["relay", "--upstream", &upstream, "--upstream-token", relay["secret"].as_str().expect("a secret"), "--public-key", key, "--data", &at("relay"), "--listen", "127.0.0.1:0"];
+    let near = Program::start(&home, &args, 0);
+    let shown = |plan: &str| near.evaluate(sdk, "search", &json!({"targetingKey": "u", "plan": plan})).map(|answer| answer["value"].clone());
+    until("the first answer", || shown("gold") == Some(json!(true)));
+    assert_eq!(shown("silver"), Some(json!(false)));
+
+    server.kill();
+    assert_eq!(shown("gold"), Some(json!(true)), "the control plane is away");
+    assert_eq!(run(&["relay", "off", "search", "--data", &at("relay")]).status.code(), Some(2), "nobody said why");
+    done(&["relay", "off", "search", "--data", &at("relay"), "--reason", "incident 7"]);
+    until("what was forced off", || shown("gold") == Some(json!(false)));
+
+    let _server = Program::start(&home, &["serve", "--data", &at("data"), "--listen", &server.address], 0);
+    let forced = || secret(&["feature", "show", "search", "--json"])["environments"].as_array().into_iter().flatten().find_map(|e| e["forced_off"].as_array()?.first().cloned());
+    until("the report", || forced().is_some_and(|forced| forced["reason"] == "incident 7"));
+    done(&["relay", "lift", "search", "--data", &at("relay")]);
+    until("the decided answer", || shown("gold") == Some(json!(true)));
+}
