@@ -31,7 +31,7 @@ use self::definitions::Rendered;
 pub use self::serve::serve;
 use crate::DataPlane;
 use crate::feeds::Published;
-use crate::gate::{Denied, Scope, presented};
+use crate::gate::{Denied, Pass, Scope, presented};
 use crate::presence::Connection;
 
 const SELECTOR: &str = "flagd-selector";
@@ -101,7 +101,8 @@ impl Flagd {
         ("flagd", STREAMS.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
         let (id, name) = (hasher.finish(), if crate::follow::is_name(provider) { provider.into() } else { Arc::clone(&scope.id) });
         let connection = self.plane.presence.connected(&self.environment, id, &name);
-        Presence { id, name, connection }
+        let pass = (self.admission == Admission::ByToken).then(|| Pass { gate: Arc::clone(&self.plane.gate), id: Arc::clone(&scope.id) });
+        Presence { id, name, pass, connection }
     }
 }
 
@@ -109,6 +110,8 @@ impl Flagd {
 struct Presence {
     id: u64,
     name: Arc<str>,
+    /// With what it was opened, where that matters.
+    pass: Option<Pass>,
     #[expect(dead_code, reason = "held for its drop")]
     connection: Connection,
 }

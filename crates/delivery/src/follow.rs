@@ -31,7 +31,7 @@ use self::chain::Moved;
 pub(crate) use self::trail::Trail;
 use crate::DataPlane;
 use crate::feeds::{Feed, Head};
-use crate::gate::Scope;
+use crate::gate::{Pass, Scope};
 use crate::ofrep::reply::{self, Refusal};
 use crate::ofrep::stream::{COMMENT, events, retry};
 use crate::presence::Connection;
@@ -96,7 +96,8 @@ async fn open(State(Following { plane, signer }): State<Following>, headers: Hea
     let keep_alive = plane.limits.keep_alive;
     // a relay says first what is forced off, so that nobody has to guess
     let edition = if plane.chain.is_relay() { None } else { Some(0) };
-    let follower = Follower { feed, head, signer, moved, known: last.unwrap_or(0), edition, greeted: false, given: Instant::now(), keep_alive, connection };
+    let pass = Pass { gate: Arc::clone(&plane.gate), id: Arc::clone(&scope.id) };
+    let follower = Follower { pass, feed, head, signer, moved, known: last.unwrap_or(0), edition, greeted: false, given: Instant::now(), keep_alive, connection };
     Ok(plane.chain.signed(events(Body::from_stream(stream::unfold(follower, Follower::next)))))
 }
 
@@ -123,6 +124,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// One open stream.
 struct Follower {
+    pass: Pass,
     feed: Arc<Feed>,
     head: watch::Receiver<Head>,
     signer: Option<Arc<dyn Sign>>,
@@ -159,7 +161,7 @@ impl Follower {
         let quiet = Instant::now() + self.keep_alive;
         loop {
             let head = *self.head.borrow_and_update();
-            if head.closed {
+            if head.closed || !self.pass.stands() {
                 return None;
             }
             if let Some(published) = self.feed.published() {

@@ -21,9 +21,27 @@ pub trait Gate: Send + Sync {
         self.scope(presented).and(Err(Denied::Forbidden))
     }
 
+    /// Whether the token of this id still opens what it did: asked of open streams before they are sent something.
+    fn stands(&self, _id: &str) -> bool {
+        true
+    }
+
     /// Everyone whom [`Self::scope`] lets read `environment`.
     fn tickets(&self, _environment: &str) -> Vec<Ticket> {
         Vec::new()
+    }
+}
+
+/// What an open stream was opened with.
+pub(crate) struct Pass {
+    pub gate: Arc<dyn Gate>,
+    pub id: Arc<str>,
+}
+
+impl Pass {
+    /// Not any more once the token is revoked or has ended.
+    pub fn stands(&self) -> bool {
+        self.gate.stands(&self.id)
     }
 }
 

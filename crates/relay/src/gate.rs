@@ -68,6 +68,11 @@ impl Gate for TicketGate {
         }
     }
 
+    fn stands(&self, id: &str) -> bool {
+        let now = (self.clock)();
+        self.known.load().values().any(|(_, ticket)| *ticket.id == *id && ticket.expires > now)
+    }
+
     fn tickets(&self, environment: &str) -> Vec<Ticket> {
         let known = self.known.load();
         known.values().filter(|(here, _)| **here == *environment).map(|(_, ticket)| ticket.clone()).collect()

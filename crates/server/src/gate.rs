@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use greenroom_delivery::{Denied, Gate, Scope};
 use greenroom_domain::event::{Token, TokenKind};
-use greenroom_domain::id::Digest;
+use greenroom_domain::id::{Digest, TokenId};
 use greenroom_domain::state::State;
 use greenroom_domain::time::At;
 use greenroom_exposure::wire::follow as wire;
@@ -122,6 +122,13 @@ impl Gate for TokenGate {
         let scope = self.scope(presented)?;
         let ticket = self.look_up(secret::bare(presented.ok_or(Denied::Unauthenticated)?))?;
         if ticket.kind == TokenKind::Relay { Ok(scope) } else { Err(Denied::Forbidden) }
+    }
+
+    fn stands(&self, id: &str) -> bool {
+        let Some(engine) = self.engine.get() else { return self.early.values().any(|ticket| *ticket.id == *id && ticket.expires > now()) };
+        let state = engine.state.load();
+        let hash = id.parse().ok().and_then(|id: TokenId| state.token_ids.get(&id));
+        hash.and_then(|hash| state.tokens.get(hash)).is_some_and(|token| token.expires > now())
     }
 
     fn tickets(&self, environment: &str) -> Vec<wire::Ticket> {

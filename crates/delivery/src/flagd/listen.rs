@@ -53,6 +53,9 @@ impl Listener {
             if head.closed {
                 return Some(Err(self.end(Status::unavailable("this server is stopping, or the environment is gone"))));
             }
+            if self.presence.pass.as_ref().is_some_and(|pass| !pass.stands()) {
+                return Some(Err(self.end(Status::unauthenticated("the token is revoked or has ended"))));
+            }
             if self.told.is_none_or(|told| head.revision > told)
                 && let Ok(published) = self.flagd.published()
             {

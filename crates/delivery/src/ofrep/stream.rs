@@ -20,7 +20,7 @@ use super::reply::{self, Refusal};
 use super::token::Ticket;
 use crate::DataPlane;
 use crate::feeds::{Feed, Head, unix_now};
-use crate::gate::Denied;
+use crate::gate::{Denied, Pass};
 use crate::presence::Connection;
 
 pub(crate) const COMMENT: Bytes = Bytes::from_static(b":\n\n");
@@ -31,6 +31,10 @@ pub(super) async fn open(State(plane): State<Arc<DataPlane>>, uri: Uri, headers:
     let token = uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
     let ticket = token.and_then(|token| Ticket::verify(token, &plane.secret));
     let ticket = ticket.ok_or(Refusal::Denied(Denied::Unauthenticated))?;
+    let pass = Pass { gate: Arc::clone(&plane.gate), id: Arc::clone(&ticket.id) };
+    if !pass.stands() {
+        return Err(Refusal::Denied(Denied::Unauthenticated));
+    }
     if ticket.expires <= unix_now() {
         return Ok(events(Body::from(renew())));
     }
@@ -42,7 +46,7 @@ pub(super) async fn open(State(plane): State<Arc<DataPlane>>, uri: Uri, headers:
     let head = feed.follow();
     // one who comes back asks anyway, and what is forced off since then is in the answer
     let edition = head.borrow().edition;
-    let listener = Listener { head, feed, told: seen.unwrap_or(0), edition, greeted: false, keep_alive: plane.limits.keep_alive, connection };
+    let listener = Listener { pass, head, feed, told: seen.unwrap_or(0), edition, greeted: false, keep_alive: plane.limits.keep_alive, connection };
     Ok(events(Body::from_stream(stream::unfold(listener, Listener::next))))
 }
 
@@ -69,6 +73,7 @@ pub(crate) fn retry() -> u64 {
 
 /// One open stream.
 struct Listener {
+    pass: Pass,
     feed: Arc<Feed>,
     head: watch::Receiver<Head>,
     /// The revision that the client knows of.
@@ -91,7 +96,7 @@ impl Listener {
         let quiet = Instant::now() + self.keep_alive;
         loop {
             let head = *self.head.borrow_and_update();
-            if head.closed {
+            if head.closed || !self.pass.stands() {
                 return None;
             }
             if let Some(news) = self.news(head) {

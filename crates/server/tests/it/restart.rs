@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt as _;
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::world::World;
@@ -70,13 +71,13 @@ async fn what_is_removed_is_not_served_any_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erased_text_is_nowhere() {
     let mut world = World::new().await;
-    let request = world.request(reqwest::Method::POST, &world.admin, "/people").header("idempotency-key", "k").json(&json!({"name": "Wilhelmine Unvergessen", "roles": []}));
+    let request = world.request(Method::POST, &world.admin, "/people").header("idempotency-key", "k").json(&json!({"name": "Wilhelmine Unvergessen", "roles": []}));
     let id = world.send(request).await.body["id"].as_str().unwrap().to_owned();
     let present = world.post(&world.admin, "/erase", &json!({"person": id})).await;
     assert_eq!(present.code(), "conflict", "{present:?}");
     let unknown = world.post(&world.admin, "/erase", &json!({"sealed": [format!("sha256:{}", "0".repeat(64))]})).await;
     assert_eq!(unknown.code(), "not-found", "{unknown:?}");
-    world.send(world.request(reqwest::Method::DELETE, &world.admin, &format!("/people/{id}")).json(&json!({}))).await;
+    world.send(world.request(Method::DELETE, &world.admin, &format!("/people/{id}")).json(&json!({}))).await;
     let erased = world.post(&world.admin, "/erase", &json!({"person": id})).await;
     assert_eq!(erased.status, 200, "{erased:?}");
     assert_eq!(world.post(&world.admin, "/ledger/verify", &json!({})).await.status, 200, "the chain still verifies");
@@ -86,4 +87,27 @@ async fn an_erased_text_is_nowhere() {
     world.stop().await;
     let bytes = std::fs::read(world.dir.path().join("data/greenroom.db")).unwrap();
     assert!(!bytes.windows(10).any(|w| w == b"Unvergesse"), "the name stands in the file");
+}
+
+/// Who follows with a token hears nothing more once it is revoked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_ends_the_streams_that_it_opened() {
+    let world = World::new().await;
+    let (eva, sdk) = (world.person("eva", &["engineer"]).await, world.token("sdk", Some("test")).await);
+    let mut stream = world.request(Method::GET, &sdk, "/snapshot/stream").send().await.unwrap();
+    let mut heard = String::new();
+    while !heard.contains("event: snapshot") {
+        heard.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().expect("it is open")).unwrap());
+    }
+    let tokens = world.get(&world.admin, "/tokens").await;
+    let id = tokens.body["items"].as_array().unwrap().iter().find(|t| t["environment"] == "test").unwrap()["id"].as_str().unwrap().to_owned();
+    let revoked = world.send(world.request(Method::DELETE, &world.admin, &format!("/tokens/{id}")).json(&json!({}))).await;
+    assert_eq!(revoked.status, 200, "{revoked:?}");
+    let set = world.put(&eva, "/features/button/baseline", &json!({"environment": "test", "variant": "on"})).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let mut rest = String::new();
+    while let Ok(Some(chunk)) = stream.chunk().await {
+        rest.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    assert!(!rest.contains("event: delta") && !rest.contains("event: snapshot"), "{rest}");
 }
