@@ -76,6 +76,10 @@ async fn what_evaluators_counted_is_kept_and_shown() {
     let sdk = world.token("sdk", Some("test")).await;
     let count = |variant: &str, count: u64| json!({"feature": "button", "variant": variant, "count": count});
     let report = json!({"instance": "web-1", "build": "web@1.2.0", "revision": 1, "counts": [count("on", 3), count("off", 4), count("none", 5)]});
+    // served a moment after the environment is defined
+    while world.evaluate(&sdk, "u").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
     let said = world.post(&sdk, "/evaluators", &report).await;
     assert_eq!(said.status, 204, "{said:?}");
     let usage = async |world: &World| world.get(&world.admin, "/features/button/usage").await.body;

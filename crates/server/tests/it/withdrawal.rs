@@ -34,6 +34,9 @@ async fn it_waits_for_each_evaluator_by_name() {
     says("web-2", shown).await;
     let taken = world.post(&rosa, "/releases/spring/withdraw", &json!({"confirm": true})).await;
     assert_eq!(taken.status, 200, "{taken:?}");
+    while world.evaluate(&sdk, "u").await.body["value"] != false {
+        tokio::task::yield_now().await;
+    }
     says("web-1", taken.seq()).await;
     let course = |release: &Value| release["environments"][0]["state"].as_str().unwrap_or_else(|| panic!("{release}")).to_owned();
     assert_eq!(course(&release(&world, &rosa).await), "withdrawing", "web-2 still answers with it");
