@@ -2,7 +2,7 @@
 //!
 //! Readers load a pointer; the publisher swaps it. A revision never goes backwards.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use greenroom_exposure::wire::Announcement;
 use tokio::sync::watch;
 
 use crate::follow::Trail;
+use crate::unleash::Stages;
 
 /// All environments that are served.
 #[derive(Default)]
@@ -30,6 +31,8 @@ pub struct Published {
     /// The event that announces this revision, as it goes to every stream.
     announcement: Bytes,
     json: OnceLock<Bytes>,
+    /// Attributes that Unleash's contexts give as text and our rules compare as numbers.
+    numbers: OnceLock<BTreeSet<String>>,
 }
 
 /// Where an environment stands, for those who wait for more.
@@ -44,13 +47,14 @@ pub(crate) struct Feed {
     published: ArcSwapOption<Published>,
     head: watch::Sender<Head>,
     trail: Trail,
+    unleash: Stages,
 }
 
 impl Published {
     fn new(snapshot: Arc<Snapshot>) -> Self {
         let at = unix_now();
         let announcement = announcement(snapshot.revision(), at);
-        Self { snapshot, at, announcement, json: OnceLock::new() }
+        Self { snapshot, at, announcement, json: OnceLock::new(), numbers: OnceLock::new() }
     }
 
     #[must_use]
@@ -74,6 +78,10 @@ impl Published {
     pub fn json(&self) -> Bytes {
         let render = || serde_json::to_vec(&self.snapshot.model()).unwrap_or_default().into();
         self.json.get_or_init(render).clone()
+    }
+
+    pub(crate) fn unleash_numbers(&self) -> &BTreeSet<String> {
+        self.numbers.get_or_init(|| greenroom_exposure::wire::unleash::numbers(&self.snapshot))
     }
 
     pub(crate) fn announcement(&self) -> Bytes {
@@ -156,7 +164,7 @@ impl Feeds {
         let mut feeds = HashMap::clone(&self.by_environment.load());
         let feed = feeds
             .entry(environment.into())
-            .or_insert_with(|| Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default() }));
+            .or_insert_with(|| Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default(), unleash: Stages::default() }));
         let feed = Arc::clone(feed);
         self.by_environment.store(Arc::new(feeds));
         feed
@@ -174,6 +182,10 @@ impl Feed {
 
     pub(crate) const fn trail(&self) -> &Trail {
         &self.trail
+    }
+
+    pub(crate) const fn unleash(&self) -> &Stages {
+        &self.unleash
     }
 }
 

@@ -11,6 +11,7 @@ mod follow;
 mod gate;
 mod ofrep;
 mod presence;
+mod unleash;
 mod usage;
 
 use std::sync::Arc;
@@ -84,11 +85,13 @@ impl DataPlane {
     }
 }
 
-/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names. With a signer also what
-/// followers need: `GET /api/v1/snapshot`, `GET /api/v1/snapshot/stream` and `POST /api/v1/evaluators`.
+/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names. For Unleash SDKs
+/// `/api/client/…`, and `/api/frontend/…` for those that ask. With a signer also what followers need:
+/// `GET /api/v1/snapshot`, `GET /api/v1/snapshot/stream` and `POST /api/v1/evaluators`.
 pub fn router(plane: DataPlane) -> Router {
+    let open = ofrep::router(plane.clone()).merge(unleash::router(plane.clone()));
     match plane.signer.clone() {
-        Some(signer) => ofrep::router(plane.clone()).merge(follow::router(plane, signer)),
-        None => ofrep::router(plane),
+        Some(signer) => open.merge(follow::router(plane, signer)),
+        None => open,
     }
 }

@@ -5,6 +5,7 @@ mod follow;
 mod hostile;
 mod single;
 mod stream;
+mod unleash;
 
 use std::sync::Arc;
 use std::time::Duration;

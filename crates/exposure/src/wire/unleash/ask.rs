@@ -144,6 +144,29 @@ pub(crate) fn named(r#type: ValueType, name: &str, value: &Value) -> Option<(Str
     }
 }
 
+/// How often each of our variants was given, by an SDK's counts of a feature; `None` if there is no such feature. What is
+/// known to have been on, and no more, counts for the one variant that is on, or for `yes` where there are several.
+#[must_use]
+pub fn counted(snapshot: &Snapshot, key: &str, yes: u64, no: u64, variants: impl IntoIterator<Item = (String, u64)>) -> Option<Vec<(String, u64)>> {
+    let feature = snapshot.feature(key)?;
+    let shown: Vec<(&str, Option<String>)> = (feature.variants.iter())
+        .filter(|(name, value)| is_on(&feature.off, name, value))
+        .map(|(name, value)| (name.as_str(), named(feature.r#type, name, value).map(|(name, _)| name)))
+        .collect();
+    let mut counts: Vec<(String, u64)> = vec![(feature.off.clone(), no)];
+    let mut rest = yes;
+    for (given, count) in variants {
+        if let Some((name, _)) = shown.iter().find(|(_, name)| name.as_deref() == Some(&given)) {
+            counts.push(((*name).to_owned(), count));
+            rest = rest.saturating_sub(count);
+        }
+    }
+    let on = if let [(only, _)] = shown.as_slice() { only } else { "yes" };
+    counts.push((on.to_owned(), rest));
+    counts.retain(|(_, count)| *count > 0);
+    Some(counts)
+}
+
 /// A value that was imported whole; see [`crate::import::unleash`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
