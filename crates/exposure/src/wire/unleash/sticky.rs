@@ -163,8 +163,9 @@ pub(crate) fn collapse<'r>(rules: &[&'r Rule]) -> Option<Run<'r>> {
 
 /// All that divide by this attribute at first.
 fn alike(attribute: &str) -> impl Iterator<Item = Stickiness> {
+    // of two that say the same, the one without fallbacks: a share and a draw are then by the same
     let default = (attribute == TARGETING_KEY).then_some(Stickiness::Default);
-    default.into_iter().chain([Stickiness::of(attribute)])
+    std::iter::once(Stickiness::of(attribute)).chain(default)
 }
 
 fn says(rule: &Rule, when: &[Clause], (clauses, then, _): &Branch) -> bool {
