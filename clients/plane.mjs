@@ -25,6 +25,24 @@ export const evaluate = (callers) => post('/evaluate', { callers });
 
 /** Where each feature can be evaluated: `{feature: {protocol: 'locally' | 'remotely'}}`. */
 export const capabilities = () => post('/capabilities');
+/** Publishes what a file of Unleash's says, as the next revision. */
+export const importFile = (file) => post('/import', file);
+/** What becomes of each feature on each protocol. */
+export const report = () => post('/report');
+/** Counts of evaluations that were not taken yet: `{feature: {variant: count}}`. */
+export const usage = () => post('/usage');
+/** How many in contact have this revision. */
+export const acknowledged = (revision) => post('/acknowledged', { revision });
+
+/** Resolves once `holds` gives something; asks again and again until then. */
+export async function until(holds, patience = 20_000) {
+  for (const end = Date.now() + patience; ; ) {
+    const found = await holds();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`waited in vain for ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
 
 /** Contexts of people who differ in all that the model asks about. */
 export const people = (count) =>
@@ -33,6 +51,7 @@ export const people = (count) =>
     plan: n % 3 === 0 ? 'gold' : 'basic',
     email: n % 5 === 0 ? `user-${n}@example.com` : `user-${n}@example.org`,
     ...(n % 4 === 0 ? {} : { seats: n % 20 }),
+    ...(n % 6 === 0 ? { version: n % 12 === 0 ? '1.9.0' : '2.0.1' } : {}),
   }));
 
 /** Runs `work` on every item, at most `width` at a time. */

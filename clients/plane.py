@@ -37,9 +37,22 @@ def capabilities():
     return post("/capabilities")
 
 
+    """What becomes of each feature on each protocol."""
+    return post("/capabilities")
+
+
+def usage():
+    """Counts of evaluations that were not taken yet: {feature: {variant: count}}."""
+    return post("/usage")
+
+
 def people(count):
     """Contexts of people who differ in all that the model asks about."""
     for n in range(count):
         domain = "example.com" if n % 5 == 0 else "example.org"
         person = {"targetingKey": f"user-{n}", "plan": "gold" if n % 3 == 0 else "basic", "email": f"user-{n}@{domain}"}
-        yield person if n % 4 == 0 else {**person, "seats": n % 20}
+        if n % 4 != 0:
+            person["seats"] = n % 20
+        if n % 6 == 0:
+            person["version"] = "1.9.0" if n % 12 == 0 else "2.0.1"
+        yield person

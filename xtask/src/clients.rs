@@ -228,6 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_shows_what_the_suites_run() {
+        let text = fs::read_to_string(root().join("docs/clients.md")).unwrap();
+        let shown: Vec<(&str, &str)> = text
+            .split("from `clients/")
+            .skip(1)
+            .filter_map(|rest| {
+                let (path, rest) = rest.split_once("`:")?;
+                Some((path, rest.split_once("```")?.1.split_once('\n')?.1.split_once("```")?.0))
+            })
+            .collect();
+        assert_eq!(shown.len(), 3);
+        for (path, code) in shown {
+            assert_eq!(fs::read_to_string(root().join("clients").join(path)).unwrap(), code, "{path}");
+        }
+    }
+
+    #[test]
     fn the_suites_of_this_checkout_are_whole() {
         assert!(suites(&files().unwrap()).unwrap().iter().any(|suite| suite.language == Language::JavaScript));
     }

@@ -1,12 +1,15 @@
 //! The data plane without a control plane: a model from a file, served to released client libraries under test.
 //!
-//! `plane MODEL.json` prints one line of JSON, `{"address","control","token","forbidden"}`, and serves until its standard
-//! input ends. With the Cargo feature `flagd` the line also has `flagd`, the ports of that protocol: `evaluation` and `sync`
-//! for anyone, `closed` (`evaluation` and `sync` again) for holders of the token. `address` is the data plane, `control` is for whoever runs the test:
-//! `POST /change` (a model as body) publishes it, `POST /stop` cuts every connection and closes the port, `POST /start`
-//! opens the same port again, `POST /restart` is both, `POST /evaluate` (`{"callers":[context,…]}`) gives for each caller
-//! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire; `POST /capabilities` says of each
-//! feature `{protocol: "locally" | "remotely"}`.
+//! `plane FILE` reads a model, or a file of Unleash's (`exposure::import`), prints one line of JSON,
+//! `{"address","control","token","forbidden"}`, and serves until its standard input ends. With the Cargo feature `flagd` the line
+//! also has `flagd`, the ports of that protocol: `evaluation` and `sync` for anyone, `closed` (the same again) for holders of the
+//! token. `address` is the data plane, `control` is for whoever runs the test:
+//! `POST /change` (a model as body) publishes it, `POST /import` (a file of Unleash's) publishes what it says as the next
+//! revision, `POST /stop` cuts every connection and closes the port, `POST /start` opens the same port again,
+//! `POST /restart` is both, `POST /evaluate` (`{"callers":[context,…]}`) gives for each caller
+//! `{feature: {value, variant, reason}}` as the library evaluates it, past any wire, `POST /capabilities` says of each feature
+//! `{protocol: "locally" | "remotely"}` and `POST /report` `[capability,…]`, `POST /usage` gives the counts of evaluations that
+//! were not taken yet, `{feature: {variant: count}}`, and `POST /acknowledged` (`{"revision"}`) who has it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one that started it")]
 
 use std::collections::BTreeMap;
@@ -20,8 +23,8 @@ use anyhow::{Context as _, Result};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Json, Router};
-use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, router, serve};
-use greenroom_exposure::{Json as Attributes, Model, Snapshot, capabilities as capability_report};
+use greenroom_delivery::{DataPlane, Denied, Feeds, Gate, Limits, Presence, Scope, Usage, router, serve};
+use greenroom_exposure::{Json as Attributes, Model, Snapshot, capabilities as capability_report, import};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -50,6 +53,8 @@ impl Gate for Token {
 struct Plane {
     environment: Arc<str>,
     feeds: Arc<Feeds>,
+    presence: Arc<Presence>,
+    usage: Arc<Usage>,
     address: SocketAddr,
     #[cfg(feature = "flagd")]
     flagd: flagd::Ports,
@@ -66,7 +71,7 @@ impl Plane {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(self.address))?;
         let gate = Arc::new(Token { environment: Arc::clone(&self.environment) });
-        let plane = DataPlane::new(Arc::clone(&self.feeds), Arc::new(Presence::default()), gate, [7; 32]);
+        let plane = DataPlane::new(Arc::clone(&self.feeds), Arc::clone(&self.presence), gate, [7; 32]).with_usage(Arc::clone(&self.usage));
         let plane = plane.with_limits(Limits { keep_alive: Duration::from_secs(1), ..Limits::default() });
         #[cfg(feature = "flagd")]
         runtime.block_on(self.flagd.serve(&plane, &self.environment))?;
@@ -130,6 +135,45 @@ struct Callers {
     callers: Vec<Map<String, Value>>,
 }
 
+/// What a file of Unleash's says in our words.
+fn imported(text: &str, revision: u64) -> Result<Model> {
+    let imported = import::unleash(text)?;
+    let mut model = Model::new("production", revision);
+    model.cohorts = imported.cohorts.into_iter().map(|(name, cohort)| (name, Arc::new(cohort))).collect();
+    model.features = imported.features.into_iter().map(|(key, feature)| (key, Arc::new(feature))).collect();
+    Ok(model)
+}
+
+async fn import_next(State(plane): State<Arc<Plane>>, text: String) -> Result<(), (StatusCode, String)> {
+    let revision = plane.feeds.current(&plane.environment).map_or(1, |snapshot| snapshot.revision() + 1);
+    plane.publish(&imported(&text, revision).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?);
+    Ok(())
+}
+
+async fn report(State(plane): State<Arc<Plane>>) -> Json<Value> {
+    let snapshot = plane.feeds.current(&plane.environment);
+    let all = snapshot.iter().flat_map(|snapshot| snapshot.features().map(|(key, _)| (key, json!(capability_report(snapshot, key)))));
+    Json(json!(all.collect::<BTreeMap<_, _>>()))
+}
+
+async fn usage(State(plane): State<Arc<Plane>>) -> Json<BTreeMap<String, BTreeMap<String, u64>>> {
+    let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for (counted, count) in plane.usage.take() {
+        *counts.entry(counted.feature.to_string()).or_default().entry(counted.variant.to_string()).or_default() += count;
+    }
+    Json(counts)
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    revision: u64,
+}
+
+async fn acknowledged(State(plane): State<Arc<Plane>>, Json(Asked { revision }): Json<Asked>) -> Json<Value> {
+    let said = plane.presence.acknowledged(&plane.environment, revision);
+    Json(json!({"in_contact": said.in_contact, "acknowledged": said.acknowledged, "laggards": said.laggards}))
+}
+
 async fn change(State(plane): State<Arc<Plane>>, Json(model): Json<Model>) {
     plane.publish(&model);
 }
@@ -168,14 +212,17 @@ fn restart(plane: &Plane) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let path = std::env::args().nth(1).context("usage: plane MODEL.json")?;
-    let text = std::fs::read(&path).with_context(|| format!("`{path}` cannot be read"))?;
-    let model: Model = serde_json::from_slice(&text).with_context(|| format!("`{path}` is not a model"))?;
+    let path = std::env::args().nth(1).context("usage: plane FILE")?;
+    let text = std::fs::read_to_string(&path).with_context(|| format!("`{path}` cannot be read"))?;
+    let model = serde_json::from_str::<Model>(&text);
+    let model = model.or_else(|error| imported(&text, 1).with_context(|| format!("`{path}` is not a model either: {error}")))?;
     // the port is chosen once, and is the same after a restart
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let plane = Arc::new(Plane {
         environment: model.environment.as_str().into(),
         feeds: Arc::default(),
+        presence: Arc::default(),
+        usage: Arc::default(),
         address,
         #[cfg(feature = "flagd")]
         flagd: flagd::Ports::choose()?,
@@ -190,8 +237,12 @@ fn main() -> Result<()> {
 
     let control = Router::new()
         .route("/change", post(change))
+        .route("/import", post(import_next))
         .route("/evaluate", post(evaluate))
         .route("/capabilities", post(capabilities))
+        .route("/report", post(report))
+        .route("/usage", post(usage))
+        .route("/acknowledged", post(acknowledged))
         .route("/start", post(|State(plane)| switch(plane, Plane::start)))
         .route("/stop", post(|State(plane)| switch(plane, stop)))
         .route("/restart", post(|State(plane)| switch(plane, restart)))

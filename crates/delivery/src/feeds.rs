@@ -2,7 +2,7 @@
 //!
 //! Readers load a pointer; the publisher swaps it. A revision never goes backwards.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +15,7 @@ use greenroom_exposure::wire::follow::{Canonical, Forced};
 use tokio::sync::watch;
 
 use crate::follow::Trail;
+use crate::unleash::Stages;
 
 /// All environments that are served.
 #[derive(Default)]
@@ -35,6 +36,8 @@ pub struct Published {
     origin: Option<Origin>,
     forced: Arc<[Forced]>,
     edition: u64,
+    /// Attributes that Unleash's contexts give as text and our rules compare as numbers.
+    numbers: OnceLock<BTreeSet<String>>,
 }
 
 /// What a relay passes on: as text, as another has signed it.
@@ -58,6 +61,7 @@ pub(crate) struct Feed {
     published: ArcSwapOption<Published>,
     head: watch::Sender<Head>,
     trail: Trail,
+    unleash: Stages,
 }
 
 impl Published {
@@ -65,7 +69,7 @@ impl Published {
         let at = unix_now();
         let announcement = announcement(snapshot.revision(), at);
         let edition = if forced.is_empty() { 0 } else { edition(&forced) };
-        Self { snapshot, at, announcement, json: OnceLock::new(), origin, forced, edition }
+        Self { snapshot, at, announcement, json: OnceLock::new(), origin, forced, edition, numbers: OnceLock::new() }
     }
 
     /// What was published, if another has signed it.
@@ -105,6 +109,10 @@ impl Published {
     pub fn json(&self) -> Bytes {
         let render = || serde_json::to_vec(&self.snapshot.model()).unwrap_or_default().into();
         self.json.get_or_init(render).clone()
+    }
+
+    pub(crate) fn unleash_numbers(&self) -> &BTreeSet<String> {
+        self.numbers.get_or_init(|| greenroom_exposure::wire::unleash::numbers(&self.snapshot))
     }
 
     pub(crate) fn announcement(&self) -> Bytes {
@@ -203,7 +211,7 @@ impl Feeds {
         let mut feeds = HashMap::clone(&self.by_environment.load());
         let feed = feeds
             .entry(environment.into())
-            .or_insert_with(|| Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default() }));
+            .or_insert_with(|| Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default(), unleash: Stages::default() }));
         let feed = Arc::clone(feed);
         self.by_environment.store(Arc::new(feeds));
         feed
@@ -221,6 +229,10 @@ impl Feed {
 
     pub(crate) const fn trail(&self) -> &Trail {
         &self.trail
+    }
+
+    pub(crate) const fn unleash(&self) -> &Stages {
+        &self.unleash
     }
 }
 

@@ -39,7 +39,7 @@ use crate::presence::Connection;
 /// The longest name that an instance may give itself.
 const NAME: usize = 100;
 /// An event that a reader has not taken after this long has been sent too fast for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Signs what followers keep.
 pub trait Sign: Send + Sync {

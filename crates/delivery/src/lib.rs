@@ -14,6 +14,7 @@ mod gate;
 mod listen;
 mod ofrep;
 mod presence;
+mod unleash;
 mod usage;
 
 use std::sync::Arc;
@@ -96,10 +97,10 @@ impl DataPlane {
     }
 }
 
-/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names. With a signer, or for a relay,
-/// also what followers need: `GET /api/v1/snapshot`, `GET /api/v1/snapshot/stream`, `POST /api/v1/evaluators` and, for relays,
-/// `GET /api/v1/relay/tokens`.
+/// OFREP: `POST /ofrep/v1/evaluate/flags[/{key}]` and the event stream that a bulk answer names. For Unleash SDKs
+/// `/api/client/…`, and `/api/frontend/…` for those that ask. With a signer, or for a relay, also what followers need:
+/// `GET /api/v1/snapshot`, `GET /api/v1/snapshot/stream`, `POST /api/v1/evaluators` and, for relays, `GET /api/v1/relay/tokens`.
 pub fn router(plane: DataPlane) -> Router {
-    let routes = ofrep::router(plane.clone());
+    let routes = ofrep::router(plane.clone()).merge(unleash::router(plane.clone()));
     if plane.signer.is_some() || plane.chain.is_relay() { routes.merge(follow::router(plane)) } else { routes }
 }

@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, header};
 
 use self::reply::Refusal;
+pub(crate) use self::single::decoded;
 use crate::DataPlane;
 use crate::feeds::Published;
 use crate::gate::{Denied, Scope, presented};

@@ -64,7 +64,7 @@ pub struct Capability {
 /// What every protocol makes of the feature of this key; `None` if there is none.
 #[must_use]
 pub fn capabilities(snapshot: &Snapshot, key: &str) -> Option<Vec<Capability>> {
-    let flagd = wire::flagd::capability(snapshot, key)?;
+    let (unleash, flagd) = (wire::unleash::capability(snapshot, key)?, wire::flagd::capability(snapshot, key)?);
     Some(vec![
         Capability {
             protocol: Protocol::Ofrep,
@@ -72,6 +72,7 @@ pub fn capabilities(snapshot: &Snapshot, key: &str) -> Option<Vec<Capability>> {
             because: vec!["OFREP providers ask for every answer, or cache what they were answered".to_owned()],
         },
         Capability { protocol: Protocol::Greenroom, evaluated: Evaluated::Locally, because: Vec::new() },
+        unleash,
         flagd,
     ])
 }

@@ -11,6 +11,7 @@ const ROUNDS: usize = 5;
 const CONNECTIONS: usize = 32;
 const ONE: &str = "/ofrep/v1/evaluate/flags/f75";
 const ALL: &str = "/ofrep/v1/evaluate/flags";
+const FEATURES: &str = "/api/client/features";
 const BODY: &str = r#"{"context":{"targetingKey":"user-1","plan":"gold","country":"SE","app":{"version":"1.2.3"}}}"#;
 
 /// CPU of the server per request in µs, requests per second, p50 and p99 in ms.
@@ -26,6 +27,10 @@ pub async fn report() -> Outcome {
         if features == 1_000 {
             let (mine, least) = (post(ALL, &tag(&ours).await?), post(ALL, &tag(&floor).await?));
             row("nothing new (304)", 1.5, (&ours, &mine), (&floor, &least)).await;
+            let get = |header: &str| format!("GET {FEATURES} HTTP/1.1\r\nhost: x\r\nauthorization: *:unleash.unleash\r\nunleash-client-spec: 5.2.0\r\n{header}\r\n").into_bytes();
+            row("Unleash: 1,000 features", 1.5, (&ours, &get("")), (&floor, &get(""))).await;
+            let (mine, least) = (get(&tagged(&ours, &get("")).await?), get(&tagged(&floor, &get("")).await?));
+            row("Unleash: nothing new (304)", 1.5, (&ours, &mine), (&floor, &least)).await;
         }
         ours.end();
         floor.end();
@@ -39,8 +44,12 @@ fn post(path: &str, header: &str) -> Vec<u8> {
 
 /// The header that names the answer a caller has.
 async fn tag(server: &Child) -> Outcome<String> {
+    tagged(server, &post(ALL, "")).await
+}
+
+async fn tagged(server: &Child, request: &[u8]) -> Outcome<String> {
     let mut stream = Wire::open(server.address).await.into_stream();
-    stream.write_all(&post(ALL, "")).await?;
+    stream.write_all(request).await?;
     let mut bytes = vec![0; 4096];
     let read = stream.read(&mut bytes).await?;
     let head = String::from_utf8_lossy(&bytes[..read]);

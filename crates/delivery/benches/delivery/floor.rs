@@ -9,8 +9,9 @@ use axum::body::Bytes;
 use axum::extract::{Path as Segment, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use greenroom_exposure::Snapshot;
+use greenroom_exposure::wire::unleash::{Level, features as handed_out};
 use greenroom_exposure::wire::{read_request, write_answer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -55,11 +56,21 @@ async fn bulk(State(snapshot): State<Arc<Snapshot>>, headers: HeaderMap, body: B
     ([(header::ETAG, tag)], response).into_response()
 }
 
+/// The same bytes for everyone.
+async fn handed(State(body): State<Bytes>, headers: HeaderMap) -> Response {
+    const TAG: &str = "\"1\"";
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == TAG);
+    let response = if known { StatusCode::NOT_MODIFIED.into_response() } else { ([(header::CONTENT_TYPE, "application/json")], body).into_response() };
+    ([(header::ETAG, TAG)], response).into_response()
+}
+
 pub fn answers(features: usize) -> Outcome {
     let snapshot = Arc::new(ours::snapshot(features)?);
+    let body = Bytes::from(serde_json::to_vec(&handed_out(&ours::unleash(features)?, Level::Variants))?);
     runtime()?.block_on(async {
         let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
         let app = Router::new().route("/ofrep/v1/evaluate/flags/{key}", post(single)).route("/ofrep/v1/evaluate/flags", post(bulk)).with_state(snapshot);
+        let app = app.route("/api/client/features", get(handed).with_state(body));
         Ok(axum::serve(listener, app).await?)
     })
 }

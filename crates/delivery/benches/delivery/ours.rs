@@ -12,19 +12,29 @@ use serde_json::{Value, json};
 use crate::{Outcome, runtime};
 
 pub const ENVIRONMENT: &str = "production";
+/// The same features, by an algorithm that Unleash SDKs know; also the token that reads it.
+pub const UNLEASH: &str = "unleash";
 
 /// A fifth of the features are split, a fifth asks for a plan, the rest is plain.
 pub fn snapshot(features: usize) -> Outcome<Snapshot> {
+    by("m3-100k/1", ENVIRONMENT, features)
+}
+
+pub fn unleash(features: usize) -> Outcome<Snapshot> {
+    by("unleash/1", UNLEASH, features)
+}
+
+fn by(algorithm: &str, environment: &str, features: usize) -> Outcome<Snapshot> {
     let feature = |i: usize| {
         let claims = match i % 5 {
-            0 => json!([{"name": "half", "release": "autumn", "when": [{"share": {"salt": "autumn", "share": 50_000}}], "then": {"variant": "on"}}]),
+            0 => json!([{"name": "half", "release": "autumn", "when": [{"share": {"salt": "autumn", "share": 50_000, "algorithm": algorithm}}], "then": {"variant": "on"}}]),
             1 => json!([{"name": "gold", "when": [{"attribute": "plan", "op": "in", "values": ["gold", "silver"]}], "then": {"variant": "on"}}]),
             _ => json!([]),
         };
         json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "default": "off", "claims": claims})
     };
     let features: serde_json::Map<String, Value> = (0..features).map(|i| (format!("f{i}"), feature(i))).collect();
-    let model: Model = serde_json::from_value(json!({"format": "greenroom/snapshot/1", "environment": ENVIRONMENT, "revision": 1, "features": features}))?;
+    let model: Model = serde_json::from_value(json!({"format": "greenroom/snapshot/1", "environment": environment, "revision": 1, "features": features}))?;
     Ok(Snapshot::compile(&model).0)
 }
 
@@ -33,13 +43,15 @@ struct Anyone;
 impl Gate for Anyone {
     fn scope(&self, presented: Option<&str>) -> Result<Scope, Denied> {
         let id = presented.ok_or(Denied::Unauthenticated)?;
-        Ok(Scope { environment: ENVIRONMENT.into(), id: id.into(), follows: true })
+        let environment = if id == UNLEASH { UNLEASH } else { ENVIRONMENT };
+        Ok(Scope { environment: environment.into(), id: id.into(), follows: true })
     }
 }
 
 pub fn serve(features: usize) -> Outcome {
     let (feeds, snapshot) = (Arc::new(Feeds::default()), snapshot(features)?);
     feeds.publish(ENVIRONMENT, Arc::new(snapshot.clone()));
+    feeds.publish(UNLEASH, Arc::new(unleash(features)?));
     let plane = DataPlane::new(Arc::clone(&feeds), Arc::new(Presence::default()), Arc::new(Anyone), [7; 32]);
     let latest = Arc::new((feeds, snapshot, AtomicU64::new(1)));
     let publish = async move |State(latest): State<Arc<(Arc<Feeds>, Snapshot, AtomicU64)>>| {

@@ -49,7 +49,7 @@ fn key(path: &str) -> Cow<'_, str> {
 }
 
 /// `None` if it does not decode to text; what is no escape stands for itself.
-fn decoded(text: &str) -> Option<String> {
+pub(crate) fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, more)) = rest.split_first() {

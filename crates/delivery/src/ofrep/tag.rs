@@ -58,7 +58,7 @@ pub(super) fn announced(query: Option<&str>) -> Option<u64> {
     bare(&value).parse().ok()
 }
 
-fn bare(tag: &str) -> &str {
+pub(crate) fn bare(tag: &str) -> &str {
     let tag = tag.trim();
     tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
 }

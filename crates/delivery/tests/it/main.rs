@@ -7,6 +7,7 @@ mod follow;
 mod hostile;
 mod single;
 mod stream;
+mod unleash;
 
 use std::sync::Arc;
 use std::time::Duration;

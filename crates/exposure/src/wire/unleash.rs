@@ -4,6 +4,7 @@
 //! Readers are tolerant, as SDKs are: unknown fields are ignored and null counts as absent.
 
 mod ask;
+mod render;
 mod sticky;
 
 use std::collections::BTreeMap;
@@ -11,8 +12,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-pub use self::ask::{Asker, Chosen, Said, numbers, said};
-pub(crate) use self::ask::{DISABLED, named};
+pub use self::ask::{Asker, Chosen, Said, counted, numbers, said};
+pub(crate) use self::ask::{DISABLED, is_on, named};
+pub(crate) use self::render::capability;
+pub use self::render::{Level, features};
 pub(crate) use self::sticky::{Draw, Roll, expand};
 pub use self::sticky::{NONCE, Stickiness};
 

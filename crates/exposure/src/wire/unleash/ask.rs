@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Payload;
 use crate::context::{Attribute, Context};
 use crate::evaluate::Answer;
-use crate::model::{Clause, Op, TARGETING_KEY, ValueType};
+use crate::model::{AttributeType, Clause, Op, Scalar, TARGETING_KEY, ValueType};
 use crate::snapshot::Snapshot;
 
 /// What the variant of a feature without one is called.
@@ -74,18 +74,23 @@ impl Context for Asker {
     }
 }
 
-/// The attributes that some rule or cohort of the snapshot compares as numbers.
+/// The attributes that are declared as numbers, or that some rule or cohort of the snapshot compares as such.
 #[must_use]
 pub fn numbers(snapshot: &Snapshot) -> BTreeSet<String> {
     let model = snapshot.model();
+    let declared = model.attributes.iter().filter(|(_, declared)| **declared == AttributeType::Number).map(|(name, _)| name.as_str());
     let rules = model.features.values().flat_map(|feature| feature.claims.iter().chain(&feature.baseline)).flat_map(|rule| &rule.when);
     let cohorts = model.cohorts.values().flat_map(|cohort| cohort.any_of.iter().flatten());
-    rules.chain(cohorts).filter_map(numeric).map(str::to_owned).collect()
+    rules.chain(cohorts).filter_map(numeric).chain(declared).map(str::to_owned).collect()
 }
 
 fn numeric(clause: &Clause) -> Option<&str> {
     match clause {
-        Clause::Test(test) | Clause::Not(test) if matches!(test.op, Op::Eq | Op::Lt | Op::Le | Op::Gt | Op::Ge) && test.attribute != TARGETING_KEY => Some(&test.attribute),
+        Clause::Test(test) | Clause::Not(test) if test.attribute != TARGETING_KEY => {
+            let compared = matches!(test.op, Op::Eq | Op::Lt | Op::Le | Op::Gt | Op::Ge);
+            let listed = matches!(test.op, Op::In | Op::NotIn) && test.values.iter().any(|value| matches!(value, Scalar::Number(_)));
+            (compared || listed).then_some(&test.attribute)
+        }
         _ => None,
     }
 }
@@ -120,7 +125,7 @@ pub fn said(answer: Option<Answer<'_>>) -> Said {
 }
 
 /// Whether an answer shows the feature, in Unleash's sense of on and off.
-pub(super) fn is_on(off: &str, variant: &str, value: &Value) -> bool {
+pub(crate) fn is_on(off: &str, variant: &str, value: &Value) -> bool {
     variant != off && *value != Value::Bool(false)
 }
 
@@ -137,6 +142,29 @@ pub(crate) fn named(r#type: ValueType, name: &str, value: &Value) -> Option<(Str
             _ => payload("json", value.to_string()),
         },
     }
+}
+
+/// How often each of our variants was given, by an SDK's counts of a feature; `None` if there is no such feature. What is
+/// known to have been on, and no more, counts for the one variant that is on, or for `yes` where there are several.
+#[must_use]
+pub fn counted(snapshot: &Snapshot, key: &str, yes: u64, no: u64, variants: impl IntoIterator<Item = (String, u64)>) -> Option<Vec<(String, u64)>> {
+    let feature = snapshot.feature(key)?;
+    let shown: Vec<(&str, Option<String>)> = (feature.variants.iter())
+        .filter(|(name, value)| is_on(&feature.off, name, value))
+        .map(|(name, value)| (name.as_str(), named(feature.r#type, name, value).map(|(name, _)| name)))
+        .collect();
+    let mut counts: Vec<(String, u64)> = vec![(feature.off.clone(), no)];
+    let mut rest = yes;
+    for (given, count) in variants {
+        if let Some((name, _)) = shown.iter().find(|(_, name)| name.as_deref() == Some(&given)) {
+            counts.push(((*name).to_owned(), count));
+            rest = rest.saturating_sub(count);
+        }
+    }
+    let on = if let [(only, _)] = shown.as_slice() { only } else { "yes" };
+    counts.push((on.to_owned(), rest));
+    counts.retain(|(_, count)| *count > 0);
+    Some(counts)
 }
 
 /// A value that was imported whole; see [`crate::import::unleash`].

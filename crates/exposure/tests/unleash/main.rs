@@ -3,11 +3,14 @@
 //! The npm package `@unleash/client-specification` is fetched into the build's directory once. Where npm is missing the
 //! test fails and says so. Then what the specification does not say: exports, values, and files that are none.
 
+mod rendering;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use greenroom_exposure::wire::unleash::{Asker, NONCE, numbers, said};
 use greenroom_exposure::{Model, Snapshot, import};
@@ -50,35 +53,62 @@ struct Case {
     expected_result: Value,
 }
 
+/// Tests are processes of their own: each may fetch the package, and the first to have it whole puts it in place.
 fn specifications() -> PathBuf {
-    let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("unleash-specification-{VERSION}"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let at = folder.join(format!("unleash-specification-{VERSION}"));
     let package = at.join("node_modules").join(PACKAGE);
     if !package.join("package.json").exists() {
+        let fetched = fetching(folder);
         let mut npm = Command::new("npm");
-        npm.args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(&at).arg(format!("{PACKAGE}@{VERSION}"));
+        npm.args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(&fetched).arg(format!("{PACKAGE}@{VERSION}"));
         let done = npm.output().unwrap_or_else(|error| panic!("npm, which brings {PACKAGE}, cannot be run: {error}"));
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        if fs::rename(&fetched, &at).is_err() {
+            fs::remove_dir_all(&fetched).unwrap();
+        }
     }
     package.join("specifications")
 }
 
+fn fetching(folder: &Path) -> PathBuf {
+    static FETCHES: AtomicU32 = AtomicU32::new(0);
+    folder.join(format!("unleash-specification-{}-{}", std::process::id(), FETCHES.fetch_add(1, Ordering::Relaxed)))
+}
+
+impl Specification {
+    /// All of them, with the text of each.
+    fn all() -> Vec<(Self, String)> {
+        let folder = specifications();
+        let index: Vec<String> = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
+        let texts = index.iter().map(|file| fs::read_to_string(folder.join(file)).unwrap());
+        texts.map(|text| (serde_json::from_str(&text).unwrap(), text)).collect()
+    }
+
+    fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.tests.iter().chain(&self.variant_tests)
+    }
+}
+
+/// Imports a file, and compiles what was taken over.
+fn compiled(text: &str) -> (Snapshot, BTreeSet<String>) {
+    let imported = import::unleash(text).unwrap();
+    let mut model = Model::new("development", 1);
+    model.cohorts.extend(imported.cohorts.into_iter().map(|(name, cohort)| (name, Arc::new(cohort))));
+    model.features.extend(imported.features.into_iter().map(|(key, feature)| (key, Arc::new(feature))));
+    let (snapshot, warnings) = Snapshot::compile(&model);
+    assert_eq!(warnings, []);
+    (snapshot, imported.refused.into_iter().map(|refused| refused.feature).collect())
+}
+
 #[test]
 fn every_case_of_the_client_specification_passes() {
-    let folder = specifications();
-    let index: Vec<String> = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
     let (mut cases, mut refused, mut wrong) = (0, BTreeSet::new(), Vec::new());
-    for file in &index {
-        let text = fs::read_to_string(folder.join(file)).unwrap();
-        let specification: Specification = serde_json::from_str(&text).unwrap();
-        let imported = import::unleash(&text).unwrap();
-        refused.extend(imported.refused.iter().map(|refused| refused.feature.clone()));
-        let mut model = Model::new("development", 1);
-        model.cohorts.extend(imported.cohorts.into_iter().map(|(name, cohort)| (name, Arc::new(cohort))));
-        model.features.extend(imported.features.into_iter().map(|(key, feature)| (key, Arc::new(feature))));
-        let (snapshot, warnings) = Snapshot::compile(&model);
-        assert_eq!(warnings, [], "{file}");
+    for (specification, text) in Specification::all() {
+        let (snapshot, refusals) = compiled(&text);
+        refused.extend(refusals);
         let numbers = numbers(&snapshot);
-        for case in specification.tests.iter().chain(&specification.variant_tests) {
+        for case in specification.cases() {
             let asker = Asker::new(case.context.clone()).or(NONCE, "4711").with_numbers(&numbers);
             let said = said(snapshot.evaluate(&case.toggle_name, &asker));
             let said = if case.expected_result.is_boolean() { Value::from(said.enabled) } else { serde_json::to_value(&said.variant).unwrap() };
