@@ -60,7 +60,7 @@ impl Flagd {
         Arc::new(Self { plane, environment: environment.into(), admission, rendered: Rendered::default(), changes: Changes::default() })
     }
 
-    /// What the caller may read. `selector`: of the request itself, as older providers send it.
+    /// What the caller may read.
     fn admit(&self, headers: &HeaderMap) -> Result<Scope, Status> {
         let scope = match (presented(headers), self.admission) {
             (None, Admission::Anyone) => Scope { environment: Arc::clone(&self.environment), id: "flagd".into(), follows: true },
@@ -95,19 +95,19 @@ impl Flagd {
     }
 
     /// Notes an open stream. Nothing on this wire tells two streams of one process from two processes, so each is one.
-    fn connected(&self, scope: &Scope, provider: &str) -> Presence {
+    fn connected(&self, scope: &Scope, provider: &str) -> Listed {
         static STREAMS: AtomicU64 = AtomicU64::new(0);
         let mut hasher = DefaultHasher::new();
         ("flagd", STREAMS.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
         let (id, name) = (hasher.finish(), if crate::follow::is_name(provider) { provider.into() } else { Arc::clone(&scope.id) });
         let connection = self.plane.presence.connected(&self.environment, id, &name);
         let pass = (self.admission == Admission::ByToken).then(|| Pass { gate: Arc::clone(&self.plane.gate), id: Arc::clone(&scope.id) });
-        Presence { id, name, pass, connection }
+        Listed { id, name, pass, connection }
     }
 }
 
 /// One stream's entry among those who listen, for as long as this lives.
-struct Presence {
+struct Listed {
     id: u64,
     name: Arc<str>,
     /// With what it was opened, where that matters.

@@ -47,6 +47,10 @@ impl Dialect {
     }
 }
 
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    matches!(Dialect::of(headers), Some(Dialect::Grpc))
+}
+
 /// One question, one answer.
 pub(super) async fn unary<Q, A>(request: Request<Body>, limit: usize, answer: impl Fn(Q) -> Result<A, Status>) -> Response
 where
@@ -98,7 +102,7 @@ where
 
 /// One question by gRPC alone, and answers that are in their envelopes already: what is sent to many is held once.
 pub(super) async fn enveloped_answers<Q: Message + Default>(request: Request<Body>, limit: usize, answer: impl FnOnce(Q) -> Result<Answers<Bytes>, Status>) -> Response {
-    if !matches!(Dialect::of(request.headers()), Some(Dialect::Grpc)) {
+    if !is_grpc(request.headers()) {
         return unreadable();
     }
     let question = async {
@@ -112,20 +116,27 @@ pub(super) async fn enveloped_answers<Q: Message + Default>(request: Request<Bod
         Ok(answers) => answers,
         Err(status) => return status.into_http(),
     };
-    let frames = last_word(answers).map(|answer| {
-        Ok::<_, Infallible>(answer.map_or_else(
-            |status| {
-                let mut trailers = HeaderMap::new();
-                // what cannot be said in a header is left out
-                let _ = status.add_header(&mut trailers);
-                Frame::trailers(trailers)
-            },
-            Frame::data,
-        ))
-    });
+    let frames = last_word(answers).flat_map(|answer| stream::iter(frames(answer).into_iter().flatten().map(Ok::<_, Infallible>)));
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
+}
+
+/// A message leaves in two pieces. The transport takes one more than it has room for, and waits before it sends that: who is
+/// asked for what comes after a message knows that all of it but the last byte has been sent.
+fn frames(answer: Result<Bytes, Status>) -> [Option<Frame<Bytes>>; 2] {
+    match answer {
+        Ok(mut message) => {
+            let last = message.split_off(message.len().saturating_sub(1));
+            [Some(Frame::data(message)), Some(Frame::data(last))]
+        }
+        Err(status) => {
+            let mut trailers = HeaderMap::new();
+            // what cannot be said in a header is left out
+            let _ = status.add_header(&mut trailers);
+            [Some(Frame::trailers(trailers)), None]
+        }
+    }
 }
 
 /// A stream ends in a status, which is an error or `ok`.

@@ -34,6 +34,11 @@ struct Step {
 }
 
 impl Changes {
+    /// Keeps account from `published` on, as someone has it.
+    pub(super) async fn begin(&self, published: Arc<Published>) -> Result<(), Status> {
+        self.0.lock().await.reach(published).await
+    }
+
     /// The `data` of the event that brings someone from revision `known`, or from nothing, to `published` or later, and how
     /// far it brings them.
     pub(super) async fn since(&self, known: Option<u64>, published: Arc<Published>) -> Result<(u64, Bytes), Status> {

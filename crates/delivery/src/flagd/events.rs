@@ -15,13 +15,20 @@ use super::message::{Event, Listen};
 use super::{Flagd, call};
 
 pub(super) async fn open(State(flagd): State<Arc<Flagd>>, request: Request<Body>) -> Response {
-    let scope = match flagd.admit(request.headers()).and_then(|scope| flagd.published().map(|_| scope)) {
-        Ok(scope) => scope,
+    let (scope, published) = match flagd.admit(request.headers()).and_then(|scope| Ok((scope, flagd.published()?))) {
+        Ok(admitted) => admitted,
         Err(status) => return call::refuse(request.headers(), status),
     };
-    let limit = flagd.plane.limits.body;
+    let (limit, is_page) = (flagd.plane.limits.body, !call::is_grpc(request.headers()));
+    if is_page && let Err(status) = flagd.changes.begin(Arc::clone(&published)).await {
+        return call::refuse(request.headers(), status);
+    }
     let answer = |_: Listen| {
-        let listener = Listener::new(Arc::clone(&flagd), flagd.connected(&scope, ""));
+        let mut listener = Listener::new(Arc::clone(&flagd), flagd.connected(&scope, ""));
+        if is_page {
+            // the greeting makes it fetch everything
+            listener.tell(published.revision());
+        }
         let events = stream::unfold(Announcer { listener, greeted: false }, Announcer::next);
         Ok(events.boxed())
     };
@@ -34,8 +41,8 @@ struct Announcer {
 }
 
 impl Announcer {
-    /// After the greeting every feature is named: a provider that has lost its stream may have kept what it cached, and
-    /// cannot say from when.
+    /// After the greeting every feature is named to providers on servers: one that has lost its stream may have kept what
+    /// it cached, and cannot say from when.
     async fn next(mut self) -> Option<(Result<Event, Status>, Self)> {
         if !self.greeted {
             self.greeted = true;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
-use super::{Flagd, Presence};
+use super::{Flagd, Listed};
 use crate::feeds::{Head, Published};
 
 /// A message that a reader has not taken after this long has been sent too fast for it.
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Listener {
     pub(super) flagd: Arc<Flagd>,
     head: watch::Receiver<Head>,
-    presence: Presence,
+    listed: Listed,
     /// The revision that the client was told of.
     pub(super) told: Option<u64>,
     /// With this, which waits to be taken since then.
@@ -33,9 +33,9 @@ pub(super) enum News {
 }
 
 impl Listener {
-    pub(super) fn new(flagd: Arc<Flagd>, presence: Presence) -> Self {
+    pub(super) fn new(flagd: Arc<Flagd>, listed: Listed) -> Self {
         let head = flagd.plane.feeds.follow(&flagd.environment);
-        Self { flagd, head, presence, told: None, given: None, ended: false }
+        Self { flagd, head, listed, told: None, given: None, ended: false }
     }
 
     /// Waits for a revision after the one told, or for as long as `quiet`. `None`: the stream has ended; an error is the
@@ -53,7 +53,7 @@ impl Listener {
             if head.closed {
                 return Some(Err(self.end(Status::unavailable("this server is stopping, or the environment is gone"))));
             }
-            if self.presence.pass.as_ref().is_some_and(|pass| !pass.stands()) {
+            if self.listed.pass.as_ref().is_some_and(|pass| !pass.stands()) {
                 return Some(Err(self.end(Status::unauthenticated("the token is revoked or has ended"))));
             }
             if self.told.is_none_or(|told| head.revision > told)
@@ -83,11 +83,10 @@ impl Listener {
         status
     }
 
-    /// The transport asks for more once it has room again: what was given has left then. That is the best evidence on
-    /// this wire.
+    /// The transport asks for more once what was given has left (`call::frames`). That is the best evidence on this wire.
     fn taken(&mut self) -> Result<(), Status> {
         let Some((revision, since)) = self.given.take() else { return Ok(()) };
-        let Presence { id, name, .. } = &self.presence;
+        let Listed { id, name, .. } = &self.listed;
         self.flagd.plane.presence.reported(&self.flagd.environment, *id, name, revision, None);
         if since.elapsed() > PATIENCE {
             return Err(Status::resource_exhausted("this client does not keep up"));

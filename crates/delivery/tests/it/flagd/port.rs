@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 use super::ports;
+use crate::snapshot;
 
 const BOOLEAN: &str = "/flagd.evaluation.v1.Service/ResolveBoolean";
 const STREAM: &str = "/flagd.evaluation.v1.Service/EventStream";
@@ -86,8 +87,10 @@ async fn a_page_may_ask_and_listen() {
         (flags, serde_json::from_slice::<Value>(&frame[5..]).unwrap())
     };
     assert_eq!(next().await, (0, json!({"type": "provider_ready", "data": {}})));
+    ports.feeds.publish("production", snapshot("production", 42, false));
     let (_, change) = next().await;
     assert_eq!((&change["type"], &change["data"]["flags"]["plain"]), (&json!("configuration_change"), &json!({"type": "update"})));
+    assert_eq!(change["data"]["flags"].as_object().unwrap().len(), 1, "it has just fetched everything");
     ports.feeds.close();
     let (flags, end) = next().await;
     assert_eq!((flags, &end["error"]["code"]), (2, &json!("unavailable")));
