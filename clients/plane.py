@@ -41,6 +41,11 @@ def capabilities():
     return post("/capabilities")
 
 
+def report():
+    """What becomes of each feature on each protocol."""
+    return post("/report")
+
+
 def usage():
     """Counts of evaluations that were not taken yet: {feature: {variant: count}}."""
     return post("/usage")

@@ -75,18 +75,18 @@ impl Language {
 pub fn run() -> Result<Outcome> {
     let suites = suites(&files()?)?;
     // the features of the whole workspace, so that nothing is compiled anew
-    let built = step::command(cargo().args(["build", "--release", "--locked", "--workspace", "--example", "plane", "--features", "greenroom-delivery/flagd"]))?;
+    let built = step::command(cargo().args(["build", "--release", "--locked", "--workspace", "--bin", "greenroom", "--example", "plane"]))?;
     if built != Outcome::Passed {
         return Ok(built);
     }
     let target = target_directory()?;
-    let (plane, copy) = (target.join("release/examples/plane"), target.join("clients"));
+    let copy = target.join("clients");
     let mut verdicts = Vec::new();
     for suite in &suites {
         let folder = prepared(suite, &copy)?;
         for program in &suite.programs {
             println!("\n{} {program}", suite.name);
-            let outcome = tried(suite.language, program, &folder, &copy, &plane).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+            let outcome = tried(suite.language, program, &folder, &copy, &target).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
             verdicts.push((format!("{} {program}", suite.name), outcome));
         }
     }
@@ -162,10 +162,10 @@ fn must(command: &mut Command) -> Result<()> {
     }
 }
 
-/// One program against a data plane of its own.
-fn tried(language: Language, program: &str, folder: &Path, copy: &Path, plane: &Path) -> Result<Outcome> {
+/// One program against a data plane of its own. `target`: where it was built, and the whole program beside it.
+fn tried(language: Language, program: &str, folder: &Path, copy: &Path, target: &Path) -> Result<Outcome> {
     let model = folder.parent().unwrap_or(folder).join("model.json");
-    let plane = Plane::start(plane, &model)?;
+    let plane = Plane::start(&target.join("release/examples/plane"), &model)?;
     let mut command = Command::new("timeout");
     command.args(["--kill-after=10", PATIENCE]).current_dir(folder);
     match language {
@@ -174,7 +174,7 @@ fn tried(language: Language, program: &str, folder: &Path, copy: &Path, plane: &
         Language::Rust => command.arg(folder.join("target/debug/suite")),
     };
     // what the programs share stands at the root of the tree
-    command.env("PLANE", &plane.described).env("PLANE_MODEL", &model).env("PYTHONPATH", copy);
+    command.env("PLANE", &plane.described).env("PLANE_MODEL", &model).env("GREENROOM", target.join("release/greenroom")).env("PYTHONPATH", copy);
     step::command(&mut command)
 }
 
