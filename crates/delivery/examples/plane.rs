@@ -172,7 +172,14 @@ fn main() -> Result<()> {
     let model = model.or_else(|error| imported(&text, 1).with_context(|| format!("`{path}` is not a model either: {error}")))?;
     // the port is chosen once, and is the same after a restart
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let plane = Arc::new(Plane { environment: model.environment.as_str().into(), feeds: Arc::default(), presence: Arc::default(), usage: Arc::default(), address, running: Mutex::default() });
+    let plane = Arc::new(Plane {
+        environment: model.environment.as_str().into(),
+        feeds: Arc::default(),
+        presence: Arc::default(),
+        usage: Arc::default(),
+        address,
+        running: Mutex::default(),
+    });
     plane.publish(&model);
     plane.start()?;
 
