@@ -209,9 +209,9 @@ impl Feeds {
         }
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut feeds = HashMap::clone(&self.by_environment.load());
-        let feed = feeds
-            .entry(environment.into())
-            .or_insert_with(|| Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default(), unleash: Stages::default() }));
+        let feed = feeds.entry(environment.into()).or_insert_with(|| {
+            Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default(), unleash: Stages::default() })
+        });
         let feed = Arc::clone(feed);
         self.by_environment.store(Arc::new(feeds));
         feed

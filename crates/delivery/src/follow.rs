@@ -102,12 +102,12 @@ async fn open(State(Following { plane, signer }): State<Following>, headers: Hea
 }
 
 impl DataPlane {
-    fn feed(&self, scope: &Scope) -> Result<Arc<Feed>, Refusal> {
+    pub(crate) fn feed(&self, scope: &Scope) -> Result<Arc<Feed>, Refusal> {
         self.feeds.feed(&scope.environment).ok_or_else(|| not_yet(scope))
     }
 }
 
-fn not_yet(scope: &Scope) -> Refusal {
+pub(crate) fn not_yet(scope: &Scope) -> Refusal {
     Refusal::NotYet(format!("environment `{}` is not served here yet", scope.environment))
 }
 

@@ -27,7 +27,7 @@ use crate::presence::Connection;
 
 pub(super) async fn poll(State(plane): State<Arc<DataPlane>>, headers: HeaderMap) -> Result<Response, Refusal> {
     let scope = plane.let_follow(&headers)?;
-    let (feed, published, level) = (plane.unleash_feed(&scope)?, plane.published(&scope)?, level(&headers));
+    let (feed, published, level) = (plane.feed(&scope)?, plane.published(&scope)?, level(&headers));
     // an id that nobody here has given out yet is of another life: begin anew
     let known = text(&headers, "if-none-match").and_then(|tag| Place::read(crate::ofrep::tag::bare(tag))).filter(|known| known.revision <= published.revision());
     let instance = Instance::of(&scope, &headers);
@@ -45,7 +45,7 @@ pub(super) async fn poll(State(plane): State<Arc<DataPlane>>, headers: HeaderMap
 
 pub(super) async fn stream(State(plane): State<Arc<DataPlane>>, headers: HeaderMap) -> Result<Response, Refusal> {
     let scope = plane.let_follow(&headers)?;
-    let (feed, published) = (plane.unleash_feed(&scope)?, plane.published(&scope)?);
+    let (feed, published) = (plane.feed(&scope)?, plane.published(&scope)?);
     let known = text(&headers, "last-event-id").and_then(Place::read).filter(|known| known.revision <= published.revision());
     let instance = Instance::of(&scope, &headers);
     let connection = plane.presence.connected(&scope.environment, instance.id, &instance.name);

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use super::stage::{Rendered, Stage};
 use super::{Instance, failed, found, level, text, unchanged};
 use crate::DataPlane;
-use crate::feeds::Feed;
+use crate::follow::not_yet;
 use crate::gate::Scope;
 use crate::ofrep::reply::Refusal;
 
@@ -36,16 +36,8 @@ pub(super) async fn one(State(plane): State<Arc<DataPlane>>, Path(name): Path<St
 
 impl DataPlane {
     async fn rendered(&self, scope: &Scope, headers: &HeaderMap) -> Result<Arc<Rendered>, Refusal> {
-        let (feed, published, level) = (self.unleash_feed(scope)?, self.published(scope)?, level(headers));
+        let (feed, published, level) = (self.feed(scope)?, self.published(scope)?, level(headers));
         let stage = feed.unleash().of(level).ok_or_else(|| not_yet(scope))?;
         Stage::rendered(stage, &published, level).await.ok_or_else(|| not_yet(scope))
     }
-
-    pub(super) fn unleash_feed(&self, scope: &Scope) -> Result<Arc<Feed>, Refusal> {
-        self.feeds.feed(&scope.environment).ok_or_else(|| not_yet(scope))
-    }
-}
-
-fn not_yet(scope: &Scope) -> Refusal {
-    Refusal::NotYet(format!("environment `{}` is not served here yet", scope.environment))
 }

@@ -173,7 +173,8 @@ async fn metrics_become_counts() {
     }
     let mut counts: Vec<(String, String, u64)> = plane.usage.take().into_iter().map(|(counted, count)| (counted.feature.to_string(), counted.variant.to_string(), count)).collect();
     counts.sort();
-    let expected = [("greeting", "new", 4), ("greeting", "off", 1), ("plain", "off", 2), ("plain", "on", 4)].map(|(feature, variant, count)| (feature.to_owned(), variant.to_owned(), count));
+    let expected =
+        [("greeting", "new", 4), ("greeting", "off", 1), ("plain", "off", 2), ("plain", "on", 4)].map(|(feature, variant, count)| (feature.to_owned(), variant.to_owned(), count));
     assert_eq!((counts, plane.usage.dropped()), (expected.to_vec(), 8));
     assert_eq!(plane.post("/api/client/metrics", &" ".repeat(5_000), &headers).await.status, StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -6,12 +6,13 @@
 
 mod clause;
 mod need;
+mod part;
 mod pattern;
 mod strategy;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::clause::{All, Any};
+use self::part::{All, Any};
 use self::strategy::Choice;
 use super::ask::{is_on, named, numbers};
 use super::sticky::{Draw, Stickiness, collapse};

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::part::{ADDRESS, All, Any, Slot, listed, single};
 use super::{MAX_STRATEGIES, Reader, group, pattern};
 use crate::model::{Algorithm, AttributeType, Clause, Op, Scalar, TARGETING_KEY, Test, WHOLE};
 use crate::program::EXACT;
@@ -13,28 +14,6 @@ use crate::wire::unleash::{Constraint, NONCE, Roll, Stickiness};
 /// The instant that SDKs compare dates with.
 const NOW: &str = "currentTime";
 const HOST: &str = "applicationHostname";
-const ADDRESS: &str = "remoteAddress";
-
-/// What one strategy asks.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct All {
-    /// `NOT_IN` stands here as `IN`, inverted.
-    pub constraints: Vec<Constraint>,
-    pub segments: Vec<(i64, Vec<Constraint>)>,
-    /// Attributes that the caller has.
-    pub present: Vec<String>,
-    pub slot: Option<Slot>,
-}
-
-/// What a strategy can ask beyond constraints: one thing.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Slot {
-    Share(Roll),
-    Addresses(Vec<String>),
-    Hosts(Vec<String>),
-}
-
-pub(super) type Any = Vec<All>;
 
 /// Whether a clause shall hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,60 +29,6 @@ enum Given {
     AsText(String),
     If(Constraint),
     Unclear,
-}
-
-impl From<Slot> for All {
-    fn from(slot: Slot) -> Self {
-        Self { slot: Some(slot), ..Self::default() }
-    }
-}
-
-impl From<Constraint> for All {
-    fn from(constraint: Constraint) -> Self {
-        Self { constraints: vec![constraint], ..Self::default() }
-    }
-}
-
-impl All {
-    /// Both; `None` if that is nobody.
-    fn and(&self, other: &Self) -> Result<Option<Self>, String> {
-        let mut both = self.clone();
-        for constraint in &other.constraints {
-            let opposite = Constraint { inverted: !constraint.inverted, ..constraint.clone() };
-            if both.constraints.contains(&opposite) {
-                return Ok(None);
-            }
-            if !both.constraints.contains(constraint) {
-                both.constraints.push(constraint.clone());
-            }
-        }
-        both.segments.extend(other.segments.iter().filter(|segment| !self.segments.contains(segment)).cloned());
-        both.present.extend(other.present.iter().filter(|name| !self.present.contains(name)).cloned());
-        both.slot = match (both.slot, &other.slot) {
-            (slot, None) => slot,
-            (None, slot) => slot.clone(),
-            (Some(Slot::Share(one)), Some(Slot::Share(other))) if one.group == other.group && one.by == other.by => {
-                Some(Slot::Share(Roll { percent: one.percent.min(other.percent), ..one }))
-            }
-            // all of an attribute's values: whoever has one
-            (Some(Slot::Share(Roll { percent: 100, by: Stickiness::By(attribute), .. })), slot) => {
-                both.present.push(attribute);
-                slot.clone()
-            }
-            (slot, Some(Slot::Share(Roll { percent: 100, by: Stickiness::By(attribute), .. }))) => {
-                both.present.push(attribute.clone());
-                slot
-            }
-            (Some(one), Some(other)) => match (one, other.clone()) {
-                (Slot::Addresses(addresses), slot) | (slot, Slot::Addresses(addresses)) => {
-                    both.constraints.push(listed(ADDRESS, "IN_CIDR", addresses));
-                    Some(slot)
-                }
-                _ => return Err("a rule asks for two shares at once".to_owned()),
-            },
-        };
-        Ok(Some(both))
-    }
 }
 
 impl Reader<'_, '_> {
@@ -406,14 +331,6 @@ fn hosts(test: &Test, wanted: Wanted) -> Result<Any, String> {
 fn version(name: &str, operator: &str, value: &str) -> Result<Constraint, String> {
     let exact = Version::parse(value).is_some_and(|version| version.core.iter().all(|part| *part as f64 <= EXACT));
     if exact { Ok(single(name, operator, value.to_owned())) } else { Err("not every SDK holds a version of such numbers".to_owned()) }
-}
-
-pub(super) fn single(name: &str, operator: &str, value: String) -> Constraint {
-    Constraint { context_name: name.to_owned(), operator: operator.to_owned(), value: Some(value), ..Constraint::default() }
-}
-
-pub(super) fn listed(name: &str, operator: &str, values: Vec<String>) -> Constraint {
-    Constraint { context_name: name.to_owned(), operator: operator.to_owned(), values, ..Constraint::default() }
 }
 
 fn text(value: &Scalar) -> Option<&str> {

@@ -1,6 +1,6 @@
 //! Regular expressions that mean the same to us and to every SDK, whichever library reads them there.
 
-use super::clause::single;
+use super::part::single;
 use crate::wire::unleash::Constraint;
 
 /// What repetition some libraries go up to.

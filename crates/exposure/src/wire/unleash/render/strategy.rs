@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::clause::{All, Slot};
+use super::part::{All, Slot};
 use super::{Reader, group, pattern};
 use crate::wire::unleash::{Constraint, Roll, Stickiness, Strategy, Variant};
 
