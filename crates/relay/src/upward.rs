@@ -46,9 +46,21 @@ impl Upward {
                 self.counts(&mut dropped).await;
             }
             if stop {
-                return;
+                return self.farewell().await;
             }
             let _ = tokio::time::timeout(LOOK, stopping.wait_for(|stop| *stop)).await;
+        }
+    }
+
+    /// Those behind us ask elsewhere from now on, or us when we are back: nobody shall wait for them here.
+    async fn farewell(&self) {
+        for line in &self.lines {
+            let state = line.state().borrow().clone();
+            let Some(held) = state.held.filter(|_| state.contact.is_live()) else { continue };
+            let report = Report { relayed: Some(Relayed::default()), ..blank(line, held.revision()) };
+            if let Err(broken) = line.wire().report(&report).await {
+                tracing::debug!(%broken, "nobody could be told of the stop");
+            }
         }
     }
 

@@ -1,66 +1,38 @@
 //! What an answer says beyond its value, as metadata of the flag: the same that OFREP carries.
 //!
-//! A map of owned texts is dear to make and less so to copy, so the one that a feature said last is kept for the next time.
+//! A map of owned texts is dear to make. So there is a form for each set of names that an answer may have something to say under,
+//! made once a revision: it is copied, which hashes nothing, and filled in.
 
-use std::ptr;
-use std::sync::Arc;
-
-use arc_swap::ArcSwapOption;
 use greenroom_exposure::{Answer, Snapshot};
 use open_feature::{FlagMetadata, FlagMetadataValue};
 
-/// Of the answers of one revision.
+/// What only some answers say.
+const NAMES: [&str; 3] = ["release", "rule", "blocked_by"];
+
+/// Forms for the answers of one revision, by which of [`NAMES`] are in them, a bit for each.
 #[derive(Debug)]
-pub(crate) struct Said {
-    /// What all say, with room for the rest.
-    shared: FlagMetadata,
-    /// By the slots of features.
-    last: Box<[ArcSwapOption<Kept>]>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    why: Why,
-    metadata: FlagMetadata,
-}
-
-/// Release, rule and what blocks it, by where these texts stand in the snapshot, which outlives this.
-type Why = [(usize, usize); 3];
-
-fn why(answer: &Answer<'_>) -> Why {
-    [answer.release(), answer.rule(), answer.blocked_by()].map(|said| said.map_or((0, 0), |text| (ptr::from_ref(text).addr(), text.len())))
-}
+pub(crate) struct Said([FlagMetadata; 8]);
 
 impl Said {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
-        let revision = snapshot.revision();
-        let mut shared = FlagMetadata::default();
-        shared.values.reserve(6);
-        shared.add_value("revision", i64::try_from(revision).unwrap_or(i64::MAX));
-        shared.add_value("version", revision.to_string());
-        shared.add_value("flagSetId", snapshot.environment());
-        let slots = snapshot.features().filter_map(|(key, _)| snapshot.resolve(key)).map(|handle| handle.index() + 1).max().unwrap_or_default();
-        Self { shared, last: (0..slots).map(|_| ArcSwapOption::empty()).collect() }
+        Self(std::array::from_fn(|names| {
+            let (revision, mut form) = (snapshot.revision(), FlagMetadata::default());
+            form.add_value("revision", i64::try_from(revision).unwrap_or(i64::MAX));
+            form.add_value("version", revision.to_string());
+            form.add_value("flagSetId", snapshot.environment());
+            NAMES.iter().enumerate().filter(|(bit, _)| names >> bit & 1 == 1).for_each(|(_, name)| form.add_value(*name, false));
+            form
+        }))
     }
 
-    #[inline]
     pub(crate) fn of(&self, answer: &Answer<'_>) -> FlagMetadata {
-        let (why, last) = (why(answer), self.last.get(answer.handle().index()));
-        if let Some(kept) = last.map(ArcSwapOption::load).as_ref().and_then(|kept| kept.as_deref()).filter(|kept| kept.why == why) {
-            return kept.metadata.clone();
-        }
-        let metadata = self.made(answer);
-        if let Some(last) = last {
-            last.store(Some(Arc::new(Kept { why, metadata: metadata.clone() })));
-        }
-        metadata
-    }
-
-    fn made(&self, answer: &Answer<'_>) -> FlagMetadata {
-        let mut metadata = self.shared.clone();
-        for (name, said) in [("release", answer.release()), ("rule", answer.rule()), ("blocked_by", answer.blocked_by())] {
-            if let Some(said) = said {
-                metadata.add_value(name, FlagMetadataValue::String(said.to_owned()));
+        let said = [answer.release(), answer.rule(), answer.blocked_by()];
+        let names = said.iter().enumerate().map(|(bit, said)| usize::from(said.is_some()) << bit).sum::<usize>();
+        let mut metadata = self.0.get(names).cloned().unwrap_or_default();
+        for (name, value) in &mut metadata.values {
+            let place = NAMES.iter().zip(said).find(|(other, _)| *other == name);
+            if let Some((_, Some(said))) = place {
+                *value = FlagMetadataValue::String(said.to_owned());
             }
         }
         metadata
