@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::hash::same;
 use crate::model::TARGETING_KEY;
 
 /// The caller's targeting key and attributes. A null attribute counts as absent.
@@ -78,7 +79,7 @@ impl Context for Pairs<'_> {
     }
 
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
-        self.attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
+        self.attributes.iter().find(|(other, _)| same(other, name)).map(|(_, value)| *value)
     }
 }
 

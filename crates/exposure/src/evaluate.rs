@@ -1,13 +1,14 @@
 //! One evaluator, generic over whether it is watched, so that an explanation cannot disagree with an answer.
 //!
-//! Order: fault and kill switch, prerequisites, then the first rule that matches, then the default. Nothing allocates.
+//! Order: fault and kill switch, prerequisites, then the first rule that matches, then the default. Nothing allocates,
+//! unless more than 32 features wait for each other.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::model::{Blocked, Feature, TARGETING_KEY};
-use crate::program::{Clause, Gate, Kind, Prerequisite, Program, Rule, Split, Then, Variant, Verdict};
+use crate::model::{Blocked, Feature};
+use crate::program::{Asked, Cause, Clause, Entry, Gate, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};
 use crate::snapshot::{Handle, Snapshot};
 
 /// What an answer is blocked by when the feature's own definition is at fault.
@@ -44,48 +45,37 @@ impl Reason {
 /// Which variant a caller is served, and why. It borrows from the snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'s> {
-    program: &'s Program,
-    variant: &'s Variant,
-    missing: Option<&'s str>,
-    cause: Cause,
-    reason: Reason,
+    entry: &'s Entry,
+    missing: Option<&'s Subject>,
+    served: Served,
     needs_targeting_key: bool,
-}
-
-/// What decided, from which the rest of the answer is looked up when someone asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Default,
-    Rule(u32),
-    Prerequisite(u32),
-    Killed,
-    Fault,
 }
 
 impl<'s> Answer<'s> {
     #[must_use]
     pub fn key(&self) -> &'s str {
-        &self.program.key
+        &self.entry.program.key
     }
 
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle { slot: self.program.slot, hash: self.program.hash }
+        Handle { slot: self.entry.slot, hash: self.entry.hash }
     }
 
     #[must_use]
     pub fn variant(&self) -> &'s str {
-        &self.variant.name
+        self.entry.name(self.served.variant)
     }
 
     #[must_use]
-    pub const fn value(&self) -> &'s Value {
-        &self.variant.value
+    #[inline]
+    pub fn value(&self) -> &'s Value {
+        self.entry.value(self.served.variant)
     }
 
     #[must_use]
     pub const fn reason(&self) -> Reason {
-        self.reason
+        self.served.reason
     }
 
     /// The rule that matched.
@@ -106,9 +96,9 @@ impl<'s> Answer<'s> {
     /// What keeps the feature, or its next release, from this caller.
     #[must_use]
     pub fn blocked_by(&self) -> Option<&'s str> {
-        match self.cause {
+        match self.served.cause {
             Cause::Rule(_) => self.source_rule()?.blocked.as_deref(),
-            Cause::Prerequisite(at) => self.program.prerequisites.get(at as usize).map(|needed| &*needed.label),
+            Cause::Prerequisite(at) => self.entry.program.prerequisites.get(usize::from(at)).map(|needed| &*needed.label),
             Cause::Fault => Some(INVALID),
             Cause::Killed | Cause::Default => self.blocked().map(|blocked| blocked.blocked_by.as_str()),
         }
@@ -116,8 +106,8 @@ impl<'s> Answer<'s> {
 
     /// The first attribute that a clause asked for and the caller did not give.
     #[must_use]
-    pub const fn missing(&self) -> Option<&'s str> {
-        self.missing
+    pub fn missing(&self) -> Option<&'s str> {
+        self.missing.map(Subject::name)
     }
 
     /// A rule would have matched but for a share or split by targeting key, and the caller has none: with one, the
@@ -128,24 +118,24 @@ impl<'s> Answer<'s> {
     }
 
     pub(crate) fn feature(&self) -> &'s Feature {
-        &self.program.source
+        &self.entry.program.source
     }
 
     pub(crate) const fn cause(&self) -> Cause {
-        self.cause
+        self.served.cause
     }
 
     fn source_rule(&self) -> Option<&'s crate::model::Rule> {
-        match self.cause {
-            Cause::Rule(at) => self.program.source_rule(at as usize),
+        match self.served.cause {
+            Cause::Rule(at) => self.entry.program.source_rule(usize::from(at)),
             _ => None,
         }
     }
 
     fn blocked(&self) -> Option<&'s Blocked> {
-        match self.cause {
-            Cause::Killed => self.program.source.killed.as_ref(),
-            Cause::Default => self.program.source.dark.as_ref(),
+        match self.served.cause {
+            Cause::Killed => self.feature().killed.as_ref(),
+            Cause::Default => self.feature().dark.as_ref(),
             Cause::Rule(_) | Cause::Prerequisite(_) | Cause::Fault => None,
         }
     }
@@ -153,106 +143,131 @@ impl<'s> Answer<'s> {
     /// How the answer begins on the wire and, unless it takes some thought, how it ends.
     #[inline]
     pub(crate) fn wire(&self) -> (&'s str, Option<&'s str>) {
-        let end = match self.cause {
-            Cause::Rule(at) => self.program.rules.get(at as usize).map(|rule| &*rule.wire),
-            Cause::Default if self.program.source.dark.is_none() => Some("}}"),
+        let program = &*self.entry.program;
+        let end = match self.served.cause {
+            Cause::Rule(at) => program.endings.get(usize::from(at)).map(|ending| &**ending),
+            Cause::Default if program.source.dark.is_none() => Some("}}"),
             _ => None,
         };
-        (&self.variant.wire, end)
+        let begin = program.variants.get(usize::from(self.served.variant)).map_or("", |variant| &variant.wire);
+        (begin, end)
     }
 }
 
 /// Watches an evaluation. The defaults watch nothing and compile to nothing.
 pub(crate) trait Tracer<'s> {
-    fn clause(&mut self, _of: &'s Program, _rule: usize, _clause: &'s Clause, _verdict: Verdict<'s>) {}
-    fn matched(&mut self, _of: &'s Program, _rule: usize) {}
-    fn split(&mut self, _of: &'s Program, _rule: usize, _split: &'s Split, _bucket: Result<u32, Verdict<'s>>) {}
-    fn prerequisite(&mut self, _of: &'s Program, _needed: &'s Prerequisite, _answer: Option<&Answer<'s>>, _holds: bool) {}
+    /// Whether every step is to be taken, also those whose outcome is known beforehand.
+    const WATCHES: bool = true;
+
+    fn clause(&mut self, _of: &'s Program, _clause: &'s Clause, _verdict: Verdict<'s>) {}
+    fn matched(&mut self, _of: &'s Program, _rule: u16) {}
+    fn split(&mut self, _of: &'s Program, _split: &'s Split, _bucket: Result<u32, Verdict<'s>>) {}
+    /// `answer` is the variant of the feature that is needed.
+    fn prerequisite(&mut self, _of: &'s Program, _needed: &'s Prerequisite, _answer: Option<&'s str>, _holds: bool) {}
 }
 
 pub(crate) struct Silent;
 
-impl Tracer<'_> for Silent {}
+impl Tracer<'_> for Silent {
+    const WATCHES: bool = false;
+}
 
+static TARGETING_KEY: Subject = Subject::TargetingKey;
+
+/// One caller's questions.
 pub(crate) struct Evaluation<'s, 'c, C: ?Sized, T> {
     snapshot: &'s Snapshot,
-    context: &'c C,
-    tracer: &'c mut T,
-    missing: Option<&'s str>,
+    caller: Asked<'c, C>,
+    tracer: T,
+    missing: Option<&'s Subject>,
     needs_targeting_key: bool,
     cohorts: Membership,
 }
 
 /// To which of the first 64 cohorts the caller belongs, as far as it was asked: rules and features share cohorts.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Membership {
+struct Membership {
     inside: u64,
     outside: u64,
 }
 
 impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
-    pub(crate) fn new(snapshot: &'s Snapshot, context: &'c C, tracer: &'c mut T) -> Self {
-        Self::remembering(snapshot, context, tracer, Membership::default())
-    }
-
-    /// For the same caller as an earlier evaluation, whose memory this is.
-    pub(crate) fn remembering(snapshot: &'s Snapshot, context: &'c C, tracer: &'c mut T, cohorts: Membership) -> Self {
-        Self { snapshot, context, tracer, missing: None, needs_targeting_key: false, cohorts }
-    }
-
-    pub(crate) const fn memory(&self) -> Membership {
-        self.cohorts
-    }
-
     #[inline]
-    pub(crate) fn ask(&mut self, program: &'s Program) -> Option<Answer<'s>> {
-        match program.gate {
-            Gate::Open => {}
-            Gate::Killed => return self.off(program, Cause::Killed),
-            Gate::Faulty(_) => return self.off(program, Cause::Fault),
-            Gate::Unusable(_) => return None,
-        }
-        if !program.prerequisites.is_empty()
-            && let Some(broken) = self.broken_prerequisite(program)
-        {
-            return self.off(program, Cause::Prerequisite(broken));
-        }
-        for (at, rule) in program.rules.iter().enumerate() {
-            if self.matches(program, at, rule)
-                && let Some(variant) = self.outcome(program, at, rule)
-            {
-                return self.serve(program, at, rule, variant);
-            }
-        }
-        let depends = !program.rules.is_empty() || !program.prerequisites.is_empty();
-        // where some rule shows it to others, this caller is only not among them
-        let shown = program.rules.iter().any(|rule| !rule.blocked);
-        let reason = match depends {
-            _ if program.default == program.off && program.source.dark.is_some() && !shown => Reason::Disabled,
-            true => Reason::Default,
-            false => Reason::Static,
-        };
-        self.answer(program, program.default, reason, Cause::Default)
+    pub(crate) fn new(snapshot: &'s Snapshot, context: &'c C, tracer: T) -> Self {
+        Self { snapshot, caller: Asked::new(context), tracer, missing: None, needs_targeting_key: false, cohorts: Membership::default() }
     }
 
+    /// Whatever was asked before about the same caller is remembered.
     #[inline]
-    fn matches(&mut self, program: &'s Program, at: usize, rule: &'s Rule) -> bool {
-        for clause in &rule.when {
-            let verdict = match clause.kind {
-                Kind::Cohort(id) => self.belongs(id),
-                _ => clause.judge(self.snapshot.cohorts(), self.context),
-            };
-            self.tracer.clause(program, at, clause, verdict);
-            match verdict {
-                Verdict::Yes => {}
-                other => {
-                    self.note(other);
-                    return false;
+    pub(crate) fn ask(&mut self, entry: &'s Entry) -> Option<Answer<'s>> {
+        let served = match entry.head {
+            Head::Fixed(served) if !T::WATCHES => return Some(Answer { entry, missing: None, served, needs_targeting_key: false }),
+            Head::Fixed(served) if !matches!(entry.program.gate, Gate::Open) => served,
+            Head::Fixed(_) | Head::Steps => {
+                (self.missing, self.needs_targeting_key) = (None, false);
+                match entry.steps.first() {
+                    Some(Step::Need(_)) => self.needing(entry)?,
+                    _ => self.go(entry, 0),
                 }
             }
+            Head::Unusable => return None,
+        };
+        Some(Answer { entry, missing: self.missing, served, needs_targeting_key: self.needs_targeting_key })
+    }
+
+    /// From the step `at`, which is behind all prerequisites.
+    #[inline]
+    fn go(&mut self, entry: &'s Entry, mut at: usize) -> Served {
+        while let Some(step) = entry.steps.get(at) {
+            at += 1;
+            match step {
+                Step::Clause(clause) => {
+                    let verdict = match clause.kind {
+                        Kind::Cohort(id) => self.belongs(id),
+                        ref own => own.judge(&mut self.caller),
+                    };
+                    self.tracer.clause(&entry.program, clause, verdict);
+                    if !matches!(verdict, Verdict::Yes) {
+                        self.note(verdict);
+                        at = clause.next as usize;
+                    }
+                }
+                Step::Serve(served) => {
+                    if let Cause::Rule(rule) = served.cause {
+                        self.tracer.matched(&entry.program, rule);
+                    }
+                    return *served;
+                }
+                Step::Split(split) => {
+                    if let Some(served) = self.split(&entry.program, split) {
+                        return served;
+                    }
+                }
+                Step::Need(_) => {}
+            }
         }
-        self.tracer.matched(program, at);
-        true
+        // Every feature ends by serving its default.
+        Served { variant: entry.program.off, reason: Reason::Disabled, cause: Cause::Fault }
+    }
+
+    /// `None` if the caller has no bucket in it: the next rule is tried.
+    #[inline]
+    fn split(&mut self, program: &'s Program, split: &'s Split) -> Option<Served> {
+        self.tracer.matched(program, split.rule);
+        let bucket = split.subject.bucket(&split.bucketer, &mut self.caller);
+        self.tracer.split(program, split, bucket);
+        let variant = match bucket {
+            Ok(bucket) => split.pick(bucket)?,
+            Err(verdict) => {
+                self.note(verdict);
+                return None;
+            }
+        };
+        let cause = Cause::Rule(split.rule);
+        Some(match split.blocked {
+            Some(off) => Served { variant: off, reason: Reason::Disabled, cause },
+            None => Served { variant, reason: Reason::Split, cause },
+        })
     }
 
     #[inline]
@@ -264,8 +279,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         if self.cohorts.outside & bit != 0 {
             return Verdict::No;
         }
-        let cohorts = self.snapshot.cohorts();
-        let verdict = cohorts.get(cohort).map_or(Verdict::No, |cohort| cohort.judge(cohorts, self.context));
+        let verdict = self.snapshot.cohorts().get(cohort).map_or(Verdict::No, |cohort| cohort.judge(&mut self.caller));
         match verdict {
             Verdict::Yes => self.cohorts.inside |= bit,
             Verdict::No => self.cohorts.outside |= bit,
@@ -276,75 +290,87 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     }
 
     /// Remembers what the caller lacked.
+    #[inline]
     fn note(&mut self, verdict: Verdict<'s>) {
         let missing = match verdict {
-            Verdict::Missing(subject) => subject.name(),
+            Verdict::Missing(subject) => subject,
             Verdict::NoKey => {
                 self.needs_targeting_key = true;
-                TARGETING_KEY
+                &TARGETING_KEY
             }
             _ => return,
         };
         self.missing = self.missing.or(Some(missing));
     }
 
-    /// `None` if it is a split that this caller has no bucket in: the next rule is tried.
-    #[inline]
-    fn outcome(&mut self, program: &'s Program, at: usize, rule: &'s Rule) -> Option<u16> {
-        let split = match &rule.then {
-            Then::Variant(variant) => return Some(*variant),
-            Then::Split(split) => split,
-        };
-        let bucket = split.subject.bucket(&split.bucketer, self.context);
-        self.tracer.split(program, at, split, bucket);
-        match bucket {
-            Ok(bucket) => split.pick(bucket),
-            Err(verdict) => {
-                self.note(verdict);
-                None
-            }
+    /// A feature with prerequisites, which may have their own, to any depth: those under way wait on a stack of our own.
+    /// Compilation has made sure that asking ends.
+    #[inline(never)]
+    fn needing(&mut self, entry: &'s Entry) -> Option<Served> {
+        let mut waiting = Waiting::new();
+        let (mut entry, mut at) = (entry, 0);
+        loop {
+            let mut answered = match (entry.head, entry.steps.get(at)) {
+                (Head::Unusable, _) => None,
+                (Head::Fixed(served), _) if !T::WATCHES || !matches!(entry.program.gate, Gate::Open) => Some((entry, served)),
+                (_, Some(Step::Need(place))) => {
+                    waiting.push(entry, at);
+                    if let Some(needed) = entry.program.prerequisites.get(usize::from(*place)).and_then(|needed| self.snapshot.needed(needed)) {
+                        (entry, at) = (needed, 0);
+                        continue;
+                    }
+                    None
+                }
+                _ => Some((entry, self.go(entry, at))),
+            };
+            // Whoever waits for an answer that does not do is off, and that is an answer for whoever waits for them.
+            (entry, at) = loop {
+                let Some((dependent, step)) = waiting.pop() else { return answered.map(|(_, served)| served) };
+                match self.broken(dependent, step, answered) {
+                    None => break (dependent, step + 1),
+                    Some(off) => answered = Some((dependent, off)),
+                }
+            };
         }
     }
 
-    #[inline]
-    fn serve(&mut self, program: &'s Program, at: usize, rule: &'s Rule, variant: u16) -> Option<Answer<'s>> {
-        let cause = Cause::Rule(at as u32);
-        if rule.blocked {
-            return self.off(program, cause);
+    /// What the feature serves if this answer to its prerequisite is not one of those wanted.
+    fn broken(&mut self, dependent: &'s Entry, step: usize, answered: Option<(&'s Entry, Served)>) -> Option<Served> {
+        let program = &*dependent.program;
+        let Some(Step::Need(place)) = dependent.steps.get(step) else { return None };
+        let needed = program.prerequisites.get(usize::from(*place))?;
+        let answer = answered.map(|(other, served)| other.name(served.variant));
+        let holds = answer.is_some_and(|answer| program.accepts(*place, answer));
+        self.tracer.prerequisite(program, needed, answer, holds);
+        (!holds).then(|| program.lacking(*place))
+    }
+}
+
+/// Features that wait for one that they need, and at which step. Deeper than is sane, it takes memory.
+struct Waiting<'s> {
+    some: [Option<(&'s Entry, usize)>; 32],
+    len: usize,
+    more: Vec<(&'s Entry, usize)>,
+}
+
+impl<'s> Waiting<'s> {
+    const fn new() -> Self {
+        Self { some: [None; 32], len: 0, more: Vec::new() }
+    }
+
+    fn push(&mut self, entry: &'s Entry, step: usize) {
+        match self.some.get_mut(self.len) {
+            Some(place) => *place = Some((entry, step)),
+            None => self.more.push((entry, step)),
         }
-        let reason = match &rule.then {
-            Then::Split(_) => Reason::Split,
-            Then::Variant(_) if rule.shared => Reason::Split,
-            Then::Variant(_) if at == 0 && rule.when.is_empty() && program.prerequisites.is_empty() => Reason::Static,
-            Then::Variant(_) => Reason::TargetingMatch,
-        };
-        self.answer(program, variant, reason, cause)
+        self.len += 1;
     }
 
-    /// The first prerequisite that does not hold for this caller. Compilation has made sure that asking ends.
-    fn broken_prerequisite(&mut self, program: &'s Program) -> Option<u32> {
-        for (at, needed) in program.prerequisites.iter().enumerate() {
-            let other = self.snapshot.program(needed.hash, &needed.feature);
-            let answer = other.and_then(|other| self.ask(other));
-            let wanted = program.source.prerequisites.get(at).map_or(&[][..], |source| source.variants.as_slice());
-            let holds = answer.is_some_and(|answer| wanted.iter().any(|name| name == answer.variant()));
-            self.tracer.prerequisite(program, needed, answer.as_ref(), holds);
-            if !holds {
-                return Some(at as u32);
-            }
+    fn pop(&mut self) -> Option<(&'s Entry, usize)> {
+        self.len = self.len.checked_sub(1)?;
+        match self.some.get(self.len) {
+            Some(place) => *place,
+            None => self.more.pop(),
         }
-        None
-    }
-
-    #[inline]
-    fn off(&self, program: &'s Program, cause: Cause) -> Option<Answer<'s>> {
-        self.answer(program, program.off, Reason::Disabled, cause)
-    }
-
-    #[inline]
-    fn answer(&self, program: &'s Program, variant: u16, reason: Reason, cause: Cause) -> Option<Answer<'s>> {
-        let variant = program.variants.get(usize::from(variant))?;
-        let Self { missing, needs_targeting_key, .. } = *self;
-        Some(Answer { program, variant, missing, cause, reason, needs_targeting_key })
     }
 }

@@ -3,6 +3,7 @@
 //! Programs are immutable and refer to cohorts and other features by name or index, never by pointer, so that a snapshot
 //! shares every program that a change does not touch.
 
+mod entry;
 mod test;
 
 use std::collections::BTreeMap;
@@ -12,25 +13,27 @@ use serde_json::Value;
 
 use crate::bucket::Bucketer;
 use crate::context::{Attribute, Context};
+use crate::evaluate::Reason;
+use crate::hash::{Packed, same};
 use crate::model::{self, TARGETING_KEY};
 
-pub(crate) use self::test::{Comparison, Members, Networks, OwnedVersion, Set, Test, Texts};
+pub(crate) use self::entry::{Entry, Head};
+pub(crate) use self::test::{Affixes, Comparison, Members, Networks, OwnedVersion, Set, Test};
 
 /// Numbers beyond ±(2^53−1) are not exact on every wire, so no comparison holds for them.
 pub(crate) const EXACT: f64 = 9_007_199_254_740_991.0;
 
+/// What evaluation needs of a feature only now and then. The rest is in its [`Entry`].
 #[derive(Debug)]
 pub(crate) struct Program {
     pub key: Box<str>,
-    pub hash: u64,
-    pub slot: u32,
     pub gate: Gate,
     pub off: u16,
-    pub default: u16,
     pub variants: Box<[Variant]>,
     pub prerequisites: Box<[Prerequisite]>,
-    /// One per rule of the source, claims first.
-    pub rules: Box<[Rule]>,
+    /// How an answer by each rule of the source, claims first, ends on the wire: `,"rule":"…"`, its release and what
+    /// blocks it, and the braces.
+    pub endings: Box<[Box<str>]>,
     pub source: Arc<model::Feature>,
 }
 
@@ -38,6 +41,16 @@ impl Program {
     pub(crate) fn source_rule(&self, at: usize) -> Option<&model::Rule> {
         let claims = &self.source.claims;
         claims.get(at).or_else(|| self.source.baseline.get(at.checked_sub(claims.len())?))
+    }
+
+    /// Whether the prerequisite at this place holds if its feature answers this variant.
+    pub(crate) fn accepts(&self, place: u16, answer: &str) -> bool {
+        self.source.prerequisites.get(usize::from(place)).is_some_and(|needed| needed.variants.iter().any(|name| same(name, answer)))
+    }
+
+    /// What is served while the prerequisite at this place does not hold.
+    pub(crate) const fn lacking(&self, place: u16) -> Served {
+        Served { variant: self.off, reason: Reason::Disabled, cause: Cause::Prerequisite(place) }
     }
 }
 
@@ -77,54 +90,90 @@ pub(crate) struct Variant {
 #[derive(Debug)]
 pub(crate) struct Prerequisite {
     pub feature: Box<str>,
+    pub packed: Packed,
     pub hash: u64,
+    /// Where the feature stood when this was compiled. It may have gone since.
+    pub slot: u32,
     /// What an answer is blocked by while this does not hold.
     pub label: Box<str>,
 }
 
+/// The steps of a feature in the order in which they are tried, side by side: its prerequisites, then for each rule its
+/// clauses and what it serves, then the default.
 #[derive(Debug)]
-pub(crate) struct Rule {
-    pub when: Box<[Clause]>,
-    pub then: Then,
-    pub blocked: bool,
-    /// One of its own clauses is a share.
-    pub shared: bool,
-    /// How an answer by this rule ends on the wire: `,"rule":"…"`, its release and what blocks it, and the braces.
-    pub wire: Box<str>,
+pub(crate) enum Step {
+    /// The prerequisite at this place must hold.
+    Need(u16),
+    /// Goes on with the next step if it holds.
+    Clause(Clause),
+    /// Serves whoever has a bucket in it.
+    Split(Split),
+    Serve(Served),
 }
 
-#[derive(Debug)]
-pub(crate) enum Then {
-    Variant(u16),
-    Split(Box<Split>),
+/// Which variant is served, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Served {
+    pub variant: u16,
+    pub reason: Reason,
+    pub cause: Cause,
+}
+
+/// What decided, from which the rest of the answer is looked up when someone asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Default,
+    Rule(u16),
+    Prerequisite(u16),
+    Killed,
+    Fault,
 }
 
 #[derive(Debug)]
 pub(crate) struct Split {
     pub subject: Subject,
     pub bucketer: Bucketer,
-    /// Variant of all buckets below this one and not below the last.
-    pub steps: Box<[(u32, u16)]>,
+    pub shares: Shares,
+    pub rule: u16,
+    /// What is served instead, whatever the bucket.
+    pub blocked: Option<u16>,
+}
+
+/// Variant of all buckets below a number and not below the one before.
+#[derive(Debug)]
+pub(crate) enum Shares {
+    Two { below: [u32; 2], variants: [u16; 2] },
+    #[expect(clippy::box_collection, reason = "a thin pointer keeps a step within a cache line")]
+    More(Box<Vec<(u32, u16)>>),
 }
 
 impl Split {
     /// The variant of whoever has `bucket`.
+    #[inline]
     pub(crate) fn pick(&self, bucket: u32) -> Option<u16> {
-        self.steps.iter().find(|(below, _)| bucket < *below).map(|(_, variant)| *variant)
+        match &self.shares {
+            Shares::Two { below: [first, _], variants: [variant, _] } if bucket < *first => Some(*variant),
+            Shares::Two { below: [_, second], variants: [_, variant] } => (bucket < *second).then_some(*variant),
+            Shares::More(shares) => shares.iter().find(|(below, _)| bucket < *below).map(|(_, variant)| *variant),
+        }
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Clause {
+    pub kind: Kind,
     /// Its place in the source: shares are tried last.
     pub at: u16,
-    pub kind: Kind,
+    /// The rule that it belongs to, in a feature.
+    pub rule: u16,
+    /// The step to go on with if it does not hold: that of the next rule or group.
+    pub next: u32,
 }
 
 #[derive(Debug)]
 pub(crate) enum Kind {
     Cohort(u32),
-    Share(Box<Share>),
+    Share(Share),
     Test(Subject, Test),
     Not(Subject, Test),
 }
@@ -137,6 +186,7 @@ pub(crate) struct Share {
     pub below: u32,
 }
 
+/// Equal names of a snapshot share their memory, by which evaluation recognises the one it asked for last.
 #[derive(Debug, Clone)]
 pub(crate) enum Subject {
     TargetingKey,
@@ -159,19 +209,10 @@ impl Subject {
         }
     }
 
-    #[inline]
-    fn judge<'s, C: Context + ?Sized>(&'s self, test: &'s Test, context: &C) -> Verdict<'s> {
-        match (self.of(context), test) {
-            (given, Test::Absent) => Verdict::of(given.is_none()),
-            (Some(given), test) => test.judge(given),
-            (None, _) => Verdict::Missing(self),
-        }
-    }
-
     /// The bucket of the caller, or why there is none.
     #[inline]
-    pub(crate) fn bucket<'s, C: Context + ?Sized>(&'s self, by: &Bucketer, context: &C) -> Result<u32, Verdict<'s>> {
-        match self.of(context) {
+    pub(crate) fn bucket<'s, C: Context + ?Sized>(&'s self, by: &Bucketer, caller: &mut Asked<'_, C>) -> Result<u32, Verdict<'s>> {
+        match caller.of(self) {
             Some(Attribute::Text(value)) => Ok(by.bucket(value)),
             Some(_) => Err(Verdict::NotText),
             None => Err(match self {
@@ -179,6 +220,31 @@ impl Subject {
                 Self::Attribute(_) => Verdict::Missing(self),
             }),
         }
+    }
+}
+
+/// A caller, who is not asked twice in a row for the same attribute.
+pub(crate) struct Asked<'c, C: ?Sized> {
+    pub context: &'c C,
+    /// The name asked for last, by its address, and what was given.
+    last: (usize, Option<Attribute<'c>>),
+}
+
+impl<'c, C: Context + ?Sized> Asked<'c, C> {
+    #[inline]
+    pub(crate) const fn new(context: &'c C) -> Self {
+        Self { context, last: (0, None) }
+    }
+
+    #[inline]
+    pub(crate) fn of(&mut self, subject: &Subject) -> Option<Attribute<'c>> {
+        let Subject::Attribute(name) = subject else { return subject.of(self.context) };
+        // Names are kept in memory while a caller is asked, so that no other one can have the address.
+        let address = name.as_ptr().addr();
+        if self.last.0 != address {
+            self.last = (address, self.context.attribute(name));
+        }
+        self.last.1
     }
 }
 
@@ -223,17 +289,23 @@ impl Verdict<'_> {
     }
 }
 
-impl Clause {
+impl Kind {
+    /// What is asked of the caller alone. No cohort is.
     #[inline]
-    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, cohorts: &'s Cohorts, context: &C) -> Verdict<'s> {
-        match &self.kind {
-            Kind::Test(subject, test) => subject.judge(test, context),
-            Kind::Not(subject, test) => Verdict::of(!matches!(subject.judge(test, context), Verdict::Yes)),
-            Kind::Share(share) => match share.subject.bucket(&share.bucketer, context) {
+    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, caller: &mut Asked<'_, C>) -> Verdict<'s> {
+        let judge = |subject: &'s Subject, test: &'s Test, given| match (given, test) {
+            (given, Test::Absent) => Verdict::of(Option::is_none(&given)),
+            (Some(given), test) => test.judge(given),
+            (None, _) => Verdict::Missing(subject),
+        };
+        match self {
+            Self::Test(subject, test) => judge(subject, test, caller.of(subject)),
+            Self::Not(subject, test) => Verdict::of(!matches!(judge(subject, test, caller.of(subject)), Verdict::Yes)),
+            Self::Share(share) => match share.subject.bucket(&share.bucketer, caller) {
                 Ok(bucket) => Verdict::of(bucket < share.below),
                 Err(verdict) => verdict,
             },
-            Kind::Cohort(id) => cohorts.get(*id).map_or(Verdict::No, |cohort| cohort.judge(cohorts, context)),
+            Self::Cohort(_) => Verdict::No,
         }
     }
 }
@@ -248,8 +320,11 @@ pub(crate) struct Cohorts {
 #[derive(Debug)]
 pub(crate) struct Cohort {
     pub name: Arc<str>,
-    /// Any of these, each all of its clauses; none while the cohort is faulty.
-    pub groups: Box<[Box<[Clause]>]>,
+    /// Groups side by side, each all of its clauses: a clause that does not hold leads to the next group. None while
+    /// the cohort is faulty.
+    pub clauses: Box<[Clause]>,
+    /// Some group asks nothing.
+    pub everyone: bool,
     pub fault: Option<String>,
     pub source: Arc<model::Cohort>,
 }
@@ -273,20 +348,32 @@ impl Cohorts {
 impl Cohort {
     /// `Yes` if any group matches. Otherwise what would help most to know: that only a key was missing, then that an
     /// attribute was.
-    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, cohorts: &'s Cohorts, context: &C) -> Verdict<'s> {
-        let mut outcome = Verdict::No;
-        'groups: for group in &self.groups {
-            for clause in group {
-                match (clause.judge(cohorts, context), outcome) {
-                    (Verdict::Yes, _) => continue,
-                    (Verdict::NoKey, _) => outcome = Verdict::NoKey,
-                    (missing @ Verdict::Missing(_), Verdict::No) => outcome = missing,
-                    _ => {}
-                }
-                continue 'groups;
-            }
+    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, caller: &mut Asked<'_, C>) -> Verdict<'s> {
+        if self.everyone {
             return Verdict::Yes;
         }
+        let (mut outcome, mut at) = (Verdict::No, 0);
+        while let Some(clause) = self.clauses.get(at) {
+            at += 1;
+            match (clause.kind.judge(caller), outcome) {
+                (Verdict::Yes, _) if at == clause.next as usize => return Verdict::Yes,
+                (Verdict::Yes, _) => continue,
+                (Verdict::NoKey, _) => outcome = Verdict::NoKey,
+                (missing @ Verdict::Missing(_), Verdict::No) => outcome = missing,
+                _ => {}
+            }
+            at = clause.next as usize;
+        }
         outcome
+    }
+
+    /// The place of the first group that matches.
+    pub(crate) fn group<C: Context + ?Sized>(&self, caller: &mut Asked<'_, C>) -> Option<usize> {
+        let mut start = 0;
+        self.source.any_of.iter().position(|group| {
+            let clauses = self.clauses.get(start..start + group.len()).unwrap_or_default();
+            start += group.len();
+            clauses.iter().all(|clause| matches!(clause.kind.judge(caller), Verdict::Yes))
+        })
     }
 }

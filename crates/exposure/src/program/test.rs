@@ -8,7 +8,7 @@ use regex::Regex;
 use super::{EXACT, Verdict};
 use crate::context::Attribute;
 use crate::fold::{self, Needle};
-use crate::hash::{Table, hash};
+use crate::hash::{ByHash, Packed, Texts, Word};
 use crate::instant::Instant;
 use crate::version::Version;
 
@@ -16,16 +16,20 @@ use crate::version::Version;
 pub(crate) enum Test {
     Present,
     Absent,
-    In(Box<Members>),
-    NotIn(Box<Members>),
-    StartsWith(Texts),
-    EndsWith(Texts),
+    /// One of a few texts, or none of them. Comparing with a few is faster than hashing.
+    Few(Box<[Word]>, bool),
+    /// One of many texts, or none of them.
+    Many(Box<Texts>, bool),
+    /// A member or none, whatever its type and case.
+    In(Box<Members>, bool),
+    StartsWith(Affixes),
+    EndsWith(Affixes),
     Contains(Box<[Box<str>]>),
     ContainsFolded(Box<[Needle]>),
     Regex(Box<[Regex]>),
     Number(Comparison, f64),
     Instant(Comparison, Instant),
-    Version(Comparison, OwnedVersion),
+    Version(Comparison, Box<OwnedVersion>),
     Address(Box<Networks>),
 }
 
@@ -35,8 +39,18 @@ impl Test {
         match self {
             Self::Present => Verdict::Yes,
             Self::Absent => Verdict::No,
-            Self::In(members) => members.judge(given, true),
-            Self::NotIn(members) => members.judge(given, false),
+            Self::Few(words, wanted) => match given {
+                Attribute::Text(text) => {
+                    let packed = Packed::of(text);
+                    Verdict::of(words.iter().any(|word| word.is(packed, text)) == *wanted)
+                }
+                other => no_text(other, *wanted),
+            },
+            Self::Many(texts, wanted) => match given {
+                Attribute::Text(text) => Verdict::of(texts.contains(text) == *wanted),
+                other => no_text(other, *wanted),
+            },
+            Self::In(members, wanted) => members.judge(given, *wanted),
             Self::Number(comparison, value) => match given {
                 Attribute::Number(number) if number.abs() > EXACT => Verdict::Inexact,
                 Attribute::Number(number) => Verdict::of(number.partial_cmp(value).is_some_and(|o| comparison.holds(o))),
@@ -68,8 +82,17 @@ impl Test {
                 Ok(address) => Verdict::of(networks.contain(address)),
                 Err(_) => Verdict::NotAddress,
             },
-            Self::Present | Self::Absent | Self::In(_) | Self::NotIn(_) | Self::Number(..) => Verdict::No,
+            Self::Present | Self::Absent | Self::Few(..) | Self::Many(..) | Self::In(..) | Self::Number(..) => Verdict::No,
         }
+    }
+}
+
+/// Anything but a text is no member of a list of texts.
+fn no_text(given: Attribute<'_>, wanted: bool) -> Verdict<'static> {
+    match given {
+        Attribute::Number(number) if number.abs() > EXACT => Verdict::Inexact,
+        Attribute::Compound => Verdict::Compound,
+        Attribute::Text(_) | Attribute::Number(_) | Attribute::Boolean(_) => Verdict::of(!wanted),
     }
 }
 
@@ -94,12 +117,10 @@ impl Comparison {
     }
 }
 
-/// The values of an `in` or `not_in`, found in the same time however many they are.
+/// The values of an `in` or `not_in` that are not all texts, or not all as they are written.
 #[derive(Debug)]
 pub(crate) struct Members {
     pub texts: Set,
-    /// Whether texts are stored folded.
-    pub fold: bool,
     /// Sorted.
     pub numbers: Box<[f64]>,
     pub yes: bool,
@@ -107,45 +128,38 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    #[inline]
     fn judge(&self, given: Attribute<'_>, wanted: bool) -> Verdict<'static> {
         let member = match given {
             Attribute::Text(text) => match &self.texts {
-                Set::Few(few) if self.fold => few.iter().any(|member| fold::equals(text, member)),
-                Set::Few(few) => few.iter().any(|member| **member == *text),
-                Set::Many(many) if self.fold => many.find(fold::hash_folded(text), |member| fold::equals(text, member)).is_some(),
-                Set::Many(many) => many.find(hash(text), |member| **member == *text).is_some(),
+                Set::Exact(texts) => texts.contains(text),
+                Set::Folded(texts) => texts.get(&fold::hash_folded(text)).is_some_and(|texts| texts.iter().any(|member| fold::equals(text, member))),
             },
             Attribute::Number(number) if number.abs() > EXACT => return Verdict::Inexact,
             Attribute::Number(number) => self.numbers.binary_search_by(|member| member.partial_cmp(&number).unwrap_or(Ordering::Less)).is_ok(),
-            Attribute::Boolean(value) => {
-                if value {
-                    self.yes
-                } else {
-                    self.no
-                }
-            }
+            Attribute::Boolean(true) => self.yes,
+            Attribute::Boolean(false) => self.no,
             Attribute::Compound => return Verdict::Compound,
         };
         Verdict::of(member == wanted)
     }
 }
 
-/// Comparing with a few is faster than hashing.
 #[derive(Debug)]
 pub(crate) enum Set {
-    Few(Box<[Box<str>]>),
-    Many(Table<Box<str>>),
+    Exact(Texts),
+    /// Folded texts by their hash.
+    Folded(ByHash<Vec<Box<str>>>),
 }
 
+/// Beginnings or ends.
 #[derive(Debug)]
-pub(crate) struct Texts {
+pub(crate) struct Affixes {
     pub fold: bool,
     /// Folded, if so.
     pub list: Box<[Box<str>]>,
 }
 
-impl Texts {
+impl Affixes {
     fn any<'t>(&'t self, given: &str, exact: fn(&str, &'t str) -> bool, folded: fn(&str, &str) -> bool) -> bool {
         self.list.iter().any(|text| if self.fold { folded(given, text) } else { exact(given, text) })
     }
