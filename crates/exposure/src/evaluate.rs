@@ -3,10 +3,13 @@
 //! Order: fault and kill switch, prerequisites, then the first rule that matches, then the default. Nothing allocates,
 //! unless more than 32 features wait for each other.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::hash::Packed;
 use crate::model::{Blocked, Feature};
 use crate::program::{Asked, Cause, Clause, Entry, Gate, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};
 use crate::snapshot::{Handle, Snapshot};
@@ -46,12 +49,28 @@ impl Reason {
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'s> {
     entry: &'s Entry,
-    missing: Option<&'s Subject>,
-    served: Served,
-    needs_targeting_key: bool,
+    outcome: Outcome<'s>,
+}
+
+/// What an evaluation comes to: two words, which are returned in registers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome<'s> {
+    pub served: Served,
+    pub missing: Option<&'s Subject>,
 }
 
 impl<'s> Answer<'s> {
+    #[inline]
+    pub(crate) const fn new(entry: &'s Entry, outcome: Outcome<'s>) -> Self {
+        Self { entry, outcome }
+    }
+
+    /// What is to be counted: a feature and a variant of it, and a hash of both.
+    #[inline]
+    pub(crate) fn counted(&self) -> (&'s Arc<Program>, u16, u64) {
+        (&self.entry.program, self.outcome.served.variant(), self.entry.hash.rotate_left(32) ^ Packed::of(self.variant()).hash(self.variant()))
+    }
+
     #[must_use]
     pub fn key(&self) -> &'s str {
         &self.entry.program.key
@@ -64,18 +83,18 @@ impl<'s> Answer<'s> {
 
     #[must_use]
     pub fn variant(&self) -> &'s str {
-        self.entry.name(self.served.variant)
+        self.entry.name(self.outcome.served.variant())
     }
 
     #[must_use]
     #[inline]
     pub fn value(&self) -> &'s Value {
-        self.entry.value(self.served.variant)
+        self.entry.value(self.outcome.served.variant())
     }
 
     #[must_use]
     pub const fn reason(&self) -> Reason {
-        self.served.reason
+        self.outcome.served.reason()
     }
 
     /// The rule that matched.
@@ -96,7 +115,7 @@ impl<'s> Answer<'s> {
     /// What keeps the feature, or its next release, from this caller.
     #[must_use]
     pub fn blocked_by(&self) -> Option<&'s str> {
-        match self.served.cause {
+        match self.outcome.served.cause() {
             Cause::Rule(_) => self.source_rule()?.blocked.as_deref(),
             Cause::Prerequisite(at) => self.entry.program.prerequisites.get(usize::from(at)).map(|needed| &*needed.label),
             Cause::Fault => Some(INVALID),
@@ -107,14 +126,14 @@ impl<'s> Answer<'s> {
     /// The first attribute that a clause asked for and the caller did not give.
     #[must_use]
     pub fn missing(&self) -> Option<&'s str> {
-        self.missing.map(Subject::name)
+        self.outcome.missing.map(Subject::name)
     }
 
     /// A rule would have matched but for a share or split by targeting key, and the caller has none: with one, the
     /// answer may be another.
     #[must_use]
     pub const fn needs_targeting_key(&self) -> bool {
-        self.needs_targeting_key
+        self.outcome.served.wants_key()
     }
 
     pub(crate) fn feature(&self) -> &'s Feature {
@@ -122,18 +141,18 @@ impl<'s> Answer<'s> {
     }
 
     pub(crate) const fn cause(&self) -> Cause {
-        self.served.cause
+        self.outcome.served.cause()
     }
 
     fn source_rule(&self) -> Option<&'s crate::model::Rule> {
-        match self.served.cause {
+        match self.outcome.served.cause() {
             Cause::Rule(at) => self.entry.program.source_rule(usize::from(at)),
             _ => None,
         }
     }
 
     fn blocked(&self) -> Option<&'s Blocked> {
-        match self.served.cause {
+        match self.outcome.served.cause() {
             Cause::Killed => self.feature().killed.as_ref(),
             Cause::Default => self.feature().dark.as_ref(),
             Cause::Rule(_) | Cause::Prerequisite(_) | Cause::Fault => None,
@@ -144,12 +163,12 @@ impl<'s> Answer<'s> {
     #[inline]
     pub(crate) fn wire(&self) -> (&'s str, Option<&'s str>) {
         let program = &*self.entry.program;
-        let end = match self.served.cause {
+        let end = match self.outcome.served.cause() {
             Cause::Rule(at) => program.endings.get(usize::from(at)).map(|ending| &**ending),
             Cause::Default if program.source.dark.is_none() => Some("}}"),
             _ => None,
         };
-        let begin = program.variants.get(usize::from(self.served.variant)).map_or("", |variant| &variant.wire);
+        let begin = program.variants.get(usize::from(self.outcome.served.variant())).map_or("", |variant| &variant.wire);
         (begin, end)
     }
 }
@@ -198,26 +217,31 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     }
 
     /// Whatever was asked before about the same caller is remembered.
-    #[inline]
     pub(crate) fn ask(&mut self, entry: &'s Entry) -> Option<Answer<'s>> {
-        let served = match entry.head {
-            Head::Fixed(served) if !T::WATCHES => return Some(Answer { entry, missing: None, served, needs_targeting_key: false }),
-            Head::Fixed(served) if !matches!(entry.program.gate, Gate::Open) => served,
-            Head::Fixed(_) | Head::Steps => {
-                (self.missing, self.needs_targeting_key) = (None, false);
-                match entry.steps.first() {
-                    Some(Step::Need(_)) => self.needing(entry)?,
-                    _ => self.go(entry, 0),
-                }
-            }
+        let outcome = match entry.head() {
             Head::Unusable => return None,
+            Head::Fixed(served) if !T::WATCHES || !matches!(entry.program.gate, Gate::Open) => Outcome { served, missing: None },
+            _ => self.steps(entry),
         };
-        Some(Answer { entry, missing: self.missing, served, needs_targeting_key: self.needs_targeting_key })
+        Some(Answer::new(entry, outcome))
     }
 
-    /// From the step `at`, which is behind all prerequisites.
-    #[inline]
-    fn go(&mut self, entry: &'s Entry, mut at: usize) -> Served {
+    #[inline(always)]
+    pub(crate) fn steps(&mut self, entry: &'s Entry) -> Outcome<'s> {
+        (self.missing, self.needs_targeting_key) = (None, false);
+        let served = if matches!(entry.steps.first(), Some(Step::Need(_))) { self.needing(entry) } else { self.go(entry, 0) };
+        self.outcome(served)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn outcome(&self, served: Served) -> Outcome<'s> {
+        Outcome { served: served.for_want_of_key(self.needs_targeting_key), missing: self.missing }
+    }
+
+    /// From the step `at`, which is behind all prerequisites. All that it calls on the way is part of it, so that what it
+    /// keeps about the caller never leaves the registers.
+    #[inline(always)]
+    pub(crate) fn go(&mut self, entry: &'s Entry, mut at: usize) -> Served {
         while let Some(step) = entry.steps.get(at) {
             at += 1;
             match step {
@@ -229,11 +253,13 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
                     self.tracer.clause(&entry.program, clause, verdict);
                     if !matches!(verdict, Verdict::Yes) {
                         self.note(verdict);
-                        at = clause.next as usize;
+                        at = if T::WATCHES { clause.next } else { clause.skip } as usize;
                     }
                 }
                 Step::Serve(served) => {
-                    if let Cause::Rule(rule) = served.cause {
+                    if T::WATCHES
+                        && let Cause::Rule(rule) = served.cause()
+                    {
                         self.tracer.matched(&entry.program, rule);
                     }
                     return *served;
@@ -246,31 +272,25 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
                 Step::Need(_) => {}
             }
         }
-        // Every feature ends by serving its default.
-        Served { variant: entry.program.off, reason: Reason::Disabled, cause: Cause::Fault }
+        unanswered(entry)
     }
 
     /// `None` if the caller has no bucket in it: the next rule is tried.
-    #[inline]
+    #[inline(always)]
     fn split(&mut self, program: &'s Program, split: &'s Split) -> Option<Served> {
         self.tracer.matched(program, split.rule);
         let bucket = split.subject.bucket(&split.bucketer, &mut self.caller);
         self.tracer.split(program, split, bucket);
-        let variant = match bucket {
-            Ok(bucket) => split.pick(bucket)?,
+        match bucket {
+            Ok(bucket) => split.pick(bucket).map(|variant| if split.blocked { split.served } else { split.served.with_variant(variant) }),
             Err(verdict) => {
                 self.note(verdict);
-                return None;
+                None
             }
-        };
-        let cause = Cause::Rule(split.rule);
-        Some(match split.blocked {
-            Some(off) => Served { variant: off, reason: Reason::Disabled, cause },
-            None => Served { variant, reason: Reason::Split, cause },
-        })
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     fn belongs(&mut self, cohort: u32) -> Verdict<'s> {
         let bit = 1_u64.checked_shl(cohort).unwrap_or(0);
         if self.cohorts.inside & bit != 0 {
@@ -279,7 +299,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         if self.cohorts.outside & bit != 0 {
             return Verdict::No;
         }
-        let verdict = self.snapshot.cohorts().get(cohort).map_or(Verdict::No, |cohort| cohort.judge(&mut self.caller));
+        let verdict = self.snapshot.cohorts().get(cohort).map_or(Verdict::No, |cohort| cohort.judge(self.caller.context));
         match verdict {
             Verdict::Yes => self.cohorts.inside |= bit,
             Verdict::No => self.cohorts.outside |= bit,
@@ -306,11 +326,11 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     /// A feature with prerequisites, which may have their own, to any depth: those under way wait on a stack of our own.
     /// Compilation has made sure that asking ends.
     #[inline(never)]
-    fn needing(&mut self, entry: &'s Entry) -> Option<Served> {
+    pub(crate) fn needing(&mut self, entry: &'s Entry) -> Served {
         let mut waiting = Waiting::new();
         let (mut entry, mut at) = (entry, 0);
         loop {
-            let mut answered = match (entry.head, entry.steps.get(at)) {
+            let mut answered = match (entry.head(), entry.steps.get(at)) {
                 (Head::Unusable, _) => None,
                 (Head::Fixed(served), _) if !T::WATCHES || !matches!(entry.program.gate, Gate::Open) => Some((entry, served)),
                 (_, Some(Step::Need(place))) => {
@@ -325,7 +345,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
             };
             // Whoever waits for an answer that does not do is off, and that is an answer for whoever waits for them.
             (entry, at) = loop {
-                let Some((dependent, step)) = waiting.pop() else { return answered.map(|(_, served)| served) };
+                let Some((dependent, step)) = waiting.pop() else { return answered.map_or(unanswered(entry), |(_, served)| served) };
                 match self.broken(dependent, step, answered) {
                     None => break (dependent, step + 1),
                     Some(off) => answered = Some((dependent, off)),
@@ -339,11 +359,44 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         let program = &*dependent.program;
         let Some(Step::Need(place)) = dependent.steps.get(step) else { return None };
         let needed = program.prerequisites.get(usize::from(*place))?;
-        let answer = answered.map(|(other, served)| other.name(served.variant));
+        let answer = answered.map(|(other, served)| other.name(served.variant()));
         let holds = answer.is_some_and(|answer| program.accepts(*place, answer));
         self.tracer.prerequisite(program, needed, answer, holds);
         (!holds).then(|| program.lacking(*place))
     }
+}
+
+/// What [`Evaluation::go`] makes of a single clause that names no cohort.
+#[inline(always)]
+pub(crate) fn by_one<'s, C: Context + ?Sized>(clause: &'s Clause, yes: Served, no: Served, context: &C) -> Outcome<'s> {
+    match clause.kind.judge(&mut Asked::new(context)) {
+        Verdict::Yes => Outcome { served: yes, missing: None },
+        Verdict::Missing(subject) => Outcome { served: no, missing: Some(subject) },
+        Verdict::NoKey => Outcome { served: no.for_want_of_key(true), missing: Some(&TARGETING_KEY) },
+        _ => Outcome { served: no, missing: None },
+    }
+}
+
+/// What [`Evaluation::go`] makes of a split without clauses.
+#[inline(always)]
+pub(crate) fn by_split<'s, C: Context + ?Sized>(split: &'s Split, default: Served, context: &C) -> Outcome<'s> {
+    let missing = match split.subject.bucket(&split.bucketer, &mut Asked::new(context)) {
+        Ok(bucket) => match split.pick(bucket) {
+            Some(_) if split.blocked => return Outcome { served: split.served, missing: None },
+            Some(variant) => return Outcome { served: split.served.with_variant(variant), missing: None },
+            None => None,
+        },
+        Err(Verdict::Missing(subject)) => Some(subject),
+        Err(Verdict::NoKey) => return Outcome { served: default.for_want_of_key(true), missing: Some(&TARGETING_KEY) },
+        Err(_) => None,
+    };
+    Outcome { served: default, missing }
+}
+
+/// Never served: every feature ends by serving its default.
+#[cold]
+fn unanswered(entry: &Entry) -> Served {
+    Served::new(entry.program.off, Reason::Disabled, Cause::Fault)
 }
 
 /// Features that wait for one that they need, and at which step. Deeper than is sane, it takes memory.

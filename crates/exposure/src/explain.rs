@@ -146,7 +146,7 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
     }
 
     fn group(&self, cohort: u32) -> Option<usize> {
-        self.snapshot.cohorts().get(cohort)?.group(&mut Asked::new(self.context))
+        self.snapshot.cohorts().get(cohort)?.group(self.context)
     }
 
     fn shown(&self, subject: &Subject) -> String {

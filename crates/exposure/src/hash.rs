@@ -1,10 +1,9 @@
-//! A fast hash over text, texts that compare as two words, and sets of them.
+//! Texts that hash and compare as two words, and sets of them.
 //!
 //! The hash is not keyed. What is *stored* comes from configuration, not from callers, so a caller can at worst pick a
 //! value that probes a few entries.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use crate::table::Table;
 
 const ONE: u64 = 0x243f_6a88_85a3_08d3;
 const OTHER: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -20,6 +19,7 @@ pub(crate) struct Packed(u64, u64);
 
 impl Packed {
     const LONG: u64 = 0xff << 56;
+    pub(crate) const EMPTY: Self = Self(0, 0);
 
     #[inline]
     pub(crate) fn of(text: &str) -> Self {
@@ -32,10 +32,8 @@ impl Packed {
         // The end is read as a whole, again in part where it overlaps what comes before.
         match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
             (Some(first), _) if bytes.len() > 15 => Self(u64::from_le_bytes(*first), Self::LONG),
-            (Some(first), Some(last)) => {
-                let beyond = 8 * (bytes.len() as u32 - 8);
-                Self(u64::from_le_bytes(*first), length | u64::from_le_bytes(*last).checked_shr(64 - beyond).unwrap_or(0))
-            }
+            // What overlaps is shifted out, in two steps, as all of it may be.
+            (Some(first), Some(last)) => Self(u64::from_le_bytes(*first), length | u64::from_le_bytes(*last) >> 8 >> (8 * (15 - bytes.len() as u32))),
             _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
                 (Some(first), Some(last)) => Self(u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() as u32 - 4)), length),
                 _ => Self(bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)), length),
@@ -74,7 +72,22 @@ fn long(bytes: &[u8]) -> u64 {
 /// Whether two texts are equal, without a call where they are short.
 #[inline]
 pub(crate) fn same(one: &str, other: &str) -> bool {
-    let (a, b) = (one.as_bytes(), other.as_bytes());
+    same_bytes(one.as_bytes(), other.as_bytes())
+}
+
+#[inline]
+pub(crate) fn starts_with(text: &str, beginning: &str) -> bool {
+    text.as_bytes().get(..beginning.len()).is_some_and(|own| same_bytes(own, beginning.as_bytes()))
+}
+
+#[inline]
+pub(crate) fn ends_with(text: &str, end: &str) -> bool {
+    let start = text.len().checked_sub(end.len());
+    start.and_then(|start| text.as_bytes().get(start..)).is_some_and(|own| same_bytes(own, end.as_bytes()))
+}
+
+#[inline]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
@@ -105,39 +118,31 @@ impl Word {
     }
 
     /// `packed` is that of `text`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is(&self, packed: Packed, text: &str) -> bool {
         self.packed == packed && (!packed.is_long() || *self.long == *text)
     }
 }
 
-/// [`Packed::hash`] for the maps of the standard library, which find in the same time at any size.
-#[derive(Debug, Default)]
-pub(crate) struct TextHasher(u64);
-
-impl Hasher for TextHasher {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = Packed::of_bytes(bytes).hash_bytes(bytes);
-    }
-
-    #[inline]
-    fn write_u8(&mut self, _end_of_text: u8) {}
-
-    #[inline]
-    fn write_u64(&mut self, hashed: u64) {
-        self.0 = hashed;
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// Texts of which one is found in the same time however many they are.
+#[derive(Debug)]
+pub(crate) struct Words {
+    table: Table,
+    words: Box<[Word]>,
 }
 
-pub(crate) type Texts = HashSet<Box<str>, BuildHasherDefault<TextHasher>>;
-/// By a hash that was taken beforehand.
-pub(crate) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<TextHasher>>;
+impl Words {
+    /// Of texts that differ from each other.
+    pub(crate) fn new(texts: &[&str]) -> Self {
+        Self { table: Table::of(texts.iter().map(|text| Packed::of(text).hash(text))), words: texts.iter().map(|text| Word::new(text)).collect() }
+    }
+
+    /// `packed` is that of `text`.
+    #[inline]
+    pub(crate) fn contain(&self, packed: Packed, text: &str) -> bool {
+        self.table.find(packed.hash(text), |at| self.words.get(at as usize).filter(|word| word.is(packed, text))).is_some()
+    }
+}
 
 /// A hash of a text that arrives in pieces; another one than [`Packed::hash`].
 #[derive(Default)]
@@ -166,7 +171,6 @@ impl Streamed {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::hash::BuildHasher;
 
     use proptest::prelude::*;
 
@@ -209,14 +213,19 @@ mod tests {
         fn words_are_equal_exactly_where_texts_are(one in "[ab\\x00é]{0,20}", other in "[ab\\x00é]{0,20}") {
             for (one, other) in [(&one, &other), (&one, &one.clone())] {
                 prop_assert_eq!(same(one, other), one == other);
+                prop_assert_eq!(starts_with(one, other), one.starts_with(other.as_str()));
+                prop_assert_eq!(ends_with(one, other), one.ends_with(other.as_str()));
                 prop_assert_eq!(Word::new(one).is(Packed::of(other), other), one == other);
                 prop_assert_eq!(hash(one) == hash(other), one == other);
             }
         }
 
         #[test]
-        fn maps_hash_texts_the_same_way(text in "\\PC{0,40}") {
-            prop_assert_eq!(BuildHasherDefault::<TextHasher>::default().hash_one(text.as_str()), hash(&text));
+        fn sets_hold_what_they_are_made_of(texts in proptest::collection::btree_set("[ab]{0,18}", 0..40), other in "[ab]{0,18}") {
+            let words = Words::new(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+            for text in texts.iter().chain([&other]) {
+                prop_assert_eq!(words.contain(Packed::of(text), text), texts.contains(text));
+            }
         }
     }
 }

@@ -43,6 +43,11 @@ impl Program {
         claims.get(at).or_else(|| self.source.baseline.get(at.checked_sub(claims.len())?))
     }
 
+    #[inline]
+    pub(crate) fn name(&self, variant: u16) -> &str {
+        self.variants.get(usize::from(variant)).map_or("", |variant| &variant.name)
+    }
+
     /// Whether the prerequisite at this place holds if its feature answers this variant.
     pub(crate) fn accepts(&self, place: u16, answer: &str) -> bool {
         self.source.prerequisites.get(usize::from(place)).is_some_and(|needed| needed.variants.iter().any(|name| same(name, answer)))
@@ -50,7 +55,7 @@ impl Program {
 
     /// What is served while the prerequisite at this place does not hold.
     pub(crate) const fn lacking(&self, place: u16) -> Served {
-        Served { variant: self.off, reason: Reason::Disabled, cause: Cause::Prerequisite(place) }
+        Served::new(self.off, Reason::Disabled, Cause::Prerequisite(place))
     }
 }
 
@@ -111,13 +116,9 @@ pub(crate) enum Step {
     Serve(Served),
 }
 
-/// Which variant is served, and why.
+/// Which variant is served, and why: variant, reason, what decided and its place, in one word that is copied at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Served {
-    pub variant: u16,
-    pub reason: Reason,
-    pub cause: Cause,
-}
+pub(crate) struct Served(u64);
 
 /// What decided, from which the rest of the answer is looked up when someone asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,14 +130,74 @@ pub(crate) enum Cause {
     Fault,
 }
 
+impl Served {
+    #[inline]
+    pub(crate) const fn new(variant: u16, reason: Reason, cause: Cause) -> Self {
+        let (kind, place) = match cause {
+            Cause::Default => (0, 0),
+            Cause::Rule(place) => (1, place),
+            Cause::Prerequisite(place) => (2, place),
+            Cause::Killed => (3, 0),
+            Cause::Fault => (4, 0),
+        };
+        Self(variant as u64 | (reason as u64) << 16 | kind << 24 | (place as u64) << 32)
+    }
+
+    #[inline]
+    pub(crate) const fn with_variant(self, variant: u16) -> Self {
+        Self(self.0 & !0xffff | variant as u64)
+    }
+
+    /// Marks that with a targeting key the answer might be another.
+    #[inline]
+    pub(crate) const fn for_want_of_key(self, keyless: bool) -> Self {
+        Self(self.0 | (keyless as u64) << 48)
+    }
+
+    #[inline]
+    pub(crate) const fn wants_key(self) -> bool {
+        self.0 >> 48 & 1 == 1
+    }
+
+    #[inline]
+    pub(crate) const fn variant(self) -> u16 {
+        self.0 as u16
+    }
+
+    #[inline]
+    pub(crate) const fn reason(self) -> Reason {
+        match (self.0 >> 16) as u8 {
+            0 => Reason::Static,
+            1 => Reason::TargetingMatch,
+            2 => Reason::Split,
+            3 => Reason::Disabled,
+            _ => Reason::Default,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn cause(self) -> Cause {
+        let place = (self.0 >> 32) as u16;
+        match (self.0 >> 24) as u8 {
+            0 => Cause::Default,
+            1 => Cause::Rule(place),
+            2 => Cause::Prerequisite(place),
+            3 => Cause::Killed,
+            _ => Cause::Fault,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Split {
     pub subject: Subject,
     pub bucketer: Bucketer,
     pub shares: Shares,
     pub rule: u16,
-    /// What is served instead, whatever the bucket.
-    pub blocked: Option<u16>,
+    /// What is served, but for the variant.
+    pub served: Served,
+    /// Whether that is served whatever the bucket.
+    pub blocked: bool,
 }
 
 /// Variant of all buckets below a number and not below the one before.
@@ -168,6 +229,8 @@ pub(crate) struct Clause {
     pub rule: u16,
     /// The step to go on with if it does not hold: that of the next rule or group.
     pub next: u32,
+    /// The same, past all that is known by then: clauses that the next rules begin with too, and which held or did not.
+    pub skip: u32,
 }
 
 #[derive(Debug)]
@@ -201,7 +264,6 @@ impl Subject {
         }
     }
 
-    #[inline]
     pub(crate) fn of<'c, C: Context + ?Sized>(&self, context: &'c C) -> Option<Attribute<'c>> {
         match self {
             Self::TargetingKey => context.targeting_key().filter(|key| !key.is_empty()).map(Attribute::Text),
@@ -210,41 +272,70 @@ impl Subject {
     }
 
     /// The bucket of the caller, or why there is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bucket<'s, C: Context + ?Sized>(&'s self, by: &Bucketer, caller: &mut Asked<'_, C>) -> Result<u32, Verdict<'s>> {
-        match caller.of(self) {
-            Some(Attribute::Text(value)) => Ok(by.bucket(value)),
-            Some(_) => Err(Verdict::NotText),
-            None => Err(match self {
-                Self::TargetingKey => Verdict::NoKey,
-                Self::Attribute(_) => Verdict::Missing(self),
-            }),
+        let given = caller.of(self);
+        match (given.text, self) {
+            (Some(text), _) => Ok(by.bucket(text)),
+            (None, _) if given.other.is_some() => Err(Verdict::NotText),
+            (None, Self::TargetingKey) => Err(Verdict::NoKey),
+            (None, Self::Attribute(_)) => Err(Verdict::Missing(self)),
         }
     }
+}
+
+/// What a caller gave for one attribute. A text is kept apart from the rest: copied about together, they cost more than
+/// most comparisons.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'c> {
+    pub text: Option<&'c str>,
+    /// Of the text.
+    pub packed: Packed,
+    /// Anything but a text.
+    pub other: Option<Attribute<'c>>,
 }
 
 /// A caller, who is not asked twice in a row for the same attribute.
 pub(crate) struct Asked<'c, C: ?Sized> {
     pub context: &'c C,
-    /// The name asked for last, by its address, and what was given.
-    last: (usize, Option<Attribute<'c>>),
+    /// The address of the name asked for last; none is 0, and 1 stands for the targeting key.
+    last: usize,
+    given: Given<'c>,
 }
 
 impl<'c, C: Context + ?Sized> Asked<'c, C> {
     #[inline]
     pub(crate) const fn new(context: &'c C) -> Self {
-        Self { context, last: (0, None) }
+        Self { context, last: 0, given: Given { text: None, packed: Packed::EMPTY, other: None } }
     }
 
-    #[inline]
-    pub(crate) fn of(&mut self, subject: &Subject) -> Option<Attribute<'c>> {
-        let Subject::Attribute(name) = subject else { return subject.of(self.context) };
-        // Names are kept in memory while a caller is asked, so that no other one can have the address.
-        let address = name.as_ptr().addr();
-        if self.last.0 != address {
-            self.last = (address, self.context.attribute(name));
+    #[inline(always)]
+    pub(crate) fn of(&mut self, subject: &Subject) -> &Given<'c> {
+        // Names stay in memory while a caller is asked, so that no other one can have the address.
+        let address = match subject {
+            Subject::TargetingKey => 1,
+            Subject::Attribute(name) => name.as_ptr().addr(),
+        };
+        if self.last != address {
+            self.last = address;
+            self.given.text = match subject {
+                Subject::TargetingKey => {
+                    self.given.other = None;
+                    self.context.targeting_key().filter(|key| !key.is_empty())
+                }
+                Subject::Attribute(name) => match self.context.attribute(name) {
+                    Some(Attribute::Text(text)) => Some(text),
+                    other => {
+                        self.given.other = other;
+                        None
+                    }
+                },
+            };
+            if let Some(text) = self.given.text {
+                self.given.packed = Packed::of(text);
+            }
         }
-        self.last.1
+        &self.given
     }
 }
 
@@ -291,16 +382,18 @@ impl Verdict<'_> {
 
 impl Kind {
     /// What is asked of the caller alone. No cohort is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, caller: &mut Asked<'_, C>) -> Verdict<'s> {
-        let judge = |subject: &'s Subject, test: &'s Test, given| match (given, test) {
-            (given, Test::Absent) => Verdict::of(Option::is_none(&given)),
-            (Some(given), test) => test.judge(given),
-            (None, _) => Verdict::Missing(subject),
-        };
         match self {
-            Self::Test(subject, test) => judge(subject, test, caller.of(subject)),
-            Self::Not(subject, test) => Verdict::of(!matches!(judge(subject, test, caller.of(subject)), Verdict::Yes)),
+            Self::Test(subject, test) => {
+                let given = caller.of(subject);
+                match given.text {
+                    Some(text) => test.judge_text(text, given.packed),
+                    None if given.other.is_none() && !matches!(test, Test::Absent) => Verdict::Missing(subject),
+                    None => test.judge_other(given.other),
+                }
+            }
+            Self::Not(subject, test) => Verdict::of(!matches!(test.judge(caller.of(subject)), Verdict::Yes)),
             Self::Share(share) => match share.subject.bucket(&share.bucketer, caller) {
                 Ok(bucket) => Verdict::of(bucket < share.below),
                 Err(verdict) => verdict,
@@ -348,14 +441,16 @@ impl Cohorts {
 impl Cohort {
     /// `Yes` if any group matches. Otherwise what would help most to know: that only a key was missing, then that an
     /// attribute was.
-    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, caller: &mut Asked<'_, C>) -> Verdict<'s> {
+    #[inline(never)]
+    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, context: &C) -> Verdict<'s> {
         if self.everyone {
             return Verdict::Yes;
         }
+        let mut caller = Asked::new(context);
         let (mut outcome, mut at) = (Verdict::No, 0);
         while let Some(clause) = self.clauses.get(at) {
             at += 1;
-            match (clause.kind.judge(caller), outcome) {
+            match (clause.kind.judge(&mut caller), outcome) {
                 (Verdict::Yes, _) if at == clause.next as usize => return Verdict::Yes,
                 (Verdict::Yes, _) => continue,
                 (Verdict::NoKey, _) => outcome = Verdict::NoKey,
@@ -368,12 +463,12 @@ impl Cohort {
     }
 
     /// The place of the first group that matches.
-    pub(crate) fn group<C: Context + ?Sized>(&self, caller: &mut Asked<'_, C>) -> Option<usize> {
-        let mut start = 0;
+    pub(crate) fn group<C: Context + ?Sized>(&self, context: &C) -> Option<usize> {
+        let (mut caller, mut start) = (Asked::new(context), 0);
         self.source.any_of.iter().position(|group| {
             let clauses = self.clauses.get(start..start + group.len()).unwrap_or_default();
             start += group.len();
-            clauses.iter().all(|clause| matches!(clause.kind.judge(caller), Verdict::Yes))
+            clauses.iter().all(|clause| matches!(clause.kind.judge(&mut caller), Verdict::Yes))
         })
     }
 }

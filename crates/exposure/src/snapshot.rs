@@ -14,10 +14,10 @@ pub use self::store::Handle;
 use self::store::Store;
 use crate::compile::{self, Names, Scope, Surroundings, Warning};
 use crate::context::Context;
-use crate::evaluate::{Answer, Evaluation, Silent};
+use crate::evaluate::{self, Answer, Evaluation, Outcome, Silent};
 use crate::explain::{self, Explanation};
 use crate::model::{self, AttributeType, Change, Clause, Feature, Model};
-use crate::program::{Clause as Asks, Cohorts, Entry, Gate, Kind, Prerequisite, Program, Step, Subject};
+use crate::program::{Clause as Asks, Cohorts, Entry, Gate, Head, Kind, Prerequisite, Program, Step, Subject};
 
 /// A clone shares everything and costs a few counters.
 #[derive(Clone)]
@@ -327,7 +327,46 @@ impl Snapshot {
 
     #[inline]
     fn ask<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Option<Answer<'s>> {
-        Evaluation::new(self, context, Silent).ask(entry)
+        let outcome = match entry.head() {
+            Head::Fixed(served) => Outcome { served, missing: None },
+            Head::One => self.one(entry, context),
+            Head::Split => self.split(entry, context),
+            Head::Steps => self.step(entry, context),
+            Head::Needs => self.need(entry, context),
+            Head::Unusable => return None,
+        };
+        Some(Answer::new(entry, outcome))
+    }
+
+    /// What most rules that ask something come to, without the state that others need.
+    #[inline(never)]
+    fn one<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome<'s> {
+        match &*entry.steps {
+            [Step::Clause(clause), Step::Serve(yes), Step::Serve(no)] => evaluate::by_one(clause, *yes, *no, context),
+            _ => self.step(entry, context),
+        }
+    }
+
+    #[inline(never)]
+    fn split<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome<'s> {
+        match &*entry.steps {
+            [Step::Split(split), Step::Serve(default)] => evaluate::by_split(split, *default, context),
+            _ => self.step(entry, context),
+        }
+    }
+
+    #[inline(never)]
+    fn step<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome<'s> {
+        let mut evaluation = Evaluation::new(self, context, Silent);
+        let served = evaluation.go(entry, 0);
+        evaluation.outcome(served)
+    }
+
+    #[inline(never)]
+    fn need<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome<'s> {
+        let mut evaluation = Evaluation::new(self, context, Silent);
+        let served = evaluation.needing(entry);
+        evaluation.outcome(served)
     }
 
     /// [`Self::evaluate`] with every step that led to the answer.

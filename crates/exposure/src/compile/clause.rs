@@ -1,5 +1,6 @@
 //! Clauses: values are read by the type that their operator works on, once.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,8 +8,8 @@ use regex::{Regex, RegexBuilder};
 
 use super::Scope;
 use crate::bucket::Bucketer;
-use crate::fold::{self, Needle};
-use crate::hash::{ByHash, Texts, Word};
+use crate::fold::{self, FoldedWords, Needle};
+use crate::hash::{Word, Words};
 use crate::instant::Instant;
 use crate::model::{self, Algorithm, AttributeType, Op, Scalar, TARGETING_KEY, WHOLE};
 use crate::program::{Affixes, Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Set, Share, Subject, Test};
@@ -28,7 +29,7 @@ pub(super) fn all<T>(steps: &mut Vec<T>, as_step: impl Fn(Clause) -> T, when: &[
     let mut clauses = Vec::with_capacity(when.len());
     for (at, source) in when.iter().enumerate() {
         let at = u16::try_from(at).map_err(|_| format!("more than {} clauses", u16::MAX))?;
-        clauses.push(Clause { kind: one(source, scope)?, at, rule, next });
+        clauses.push(Clause { kind: one(source, scope)?, at, rule, next, skip: next });
     }
     clauses.sort_by_key(|clause| matches!(clause.kind, Kind::Share(_)));
     steps.extend(clauses.into_iter().map(as_step));
@@ -172,28 +173,22 @@ fn members(test: &model::Test, wanted: bool) -> Result<Test, String> {
             Scalar::Boolean(false) => no = true,
         }
     }
-    let exact = || texts.iter().map(|text| Box::from(*text)).collect::<Texts>();
-    if texts.len() == test.values.len() && !test.ignore_case {
+    texts.sort_unstable();
+    texts.dedup();
+    if numbers.is_empty() && !yes && !no && !test.ignore_case {
         return Ok(match texts.len() {
-            0..=FEW => Test::Few(texts.iter().map(|text| Word::new(text)).collect(), wanted),
-            _ => Test::Many(Box::new(exact()), wanted),
+            0..=FEW => Test::Few(texts.into_iter().map(Word::new).collect(), wanted),
+            _ => Test::Many(Box::new(Words::new(&texts)), wanted),
         });
     }
     numbers.sort_unstable_by(f64::total_cmp);
-    let texts = if test.ignore_case { Set::Folded(folded(&texts)) } else { Set::Exact(exact()) };
+    let texts = if test.ignore_case {
+        let folded: BTreeSet<String> = texts.into_iter().map(fold::folded).collect();
+        Set::Folded(FoldedWords::new(folded.into_iter().collect()))
+    } else {
+        Set::Exact(Words::new(&texts))
+    };
     Ok(Test::In(Box::new(Members { texts, numbers: numbers.into(), yes, no }), wanted))
-}
-
-fn folded(texts: &[&str]) -> ByHash<Vec<Box<str>>> {
-    let mut by_hash = ByHash::<Vec<Box<str>>>::default();
-    for text in texts {
-        let text = fold::folded(text).into_boxed_str();
-        let alike = by_hash.entry(fold::hash_folded(&text)).or_default();
-        if !alike.contains(&text) {
-            alike.push(text);
-        }
-    }
-    by_hash
 }
 
 fn affixes(test: &model::Test) -> Result<Affixes, String> {

@@ -70,6 +70,7 @@ pub(crate) fn compile(key: &str, slot: u32, source: &Arc<model::Feature>, around
         (Some(_), true) => Gate::Open,
     };
     if gate.faults().is_empty() {
+        skip_the_known(&mut steps, &rules().collect::<Vec<_>>());
         steps.push(Step::Serve(by_default(source, default.unwrap_or_default(), off.unwrap_or_default())));
     } else {
         (steps, endings) = (Vec::new(), Vec::new());
@@ -77,6 +78,27 @@ pub(crate) fn compile(key: &str, slot: u32, source: &Arc<model::Feature>, around
     let prerequisites = source.prerequisites.iter().map(|needed| prerequisite(needed, (around.slot_of)(&needed.feature))).collect();
     let program = Program { key: key.into(), off: off.unwrap_or_default(), variants, prerequisites, endings: endings.into(), source: Arc::clone(source), gate };
     Entry::new(slot, program, steps)
+}
+
+/// Rules often begin with the same clauses as the one before, such as a cohort: what these came to is not asked again.
+fn skip_the_known(steps: &mut [Step], rules: &[&model::Rule]) {
+    let (mut end, mut later): (usize, Vec<(u16, u32)>) = (steps.len(), Vec::new());
+    for (at, rule) in rules.iter().enumerate().rev() {
+        let start = end.saturating_sub(rule.when.len() + 1);
+        let next = rules.get(at + 1).map(|rule| rule.when.as_slice()).unwrap_or_default();
+        let mut own: Vec<(u16, u32)> = Vec::with_capacity(rule.when.len());
+        let mut shared = true;
+        for clause in steps.get_mut(start..end).unwrap_or_default().iter_mut().filter_map(|step| if let Step::Clause(clause) = step { Some(clause) } else { None }) {
+            let same = later.get(own.len()).filter(|(place, _)| rule.when.get(usize::from(clause.at)) == next.get(usize::from(*place)));
+            shared &= same.is_some();
+            clause.skip = match same {
+                Some((_, skip)) if shared => *skip,
+                _ => clause.next + own.iter().zip(&later).take_while(|((own, _), (later, _))| rule.when.get(usize::from(*own)) == next.get(usize::from(*later))).count() as u32,
+            };
+            own.push((clause.at, clause.skip));
+        }
+        (end, later) = (start, own);
+    }
 }
 
 /// The number of its steps.
@@ -96,7 +118,7 @@ fn by_default(source: &model::Feature, variant: u16, off: u16) -> Served {
         true => Reason::Default,
         false => Reason::Static,
     };
-    Served { variant, reason, cause: Cause::Default }
+    Served::new(variant, reason, Cause::Default)
 }
 
 /// Integers and floats stay apart, as they do on the wire; a whole number may stand for a float.
@@ -153,7 +175,7 @@ fn compile_rule(
                 None if first && rule.when.is_empty() => Reason::Static,
                 None => Reason::TargetingMatch,
             };
-            Step::Serve(Served { variant: blocked.unwrap_or(variant), reason, cause: Cause::Rule(at) })
+            Step::Serve(Served::new(blocked.unwrap_or(variant), reason, Cause::Rule(at)))
         }
     });
     Ok(())
@@ -183,5 +205,8 @@ fn compile_split(split: &model::Split, rule: u16, blocked: Option<u16>, named: i
         [(first, variant), (second, other)] => Shares::Two { below: [first, second], variants: [variant, other] },
         _ => Shares::More(Box::new(shares)),
     };
-    Ok(Split { subject: clause::bucketed(&split.attribute, scope)?, bucketer: Bucketer::new(split.algorithm, &split.salt, total), shares, rule, blocked })
+    let reason = if blocked.is_some() { Reason::Disabled } else { Reason::Split };
+    let served = Served::new(blocked.unwrap_or_default(), reason, Cause::Rule(rule));
+    let (subject, bucketer) = (clause::bucketed(&split.attribute, scope)?, Bucketer::new(split.algorithm, &split.salt, total));
+    Ok(Split { subject, bucketer, shares, rule, served, blocked: blocked.is_some() })
 }

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use regex::Regex;
 
-use super::{EXACT, Verdict};
+use super::{EXACT, Given, Verdict};
 use crate::context::Attribute;
-use crate::fold::{self, Needle};
-use crate::hash::{ByHash, Packed, Texts, Word};
+use crate::fold::{self, FoldedWords, Needle};
+use crate::hash::{Packed, Word, Words, ends_with, starts_with};
 use crate::instant::Instant;
 use crate::version::Version;
 
@@ -19,7 +19,7 @@ pub(crate) enum Test {
     /// One of a few texts, or none of them. Comparing with a few is faster than hashing.
     Few(Box<[Word]>, bool),
     /// One of many texts, or none of them.
-    Many(Box<Texts>, bool),
+    Many(Box<Words>, bool),
     /// A member or none, whatever its type and case.
     In(Box<Members>, bool),
     StartsWith(Affixes),
@@ -35,38 +35,50 @@ pub(crate) enum Test {
 
 impl Test {
     #[inline]
-    pub(super) fn judge(&self, given: Attribute<'_>) -> Verdict<'static> {
-        match self {
-            Self::Present => Verdict::Yes,
-            Self::Absent => Verdict::No,
-            Self::Few(words, wanted) => match given {
-                Attribute::Text(text) => {
-                    let packed = Packed::of(text);
-                    Verdict::of(words.iter().any(|word| word.is(packed, text)) == *wanted)
-                }
-                other => no_text(other, *wanted),
-            },
-            Self::Many(texts, wanted) => match given {
-                Attribute::Text(text) => Verdict::of(texts.contains(text) == *wanted),
-                other => no_text(other, *wanted),
-            },
-            Self::In(members, wanted) => members.judge(given, *wanted),
-            Self::Number(comparison, value) => match given {
-                Attribute::Number(number) if number.abs() > EXACT => Verdict::Inexact,
-                Attribute::Number(number) => Verdict::of(number.partial_cmp(value).is_some_and(|o| comparison.holds(o))),
-                _ => Verdict::NotNumber,
-            },
-            text => match given {
-                Attribute::Text(given) => text.judge_text(given),
-                _ => Verdict::NotText,
-            },
+    pub(super) fn judge(&self, given: &Given<'_>) -> Verdict<'static> {
+        match given.text {
+            Some(text) => self.judge_text(text, given.packed),
+            None => self.judge_other(given.other),
         }
     }
 
-    fn judge_text(&self, given: &str) -> Verdict<'static> {
+    /// The tests that people write most are judged in place.
+    #[inline(always)]
+    pub(super) fn judge_text(&self, text: &str, packed: Packed) -> Verdict<'static> {
         match self {
-            Self::StartsWith(texts) => Verdict::of(texts.any(given, str::starts_with, fold::starts_with)),
-            Self::EndsWith(texts) => Verdict::of(texts.any(given, str::ends_with, fold::ends_with)),
+            Self::Few(words, wanted) => Verdict::of(words.iter().any(|word| word.is(packed, text)) == *wanted),
+            Self::Many(words, wanted) => Verdict::of(words.contain(packed, text) == *wanted),
+            _ => self.judge_text_at_length(text),
+        }
+    }
+
+    /// What is not a text.
+    #[inline(never)]
+    pub(super) fn judge_other(&self, given: Option<Attribute<'_>>) -> Verdict<'static> {
+        let Some(given) = given else { return Verdict::of(matches!(self, Self::Absent)) };
+        match (self, given) {
+            (Self::Present, _) => Verdict::Yes,
+            (Self::Absent, _) => Verdict::No,
+            (Self::In(members, wanted), given) => members.judge(given, *wanted),
+            (Self::Few(..) | Self::Many(..) | Self::Number(..), Attribute::Number(number)) if number.abs() > EXACT => Verdict::Inexact,
+            (Self::Few(..) | Self::Many(..), Attribute::Compound) => Verdict::Compound,
+            // Anything but a text is no member of a list of texts.
+            (Self::Few(_, wanted) | Self::Many(_, wanted), _) => Verdict::of(!wanted),
+            (Self::Number(comparison, value), Attribute::Number(number)) => Verdict::of(number.partial_cmp(value).is_some_and(|order| comparison.holds(order))),
+            (Self::Number(..), _) => Verdict::NotNumber,
+            _ => Verdict::NotText,
+        }
+    }
+
+    #[inline(never)]
+    fn judge_text_at_length(&self, given: &str) -> Verdict<'static> {
+        match self {
+            Self::Present => Verdict::Yes,
+            Self::In(members, wanted) => members.judge(Attribute::Text(given), *wanted),
+            Self::EndsWith(affixes) if !affixes.fold => Verdict::of(affixes.list.iter().any(|end| ends_with(given, end))),
+            Self::StartsWith(affixes) if !affixes.fold => Verdict::of(affixes.list.iter().any(|beginning| starts_with(given, beginning))),
+            Self::StartsWith(texts) => Verdict::of(texts.list.iter().any(|text| fold::starts_with(given, text))),
+            Self::EndsWith(texts) => Verdict::of(texts.list.iter().any(|text| fold::ends_with(given, text))),
             Self::Contains(texts) => Verdict::of(texts.iter().any(|text| given.contains(&**text))),
             Self::ContainsFolded(needles) => Verdict::of(needles.iter().any(|needle| needle.is_in(given))),
             Self::Regex(patterns) => Verdict::of(patterns.iter().any(|pattern| pattern.is_match(given))),
@@ -82,17 +94,9 @@ impl Test {
                 Ok(address) => Verdict::of(networks.contain(address)),
                 Err(_) => Verdict::NotAddress,
             },
-            Self::Present | Self::Absent | Self::Few(..) | Self::Many(..) | Self::In(..) | Self::Number(..) => Verdict::No,
+            Self::Number(..) => Verdict::NotNumber,
+            Self::Absent | Self::Few(..) | Self::Many(..) => Verdict::No,
         }
-    }
-}
-
-/// Anything but a text is no member of a list of texts.
-fn no_text(given: Attribute<'_>, wanted: bool) -> Verdict<'static> {
-    match given {
-        Attribute::Number(number) if number.abs() > EXACT => Verdict::Inexact,
-        Attribute::Compound => Verdict::Compound,
-        Attribute::Text(_) | Attribute::Number(_) | Attribute::Boolean(_) => Verdict::of(!wanted),
     }
 }
 
@@ -131,8 +135,8 @@ impl Members {
     fn judge(&self, given: Attribute<'_>, wanted: bool) -> Verdict<'static> {
         let member = match given {
             Attribute::Text(text) => match &self.texts {
-                Set::Exact(texts) => texts.contains(text),
-                Set::Folded(texts) => texts.get(&fold::hash_folded(text)).is_some_and(|texts| texts.iter().any(|member| fold::equals(text, member))),
+                Set::Exact(texts) => texts.contain(Packed::of(text), text),
+                Set::Folded(texts) => texts.contain(text),
             },
             Attribute::Number(number) if number.abs() > EXACT => return Verdict::Inexact,
             Attribute::Number(number) => self.numbers.binary_search_by(|member| member.partial_cmp(&number).unwrap_or(Ordering::Less)).is_ok(),
@@ -146,9 +150,8 @@ impl Members {
 
 #[derive(Debug)]
 pub(crate) enum Set {
-    Exact(Texts),
-    /// Folded texts by their hash.
-    Folded(ByHash<Vec<Box<str>>>),
+    Exact(Words),
+    Folded(FoldedWords),
 }
 
 /// Beginnings or ends.
@@ -157,12 +160,6 @@ pub(crate) struct Affixes {
     pub fold: bool,
     /// Folded, if so.
     pub list: Box<[Box<str>]>,
-}
-
-impl Affixes {
-    fn any<'t>(&'t self, given: &str, exact: fn(&str, &'t str) -> bool, folded: fn(&str, &str) -> bool) -> bool {
-        self.list.iter().any(|text| if self.fold { folded(given, text) } else { exact(given, text) })
-    }
 }
 
 #[derive(Debug)]

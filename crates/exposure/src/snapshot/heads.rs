@@ -33,7 +33,7 @@ pub(super) fn settle<'a>(edit: &mut Edit, dependents: &'a Dependents, changed: i
     let edges: Edges<'_> = programs.iter().map(|(key, source)| (*key, source.prerequisites.as_slice())).collect();
     for key in compile::sorted(&edges, &BTreeSet::new()) {
         if let Some(entry) = edit.by_key(key) {
-            let (slot, before, head) = (entry.slot, entry.head, head(entry, edit));
+            let (slot, before, head) = (entry.slot, entry.head(), head(entry, edit));
             if head != before {
                 edit.head(slot, head);
             }
@@ -45,10 +45,10 @@ pub(super) fn settle<'a>(edit: &mut Edit, dependents: &'a Dependents, changed: i
 fn head(entry: &Entry, edit: &Edit) -> Head {
     let program = &entry.program;
     for (place, needed) in (0..=u16::MAX).zip(&program.prerequisites) {
-        let holds = match edit.by_key(&needed.feature).map(|other| (other, other.head)) {
+        let holds = match edit.by_key(&needed.feature).map(|other| (other, other.head())) {
             None | Some((_, Head::Unusable)) => false,
-            Some((other, Head::Fixed(served))) => program.accepts(place, other.name(served.variant)),
-            Some((_, Head::Steps)) => return Head::Steps,
+            Some((other, Head::Fixed(served))) => program.accepts(place, other.name(served.variant())),
+            Some((_, Head::Needs | Head::One | Head::Split | Head::Steps)) => return Head::Needs,
         };
         if !holds {
             return Head::Fixed(program.lacking(place));
@@ -56,6 +56,7 @@ fn head(entry: &Entry, edit: &Edit) -> Head {
     }
     match entry.steps.get(program.prerequisites.len()) {
         Some(Step::Serve(served)) => Head::Fixed(*served),
-        _ => Head::Steps,
+        // Those it needs do not depend on the caller, and hold.
+        _ => Head::Needs,
     }
 }

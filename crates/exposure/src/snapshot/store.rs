@@ -59,7 +59,7 @@ impl Store {
 
     #[inline]
     fn at(&self, slot: u32) -> Option<&Entry> {
-        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?.as_ref()
+        at(&self.chunks, slot)
     }
 
     #[inline]
@@ -81,9 +81,18 @@ impl Store {
 
     pub(crate) fn edit(&self, more: usize) -> Edit {
         let mut index = self.index.clone();
-        index.reserve(more);
+        index.reserve(more, |slot| hash_at(&self.chunks, slot));
         Edit { index, chunks: self.chunks.to_vec(), free: self.free.to_vec() }
     }
+}
+
+#[inline]
+fn at(chunks: &[Arc<Chunk>], slot: u32) -> Option<&Entry> {
+    chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?.as_ref()
+}
+
+fn hash_at(chunks: &[Arc<Chunk>], slot: u32) -> u64 {
+    at(chunks, slot).map_or(0, |entry| entry.hash)
 }
 
 /// A store being changed. The one that it came from does not see it.
@@ -110,7 +119,7 @@ impl Edit {
         if let Some(place) = self.place(slot)
             && place.replace(entry).is_none()
         {
-            self.index.put(hash, slot);
+            self.index.put(hash, slot, |slot| hash_at(&self.chunks, slot));
         }
     }
 
@@ -118,21 +127,21 @@ impl Edit {
         if let Some(place) = self.place(entry.slot)
             && place.take().is_some()
         {
-            self.index.drop(entry.hash, entry.slot);
+            self.index.drop(entry.hash, entry.slot, |slot| hash_at(&self.chunks, slot));
             self.free.push(entry.slot);
         }
     }
 
     pub(crate) fn head(&mut self, slot: u32, head: Head) {
         if let Some(Some(entry)) = self.place(slot) {
-            entry.head = head;
+            entry.set_head(head);
         }
     }
 
     pub(crate) fn by_key(&self, key: &str) -> Option<&Entry> {
         let packed = Packed::of(key);
         let hash = packed.hash(key);
-        self.index.find(hash, |slot| self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?.as_ref().filter(|entry| entry.is(packed, hash, key)))
+        self.index.find(hash, |slot| at(&self.chunks, slot).filter(|entry| entry.is(packed, hash, key)))
     }
 
     pub(crate) fn finish(self) -> Store {
