@@ -3,7 +3,9 @@
 //! Programs are immutable and refer to cohorts and other features by name or index, never by pointer, so that a snapshot
 //! shares every program that a change does not touch.
 
+mod caller;
 mod entry;
+mod served;
 mod test;
 
 use std::collections::BTreeMap;
@@ -12,12 +14,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::bucket::Bucketer;
-use crate::context::{Attribute, Context};
+use crate::context::Context;
 use crate::evaluate::Reason;
 use crate::hash::{Packed, same};
-use crate::model::{self, TARGETING_KEY};
+use crate::model;
 
+use self::caller::Given;
+pub(crate) use self::caller::{Asked, Subject, Verdict};
 pub(crate) use self::entry::{Entry, Head};
+pub(crate) use self::served::{Cause, Served};
 pub(crate) use self::test::{Affixes, Comparison, Members, Networks, OwnedVersion, Set, Test};
 
 /// Numbers beyond ±(2^53−1) are not exact on every wire, so no comparison holds for them.
@@ -116,78 +121,6 @@ pub(crate) enum Step {
     Serve(Served),
 }
 
-/// Which variant is served, and why: variant, reason, what decided and its place, in one word that is copied at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Served(u64);
-
-/// What decided, from which the rest of the answer is looked up when someone asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Default,
-    Rule(u16),
-    Prerequisite(u16),
-    Killed,
-    Fault,
-}
-
-impl Served {
-    #[inline]
-    pub(crate) const fn new(variant: u16, reason: Reason, cause: Cause) -> Self {
-        let (kind, place) = match cause {
-            Cause::Default => (0, 0),
-            Cause::Rule(place) => (1, place),
-            Cause::Prerequisite(place) => (2, place),
-            Cause::Killed => (3, 0),
-            Cause::Fault => (4, 0),
-        };
-        Self(variant as u64 | (reason as u64) << 16 | kind << 24 | (place as u64) << 32)
-    }
-
-    #[inline]
-    pub(crate) const fn with_variant(self, variant: u16) -> Self {
-        Self(self.0 & !0xffff | variant as u64)
-    }
-
-    /// Marks that with a targeting key the answer might be another.
-    #[inline]
-    pub(crate) const fn for_want_of_key(self, keyless: bool) -> Self {
-        Self(self.0 | (keyless as u64) << 48)
-    }
-
-    #[inline]
-    pub(crate) const fn wants_key(self) -> bool {
-        self.0 >> 48 & 1 == 1
-    }
-
-    #[inline]
-    pub(crate) const fn variant(self) -> u16 {
-        self.0 as u16
-    }
-
-    #[inline]
-    pub(crate) const fn reason(self) -> Reason {
-        match (self.0 >> 16) as u8 {
-            0 => Reason::Static,
-            1 => Reason::TargetingMatch,
-            2 => Reason::Split,
-            3 => Reason::Disabled,
-            _ => Reason::Default,
-        }
-    }
-
-    #[inline]
-    pub(crate) const fn cause(self) -> Cause {
-        let place = (self.0 >> 32) as u16;
-        match (self.0 >> 24) as u8 {
-            0 => Cause::Default,
-            1 => Cause::Rule(place),
-            2 => Cause::Prerequisite(place),
-            3 => Cause::Killed,
-            _ => Cause::Fault,
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Split {
     pub subject: Subject,
@@ -203,7 +136,10 @@ pub(crate) struct Split {
 /// Variant of all buckets below a number and not below the one before.
 #[derive(Debug)]
 pub(crate) enum Shares {
-    Two { below: [u32; 2], variants: [u16; 2] },
+    Two {
+        below: [u32; 2],
+        variants: [u16; 2],
+    },
     #[expect(clippy::box_collection, reason = "a thin pointer keeps a step within a cache line")]
     More(Box<Vec<(u32, u16)>>),
 }
@@ -247,137 +183,6 @@ pub(crate) struct Share {
     pub bucketer: Bucketer,
     /// Buckets below this one are inside.
     pub below: u32,
-}
-
-/// Equal names of a snapshot share their memory, by which evaluation recognises the one it asked for last.
-#[derive(Debug, Clone)]
-pub(crate) enum Subject {
-    TargetingKey,
-    Attribute(Arc<str>),
-}
-
-impl Subject {
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::TargetingKey => TARGETING_KEY,
-            Self::Attribute(name) => name,
-        }
-    }
-
-    pub(crate) fn of<'c, C: Context + ?Sized>(&self, context: &'c C) -> Option<Attribute<'c>> {
-        match self {
-            Self::TargetingKey => context.targeting_key().filter(|key| !key.is_empty()).map(Attribute::Text),
-            Self::Attribute(name) => context.attribute(name),
-        }
-    }
-
-    /// The bucket of the caller, or why there is none.
-    #[inline(always)]
-    pub(crate) fn bucket<'s, C: Context + ?Sized>(&'s self, by: &Bucketer, caller: &mut Asked<'_, C>) -> Result<u32, Verdict<'s>> {
-        let given = caller.of(self);
-        match (given.text, self) {
-            (Some(text), _) => Ok(by.bucket(text)),
-            (None, _) if given.other.is_some() => Err(Verdict::NotText),
-            (None, Self::TargetingKey) => Err(Verdict::NoKey),
-            (None, Self::Attribute(_)) => Err(Verdict::Missing(self)),
-        }
-    }
-}
-
-/// What a caller gave for one attribute. A text is kept apart from the rest: copied about together, they cost more than
-/// most comparisons.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Given<'c> {
-    pub text: Option<&'c str>,
-    /// Of the text.
-    pub packed: Packed,
-    /// Anything but a text.
-    pub other: Option<Attribute<'c>>,
-}
-
-/// A caller, who is not asked twice in a row for the same attribute.
-pub(crate) struct Asked<'c, C: ?Sized> {
-    pub context: &'c C,
-    /// The address of the name asked for last; none is 0, and 1 stands for the targeting key.
-    last: usize,
-    given: Given<'c>,
-}
-
-impl<'c, C: Context + ?Sized> Asked<'c, C> {
-    #[inline]
-    pub(crate) const fn new(context: &'c C) -> Self {
-        Self { context, last: 0, given: Given { text: None, packed: Packed::EMPTY, other: None } }
-    }
-
-    #[inline(always)]
-    pub(crate) fn of(&mut self, subject: &Subject) -> &Given<'c> {
-        // Names stay in memory while a caller is asked, so that no other one can have the address.
-        let address = match subject {
-            Subject::TargetingKey => 1,
-            Subject::Attribute(name) => name.as_ptr().addr(),
-        };
-        if self.last != address {
-            self.last = address;
-            self.given.text = match subject {
-                Subject::TargetingKey => {
-                    self.given.other = None;
-                    self.context.targeting_key().filter(|key| !key.is_empty())
-                }
-                Subject::Attribute(name) => match self.context.attribute(name) {
-                    Some(Attribute::Text(text)) => Some(text),
-                    other => {
-                        self.given.other = other;
-                        None
-                    }
-                },
-            };
-            if let Some(text) = self.given.text {
-                self.given.packed = Packed::of(text);
-            }
-        }
-        &self.given
-    }
-}
-
-/// How a clause went. Only `Yes` lets a rule match; the rest say why not. Small enough to be returned in registers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Verdict<'s> {
-    Yes,
-    No,
-    /// The caller did not give this attribute.
-    Missing(&'s Subject),
-    /// A share by targeting key, and the caller has none.
-    NoKey,
-    NotText,
-    NotNumber,
-    NotInstant,
-    NotVersion,
-    NotAddress,
-    /// A number beyond ±(2^53−1).
-    Inexact,
-    /// A list or an object.
-    Compound,
-}
-
-impl Verdict<'_> {
-    #[inline]
-    const fn of(yes: bool) -> Self {
-        if yes { Self::Yes } else { Self::No }
-    }
-
-    /// What kept the attribute from being compared: it …
-    pub(crate) const fn mismatch(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Yes | Self::No | Self::Missing(_) | Self::NoKey => return None,
-            Self::NotText => "is not a text",
-            Self::NotNumber => "is not a number",
-            Self::NotInstant => "is not an RFC 3339 instant",
-            Self::NotVersion => "is not a semantic version",
-            Self::NotAddress => "is not an IP address",
-            Self::Inexact => "is beyond ±(2^53−1)",
-            Self::Compound => "is a list or an object",
-        })
-    }
 }
 
 impl Kind {

@@ -48,7 +48,7 @@ impl Table {
             // Bytes that do not differ, and now and then one beside them that does.
             let mut alike = differing.wrapping_sub(LOW) & !differing & HIGH;
             while alike != 0 {
-                let number = group.numbers.get(alike.trailing_zeros() as usize / 8 & 7)?;
+                let number = group.numbers.get((alike.trailing_zeros() as usize / 8) & 7)?;
                 if let Some(found) = known(*number) {
                     return Some(found);
                 }

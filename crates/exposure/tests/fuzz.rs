@@ -80,17 +80,20 @@ impl Chance {
 }
 
 /// What a reader may trip over.
-const MORSELS: &[&str] = &[
-    "{", "}", "[", "]", "\"", ",", ":", "null", "true", "-", "0", "1e999", "9007199254740993", "-0.0", "18446744073709551616", "\\u0000", "\\ud800", "\u{feff}", "é", "\u{10ffff}", "\"\":", "[[[[[[[[",
-    "{\"a\":", "a{1000}", "(a+)+$", "/129", "::", "999.0.0.0", "1.2.3-", "+24:00", "\\",
-];
+const MORSELS: &str =
+    r#"{ } [ ] " , : null true - 0 1e999 9007199254740993 -0.0 18446744073709551616 \u0000 \ud800 é \ "": [[[[[[[[ {"a": a{1000} (a+)+$ /129 :: 999.0.0.0 1.2.3- +24:00"#;
+
+fn morsel(chance: &mut Chance) -> &'static str {
+    let all = MORSELS.split_ascii_whitespace();
+    all.clone().nth(chance.below(all.count())).unwrap_or_default()
+}
 
 fn mangled(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
     let mut bytes = seeds[chance.below(seeds.len())].clone();
     for _ in 0..=chance.below(4) {
         let part = chance.part(bytes.len());
         match chance.below(7) {
-            0 => drop(bytes.splice(part.start..part.start, MORSELS[chance.below(MORSELS.len())].bytes())),
+            0 => drop(bytes.splice(part.start..part.start, morsel(chance).bytes())),
             1 => drop(bytes.drain(part)),
             2 => {
                 let again = bytes[part.clone()].repeat(1 + chance.below(20));
@@ -102,7 +105,7 @@ fn mangled(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
             }
             4 => bytes.truncate(part.start),
             5 if !part.is_empty() => bytes[part.start] ^= 1 << chance.below(8),
-            _ => drop(bytes.splice(part, MORSELS[chance.below(MORSELS.len())].bytes())),
+            _ => drop(bytes.splice(part, morsel(chance).bytes())),
         }
     }
     bytes
@@ -224,7 +227,8 @@ fn operands() {
             let operand = String::from_utf8_lossy(bytes).into_owned();
             let mut model = Model::new("fuzz", 1);
             for (key, ignore_case) in [("cased", false), ("folded", true)] {
-                let feature = json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "default": "off", "baseline": [{"name": "r", "then": {"variant": "on"}}]});
+                let feature =
+                    json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "default": "off", "baseline": [{"name": "r", "then": {"variant": "on"}}]});
                 let mut feature: Feature = serde_json::from_value(feature).unwrap();
                 feature.baseline[0].when = vec![Clause::Test(Test { attribute: "x".to_owned(), op, values: vec![operand.clone().into()], ignore_case })];
                 model.features.insert(key.to_owned(), Arc::new(feature));

@@ -153,15 +153,7 @@ fn prerequisite(source: &model::Prerequisite, slot: Option<u32>) -> Prerequisite
 }
 
 /// Appends the steps of a rule. `first` says that nothing is asked before it.
-fn compile_rule(
-    steps: &mut Vec<Step>,
-    rule: &model::Rule,
-    at: u16,
-    first: bool,
-    off: u16,
-    named: impl Fn(&str) -> Result<u16, String>,
-    scope: Scope<'_>,
-) -> Result<(), String> {
+fn compile_rule(steps: &mut Vec<Step>, rule: &model::Rule, at: u16, first: bool, off: u16, named: impl Fn(&str) -> Result<u16, String>, scope: Scope<'_>) -> Result<(), String> {
     clause::all(steps, Step::Clause, &rule.when, at, 1, scope)?;
     let blocked = rule.blocked.as_ref().map(|_| off);
     steps.push(match &rule.then {
