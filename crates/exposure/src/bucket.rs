@@ -46,7 +46,6 @@ impl Bucketer {
         Self { prefix: Prefix::new(seed, &bytes), range }
     }
 
-    #[inline]
     pub(crate) fn bucket(&self, value: &str) -> u32 {
         let hash = self.prefix.hash(value.as_bytes());
         match self.range {
@@ -97,8 +96,16 @@ impl Prefix {
     }
 }
 
+/// Of up to three bytes.
+#[inline]
 fn little_endian(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |word, byte| (word << 8) | u32::from(*byte))
+    let of = |byte: u8, at: u32| u32::from(byte) << (8 * at);
+    match *bytes {
+        [a] => of(a, 0),
+        [a, b] => of(a, 0) | of(b, 1),
+        [a, b, c] => of(a, 0) | of(b, 1) | of(c, 2),
+        _ => 0,
+    }
 }
 
 const fn scramble(block: u32) -> u32 {

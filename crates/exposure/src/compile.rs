@@ -4,15 +4,16 @@ mod clause;
 mod feature;
 mod order;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{self, AttributeType};
 use crate::program::{Cohort, Cohorts};
 
-pub(crate) use self::feature::compile as feature;
-pub(crate) use self::order::{Edges, faults as disorder};
+pub(crate) use self::feature::{Surroundings, compile as feature};
+pub(crate) use self::order::{Edges, faults as disorder, sorted};
 
 /// Something in a model that is not served as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -44,14 +45,40 @@ pub(crate) struct Scope<'a> {
     pub attributes: &'a BTreeMap<String, AttributeType>,
     /// `None` inside a cohort, which may not name others.
     pub cohorts: Option<&'a Cohorts>,
+    pub names: &'a Names,
+}
+
+/// The names of attributes that rules read, each in memory once.
+#[derive(Debug, Default)]
+pub(crate) struct Names(RefCell<Arc<BTreeSet<Arc<str>>>>);
+
+impl Names {
+    pub(crate) const fn new(known: Arc<BTreeSet<Arc<str>>>) -> Self {
+        Self(RefCell::new(known))
+    }
+
+    pub(crate) fn into_inner(self) -> Arc<BTreeSet<Arc<str>>> {
+        self.0.into_inner()
+    }
+
+    fn shared(&self, name: &str) -> Arc<str> {
+        let mut names = self.0.borrow_mut();
+        if let Some(known) = names.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        Arc::make_mut(&mut names).insert(Arc::clone(&name));
+        name
+    }
 }
 
 pub(crate) fn cohort(name: &Arc<str>, source: &Arc<model::Cohort>, scope: Scope<'_>) -> Cohort {
     let scope = Scope { cohorts: None, ..scope };
-    let groups: Result<_, String> = source.any_of.iter().map(|group| clause::all(group, scope)).collect();
-    let (groups, fault) = match groups {
-        Ok(groups) => (groups, None),
-        Err(fault) => (Box::default(), Some(fault)),
-    };
-    Cohort { name: Arc::clone(name), groups, fault, source: Arc::clone(source) }
+    let mut clauses = Vec::with_capacity(source.any_of.iter().map(Vec::len).sum());
+    let fault = source.any_of.iter().find_map(|group| clause::all(&mut clauses, |clause| clause, group, 0, 0, scope).err());
+    if fault.is_some() {
+        clauses.clear();
+    }
+    let everyone = fault.is_none() && source.any_of.iter().any(Vec::is_empty);
+    Cohort { name: Arc::clone(name), clauses: clauses.into(), everyone, fault, source: Arc::clone(source) }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::hash::same;
 use crate::model::TARGETING_KEY;
 
 /// The caller's targeting key and attributes. A null attribute counts as absent.
@@ -56,10 +57,12 @@ impl Context for Anonymous {
 pub struct Json<'a>(pub &'a Map<String, Value>);
 
 impl Context for Json<'_> {
+    #[inline]
     fn targeting_key(&self) -> Option<&str> {
         self.0.get(TARGETING_KEY)?.as_str()
     }
 
+    #[inline]
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
         Attribute::from_json(self.0.get(name)?)
     }
@@ -73,20 +76,24 @@ pub struct Pairs<'a> {
 }
 
 impl Context for Pairs<'_> {
+    #[inline]
     fn targeting_key(&self) -> Option<&str> {
         self.targeting_key
     }
 
+    #[inline]
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
-        self.attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
+        self.attributes.iter().find(|(other, _)| same(other, name)).map(|(_, value)| *value)
     }
 }
 
 impl<C: Context + ?Sized> Context for &C {
+    #[inline]
     fn targeting_key(&self) -> Option<&str> {
         (**self).targeting_key()
     }
 
+    #[inline]
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
         (**self).attribute(name)
     }

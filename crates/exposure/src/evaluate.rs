@@ -1,273 +1,136 @@
 //! One evaluator, generic over whether it is watched, so that an explanation cannot disagree with an answer.
 //!
-//! Order: fault and kill switch, prerequisites, then the first rule that matches, then the default. Nothing allocates.
+//! Order: fault and kill switch, prerequisites, then the first rule that matches, then the default. Nothing allocates,
+//! unless more than 32 features wait for each other.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+mod answer;
+mod waiting;
 
+pub(crate) use self::answer::Outcome;
+pub use self::answer::{Answer, INVALID, Reason};
+use self::waiting::Waiting;
 use crate::context::Context;
-use crate::model::{Blocked, Feature, TARGETING_KEY, ValueType};
-use crate::program::{Clause, Gate, Kind, Prerequisite, Program, Rule, Split, Then, Variant, Verdict};
-use crate::snapshot::{Handle, Snapshot};
-
-/// What an answer is blocked by when the feature's own definition is at fault.
-pub const INVALID: &str = "invalid";
-
-/// Why a variant was chosen, in OpenFeature's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Reason {
-    /// Every caller gets this answer until the next revision.
-    Static,
-    TargetingMatch,
-    /// By the caller's bucket, in a share or a split.
-    Split,
-    /// `off`, because the feature may not be shown.
-    Disabled,
-    /// No rule matched.
-    Default,
-}
-
-impl Reason {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Static => "STATIC",
-            Self::TargetingMatch => "TARGETING_MATCH",
-            Self::Split => "SPLIT",
-            Self::Disabled => "DISABLED",
-            Self::Default => "DEFAULT",
-        }
-    }
-}
-
-/// Which variant a caller is served, and why. It borrows from the snapshot.
-#[derive(Debug, Clone, Copy)]
-pub struct Answer<'s> {
-    program: &'s Program,
-    variant: &'s Variant,
-    missing: Option<&'s str>,
-    cause: Cause,
-    reason: Reason,
-    needs_targeting_key: bool,
-}
-
-/// What decided, from which the rest of the answer is looked up when someone asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Default,
-    Rule(u32),
-    Prerequisite(u32),
-    Killed,
-    Fault,
-}
-
-impl<'s> Answer<'s> {
-    #[must_use]
-    pub fn key(&self) -> &'s str {
-        &self.program.key
-    }
-
-    #[must_use]
-    pub fn handle(&self) -> Handle {
-        Handle { slot: self.program.slot, hash: self.program.hash }
-    }
-
-    #[must_use]
-    pub fn variant(&self) -> &'s str {
-        &self.variant.name
-    }
-
-    /// Where the variant stands among the feature's, which are in the order of their names: an index for counters.
-    #[must_use]
-    pub fn variant_index(&self) -> usize {
-        self.program.variants.iter().position(|variant| std::ptr::eq(variant, self.variant)).unwrap_or_default()
-    }
-
-    #[must_use]
-    pub const fn value(&self) -> &'s Value {
-        &self.variant.value
-    }
-
-    /// The type that every variant of the feature has.
-    #[must_use]
-    pub fn value_type(&self) -> ValueType {
-        self.program.source.r#type
-    }
-
-    #[must_use]
-    pub const fn reason(&self) -> Reason {
-        self.reason
-    }
-
-    /// The rule that matched.
-    #[must_use]
-    pub fn rule(&self) -> Option<&'s str> {
-        self.source_rule().map(|rule| rule.name.as_str())
-    }
-
-    /// The release that shows this answer or is kept from doing so.
-    #[must_use]
-    pub fn release(&self) -> Option<&'s str> {
-        match self.source_rule() {
-            Some(rule) => rule.release.as_deref(),
-            None => self.blocked()?.release.as_deref(),
-        }
-    }
-
-    /// What keeps the feature, or its next release, from this caller.
-    #[must_use]
-    pub fn blocked_by(&self) -> Option<&'s str> {
-        match self.cause {
-            Cause::Rule(_) => self.source_rule()?.blocked.as_deref(),
-            Cause::Prerequisite(at) => self.program.prerequisites.get(at as usize).map(|needed| &*needed.label),
-            Cause::Fault => Some(INVALID),
-            Cause::Killed | Cause::Default => self.blocked().map(|blocked| blocked.blocked_by.as_str()),
-        }
-    }
-
-    /// The first attribute that a clause asked for and the caller did not give.
-    #[must_use]
-    pub const fn missing(&self) -> Option<&'s str> {
-        self.missing
-    }
-
-    /// A rule would have matched but for a share or split by targeting key, and the caller has none: with one, the
-    /// answer may be another.
-    #[must_use]
-    pub const fn needs_targeting_key(&self) -> bool {
-        self.needs_targeting_key
-    }
-
-    pub(crate) fn feature(&self) -> &'s Feature {
-        &self.program.source
-    }
-
-    pub(crate) const fn cause(&self) -> Cause {
-        self.cause
-    }
-
-    fn source_rule(&self) -> Option<&'s crate::model::Rule> {
-        match self.cause {
-            Cause::Rule(at) => self.program.source_rule(at as usize),
-            _ => None,
-        }
-    }
-
-    fn blocked(&self) -> Option<&'s Blocked> {
-        match self.cause {
-            Cause::Killed => self.program.source.killed.as_ref(),
-            Cause::Default => self.program.source.dark.as_ref(),
-            Cause::Rule(_) | Cause::Prerequisite(_) | Cause::Fault => None,
-        }
-    }
-
-    /// How the answer begins on the wire and, unless it takes some thought, how it ends.
-    #[inline]
-    pub(crate) fn wire(&self) -> (&'s str, Option<&'s str>) {
-        let end = match self.cause {
-            Cause::Rule(at) => self.program.rules.get(at as usize).map(|rule| &*rule.wire),
-            Cause::Default if self.program.source.dark.is_none() => Some("}}"),
-            _ => None,
-        };
-        (&self.variant.wire, end)
-    }
-}
+use crate::program::{Asked, Cause, Clause, Entry, Gate, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};
+use crate::snapshot::Snapshot;
 
 /// Watches an evaluation. The defaults watch nothing and compile to nothing.
 pub(crate) trait Tracer<'s> {
-    fn clause(&mut self, _of: &'s Program, _rule: usize, _clause: &'s Clause, _verdict: Verdict<'s>) {}
-    fn matched(&mut self, _of: &'s Program, _rule: usize) {}
-    fn split(&mut self, _of: &'s Program, _rule: usize, _split: &'s Split, _bucket: Result<u32, Verdict<'s>>) {}
-    fn prerequisite(&mut self, _of: &'s Program, _needed: &'s Prerequisite, _answer: Option<&Answer<'s>>, _holds: bool) {}
+    /// Whether every step is to be taken, also those whose outcome is known beforehand.
+    const WATCHES: bool = true;
+
+    fn clause(&mut self, _of: &'s Program, _clause: &'s Clause, _verdict: Verdict<'s>) {}
+    fn matched(&mut self, _of: &'s Program, _rule: u16) {}
+    fn split(&mut self, _of: &'s Program, _split: &'s Split, _bucket: Result<u32, Verdict<'s>>) {}
+    /// `answer` is the variant of the feature that is needed.
+    fn prerequisite(&mut self, _of: &'s Program, _needed: &'s Prerequisite, _answer: Option<&'s str>, _holds: bool) {}
 }
 
 pub(crate) struct Silent;
 
-impl Tracer<'_> for Silent {}
+impl Tracer<'_> for Silent {
+    const WATCHES: bool = false;
+}
 
+static TARGETING_KEY: Subject = Subject::TargetingKey;
+
+/// One caller's questions.
 pub(crate) struct Evaluation<'s, 'c, C: ?Sized, T> {
     snapshot: &'s Snapshot,
-    context: &'c C,
-    tracer: &'c mut T,
-    missing: Option<&'s str>,
+    caller: Asked<'c, C>,
+    tracer: T,
+    missing: Option<&'s Subject>,
     needs_targeting_key: bool,
     cohorts: Membership,
 }
 
 /// To which of the first 64 cohorts the caller belongs, as far as it was asked: rules and features share cohorts.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Membership {
+struct Membership {
     inside: u64,
     outside: u64,
 }
 
 impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
-    pub(crate) fn new(snapshot: &'s Snapshot, context: &'c C, tracer: &'c mut T) -> Self {
-        Self::remembering(snapshot, context, tracer, Membership::default())
-    }
-
-    /// For the same caller as an earlier evaluation, whose memory this is.
-    pub(crate) fn remembering(snapshot: &'s Snapshot, context: &'c C, tracer: &'c mut T, cohorts: Membership) -> Self {
-        Self { snapshot, context, tracer, missing: None, needs_targeting_key: false, cohorts }
-    }
-
-    pub(crate) const fn memory(&self) -> Membership {
-        self.cohorts
-    }
-
     #[inline]
-    pub(crate) fn ask(&mut self, program: &'s Program) -> Option<Answer<'s>> {
-        match program.gate {
-            Gate::Open => {}
-            Gate::Killed => return self.off(program, Cause::Killed),
-            Gate::Faulty(_) => return self.off(program, Cause::Fault),
-            Gate::Unusable(_) => return None,
-        }
-        if !program.prerequisites.is_empty()
-            && let Some(broken) = self.broken_prerequisite(program)
-        {
-            return self.off(program, Cause::Prerequisite(broken));
-        }
-        for (at, rule) in program.rules.iter().enumerate() {
-            if self.matches(program, at, rule)
-                && let Some(variant) = self.outcome(program, at, rule)
-            {
-                return self.serve(program, at, rule, variant);
-            }
-        }
-        let depends = !program.rules.is_empty() || !program.prerequisites.is_empty();
-        // where some rule shows it to others, this caller is only not among them
-        let shown = program.rules.iter().any(|rule| !rule.blocked);
-        let reason = match depends {
-            _ if program.default == program.off && program.source.dark.is_some() && !shown => Reason::Disabled,
-            true => Reason::Default,
-            false => Reason::Static,
+    pub(crate) fn new(snapshot: &'s Snapshot, context: &'c C, tracer: T) -> Self {
+        Self { snapshot, caller: Asked::new(context), tracer, missing: None, needs_targeting_key: false, cohorts: Membership::default() }
+    }
+
+    /// Whatever was asked before about the same caller is remembered.
+    pub(crate) fn ask(&mut self, entry: &'s Entry) -> Option<Answer<'s>> {
+        let outcome = match entry.head() {
+            Head::Unusable => return None,
+            Head::Fixed(served) if !T::WATCHES || !matches!(entry.program.gate, Gate::Open) => Outcome { served, missing: None },
+            _ => self.steps(entry),
         };
-        self.answer(program, program.default, reason, Cause::Default)
+        Some(Answer::new(entry, outcome))
     }
 
-    #[inline]
-    fn matches(&mut self, program: &'s Program, at: usize, rule: &'s Rule) -> bool {
-        for clause in &rule.when {
-            let verdict = match clause.kind {
-                Kind::Cohort(id) => self.belongs(id),
-                _ => clause.judge(self.snapshot.cohorts(), self.context),
-            };
-            self.tracer.clause(program, at, clause, verdict);
-            match verdict {
-                Verdict::Yes => {}
-                other => {
-                    self.note(other);
-                    return false;
+    #[inline(always)]
+    pub(crate) fn steps(&mut self, entry: &'s Entry) -> Outcome<'s> {
+        (self.missing, self.needs_targeting_key) = (None, false);
+        let served = if matches!(entry.steps.first(), Some(Step::Need(_))) { self.needing(entry) } else { self.go(entry, 0) };
+        self.outcome(served)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn outcome(&self, served: Served) -> Outcome<'s> {
+        Outcome { served: served.for_want_of_key(self.needs_targeting_key), missing: self.missing }
+    }
+
+    /// From the step `at`, which is behind all prerequisites. All that it calls on the way is part of it, so that what it
+    /// keeps about the caller never leaves the registers.
+    #[inline(always)]
+    pub(crate) fn go(&mut self, entry: &'s Entry, mut at: usize) -> Served {
+        while let Some(step) = entry.steps.get(at) {
+            at += 1;
+            match step {
+                Step::Clause(clause) => {
+                    let verdict = match clause.kind {
+                        Kind::Cohort(id) => self.belongs(id),
+                        ref own => own.judge(&mut self.caller),
+                    };
+                    self.tracer.clause(&entry.program, clause, verdict);
+                    if !matches!(verdict, Verdict::Yes) {
+                        self.note(verdict);
+                        at = if T::WATCHES { clause.next } else { clause.skip } as usize;
+                    }
                 }
+                Step::Serve(served) => {
+                    if T::WATCHES
+                        && let Cause::Rule(rule) = served.cause()
+                    {
+                        self.tracer.matched(&entry.program, rule);
+                    }
+                    return *served;
+                }
+                Step::Split(split) => {
+                    if let Some(served) = self.split(&entry.program, split) {
+                        return served;
+                    }
+                }
+                Step::Need(_) => {}
             }
         }
-        self.tracer.matched(program, at);
-        true
+        unanswered(entry)
     }
 
-    #[inline]
+    /// `None` if the caller has no bucket in it: the next rule is tried.
+    #[inline(always)]
+    fn split(&mut self, program: &'s Program, split: &'s Split) -> Option<Served> {
+        self.tracer.matched(program, split.rule);
+        let bucket = split.subject.bucket(&split.bucketer, &mut self.caller);
+        self.tracer.split(program, split, bucket);
+        match bucket {
+            Ok(bucket) => split.pick(bucket).map(|variant| if split.blocked { split.served } else { split.served.with_variant(variant) }),
+            Err(verdict) => {
+                self.note(verdict);
+                None
+            }
+        }
+    }
+
+    #[inline(always)]
     fn belongs(&mut self, cohort: u32) -> Verdict<'s> {
         let bit = 1_u64.checked_shl(cohort).unwrap_or(0);
         if self.cohorts.inside & bit != 0 {
@@ -276,8 +139,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         if self.cohorts.outside & bit != 0 {
             return Verdict::No;
         }
-        let cohorts = self.snapshot.cohorts();
-        let verdict = cohorts.get(cohort).map_or(Verdict::No, |cohort| cohort.judge(cohorts, self.context));
+        let verdict = self.snapshot.cohorts().get(cohort).map_or(Verdict::No, |cohort| cohort.judge(self.caller.context));
         match verdict {
             Verdict::Yes => self.cohorts.inside |= bit,
             Verdict::No => self.cohorts.outside |= bit,
@@ -288,75 +150,91 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     }
 
     /// Remembers what the caller lacked.
+    #[inline]
     fn note(&mut self, verdict: Verdict<'s>) {
         let missing = match verdict {
-            Verdict::Missing(subject) => subject.name(),
+            Verdict::Missing(subject) => subject,
             Verdict::NoKey => {
                 self.needs_targeting_key = true;
-                TARGETING_KEY
+                &TARGETING_KEY
             }
             _ => return,
         };
         self.missing = self.missing.or(Some(missing));
     }
 
-    /// `None` if it is a split that this caller has no bucket in: the next rule is tried.
-    #[inline]
-    fn outcome(&mut self, program: &'s Program, at: usize, rule: &'s Rule) -> Option<u16> {
-        let split = match &rule.then {
-            Then::Variant(variant) => return Some(*variant),
-            Then::Split(split) => split,
-        };
-        let bucket = split.subject.bucket(&split.bucketer, self.context);
-        self.tracer.split(program, at, split, bucket);
-        match bucket {
-            Ok(bucket) => split.pick(bucket),
-            Err(verdict) => {
-                self.note(verdict);
-                None
-            }
+    /// A feature with prerequisites, which may have their own, to any depth: those under way wait on a stack of our own.
+    /// Compilation has made sure that asking ends.
+    #[inline(never)]
+    pub(crate) fn needing(&mut self, entry: &'s Entry) -> Served {
+        let mut waiting = Waiting::new();
+        let (mut entry, mut at) = (entry, 0);
+        loop {
+            let mut answered = match (entry.head(), entry.steps.get(at)) {
+                (Head::Unusable, _) => None,
+                (Head::Fixed(served), _) if !T::WATCHES || !matches!(entry.program.gate, Gate::Open) => Some((entry, served)),
+                (_, Some(Step::Need(place))) => {
+                    waiting.push(entry, at);
+                    if let Some(needed) = entry.program.prerequisites.get(usize::from(*place)).and_then(|needed| self.snapshot.needed(needed)) {
+                        (entry, at) = (needed, 0);
+                        continue;
+                    }
+                    None
+                }
+                _ => Some((entry, self.go(entry, at))),
+            };
+            // Whoever waits for an answer that does not do is off, and that is an answer for whoever waits for them.
+            (entry, at) = loop {
+                let Some((dependent, step)) = waiting.pop() else { return answered.map_or(unanswered(entry), |(_, served)| served) };
+                match self.broken(dependent, step, answered) {
+                    None => break (dependent, step + 1),
+                    Some(off) => answered = Some((dependent, off)),
+                }
+            };
         }
     }
 
-    #[inline]
-    fn serve(&mut self, program: &'s Program, at: usize, rule: &'s Rule, variant: u16) -> Option<Answer<'s>> {
-        let cause = Cause::Rule(at as u32);
-        if rule.blocked {
-            return self.off(program, cause);
-        }
-        let reason = match &rule.then {
-            Then::Split(_) => Reason::Split,
-            Then::Variant(_) if rule.shared => Reason::Split,
-            Then::Variant(_) if at == 0 && rule.when.is_empty() && program.prerequisites.is_empty() => Reason::Static,
-            Then::Variant(_) => Reason::TargetingMatch,
-        };
-        self.answer(program, variant, reason, cause)
+    /// What the feature serves if this answer to its prerequisite is not one of those wanted.
+    fn broken(&mut self, dependent: &'s Entry, step: usize, answered: Option<(&'s Entry, Served)>) -> Option<Served> {
+        let program = &*dependent.program;
+        let Some(Step::Need(place)) = dependent.steps.get(step) else { return None };
+        let needed = program.prerequisites.get(usize::from(*place))?;
+        let answer = answered.map(|(other, served)| other.name(served.variant()));
+        let holds = answer.is_some_and(|answer| program.accepts(*place, answer));
+        self.tracer.prerequisite(program, needed, answer, holds);
+        (!holds).then(|| program.lacking(*place))
     }
+}
 
-    /// The first prerequisite that does not hold for this caller. Compilation has made sure that asking ends.
-    fn broken_prerequisite(&mut self, program: &'s Program) -> Option<u32> {
-        for (at, needed) in program.prerequisites.iter().enumerate() {
-            let other = self.snapshot.program(needed.hash, &needed.feature);
-            let answer = other.and_then(|other| self.ask(other));
-            let wanted = program.source.prerequisites.get(at).map_or(&[][..], |source| source.variants.as_slice());
-            let holds = answer.is_some_and(|answer| wanted.iter().any(|name| name == answer.variant()));
-            self.tracer.prerequisite(program, needed, answer.as_ref(), holds);
-            if !holds {
-                return Some(at as u32);
-            }
-        }
-        None
+/// What [`Evaluation::go`] makes of a single clause that names no cohort.
+#[inline(always)]
+pub(crate) fn by_one<'s, C: Context + ?Sized>(clause: &'s Clause, yes: Served, no: Served, context: &C) -> Outcome<'s> {
+    match clause.kind.judge(&mut Asked::new(context)) {
+        Verdict::Yes => Outcome { served: yes, missing: None },
+        Verdict::Missing(subject) => Outcome { served: no, missing: Some(subject) },
+        Verdict::NoKey => Outcome { served: no.for_want_of_key(true), missing: Some(&TARGETING_KEY) },
+        _ => Outcome { served: no, missing: None },
     }
+}
 
-    #[inline]
-    fn off(&self, program: &'s Program, cause: Cause) -> Option<Answer<'s>> {
-        self.answer(program, program.off, Reason::Disabled, cause)
-    }
+/// What [`Evaluation::go`] makes of a split without clauses.
+#[inline(always)]
+pub(crate) fn by_split<'s, C: Context + ?Sized>(split: &'s Split, default: Served, context: &C) -> Outcome<'s> {
+    let missing = match split.subject.bucket(&split.bucketer, &mut Asked::new(context)) {
+        Ok(bucket) => match split.pick(bucket) {
+            Some(_) if split.blocked => return Outcome { served: split.served, missing: None },
+            Some(variant) => return Outcome { served: split.served.with_variant(variant), missing: None },
+            None => None,
+        },
+        Err(Verdict::Missing(subject)) => Some(subject),
+        Err(Verdict::NoKey) => return Outcome { served: default.for_want_of_key(true), missing: Some(&TARGETING_KEY) },
+        Err(_) => None,
+    };
+    Outcome { served: default, missing }
+}
 
-    #[inline]
-    fn answer(&self, program: &'s Program, variant: u16, reason: Reason, cause: Cause) -> Option<Answer<'s>> {
-        let variant = program.variants.get(usize::from(variant))?;
-        let Self { missing, needs_targeting_key, .. } = *self;
-        Some(Answer { program, variant, missing, cause, reason, needs_targeting_key })
-    }
+/// Never served: every feature ends by serving its default.
+#[cold]
+fn unanswered(entry: &Entry) -> Served {
+    Served::new(entry.program.off, Reason::Disabled, Cause::Fault)
 }

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::{Attribute, Context};
-use crate::evaluate::{Answer, Cause, Evaluation, Reason, Tracer};
+use crate::evaluate::{Answer, Evaluation, Reason, Tracer};
 use crate::model::Split as SourceSplit;
 use crate::model::{Clause as SourceClause, Outcome};
-use crate::program::{Clause, Kind, Prerequisite, Program, Split, Subject, Verdict};
+use crate::program::{Asked, Cause, Clause, Entry, Kind, Prerequisite, Program, Split, Subject, Verdict};
 use crate::snapshot::Snapshot;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,9 +73,10 @@ impl From<&Answer<'_>> for Explained {
     }
 }
 
-pub(crate) fn explain<C: Context + ?Sized>(snapshot: &Snapshot, program: &Program, context: &C) -> Option<Explanation> {
+pub(crate) fn explain<C: Context + ?Sized>(snapshot: &Snapshot, entry: &Entry, context: &C) -> Option<Explanation> {
+    let program = &*entry.program;
     let mut recorder = Recorder { snapshot, asked: &program.key, context, steps: Vec::new() };
-    let answer = Evaluation::new(snapshot, context, &mut recorder).ask(program)?;
+    let answer = Evaluation::new(snapshot, context, &mut recorder).ask(entry)?;
     let mut steps = recorder.steps;
     steps.extend(last_word(program, &answer));
     Some(Explanation { feature: program.key.to_string(), environment: snapshot.environment().to_owned(), revision: snapshot.revision(), steps, answer: Explained::from(&answer) })
@@ -111,9 +112,9 @@ struct Recorder<'s, 'c, C: ?Sized> {
 }
 
 impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
-    fn push(&mut self, of: &Program, rule: Option<usize>, clause: Option<String>, matched: bool, why: String) {
+    fn push(&mut self, of: &Program, rule: Option<u16>, clause: Option<String>, matched: bool, why: String) {
         let feature = (*of.key != *self.asked).then(|| of.key.to_string());
-        let rule = rule.and_then(|at| of.source_rule(at)).map(|rule| rule.name.clone());
+        let rule = rule.and_then(|at| of.source_rule(usize::from(at))).map(|rule| rule.name.clone());
         self.steps.push(Step { feature, rule, clause, matched, why });
     }
 
@@ -132,7 +133,7 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
             (Verdict::NoKey, _) => "there is no targeting key".to_owned(),
             (_, Kind::Test(subject, _) | Kind::Not(subject, _)) => self.shown(subject),
             (_, Kind::Share(share)) => {
-                let bucket = share.subject.bucket(&share.bucketer, self.context).unwrap_or_default();
+                let bucket = share.subject.bucket(&share.bucketer, &mut Asked::new(self.context)).unwrap_or_default();
                 let side = if matches!(verdict, Verdict::Yes) { "below" } else { "not below" };
                 format!("bucket {bucket} is {side} {}", share.below)
             }
@@ -145,9 +146,7 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
     }
 
     fn group(&self, cohort: u32) -> Option<usize> {
-        let cohorts = self.snapshot.cohorts();
-        let yes = |clause: &Clause| matches!(clause.judge(cohorts, self.context), Verdict::Yes);
-        cohorts.get(cohort)?.groups.iter().position(|group| group.iter().all(yes))
+        self.snapshot.cohorts().get(cohort)?.group(self.context)
     }
 
     fn shown(&self, subject: &Subject) -> String {
@@ -162,21 +161,21 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
     }
 }
 
-impl<'s, C: Context + ?Sized> Tracer<'s> for Recorder<'s, '_, C> {
-    fn clause(&mut self, of: &'s Program, rule: usize, clause: &'s Clause, verdict: Verdict<'s>) {
-        let source = of.source_rule(rule).and_then(|rule| rule.when.get(usize::from(clause.at)));
+impl<'s, C: Context + ?Sized> Tracer<'s> for &mut Recorder<'s, '_, C> {
+    fn clause(&mut self, of: &'s Program, clause: &'s Clause, verdict: Verdict<'s>) {
+        let source = of.source_rule(usize::from(clause.rule)).and_then(|rule| rule.when.get(usize::from(clause.at)));
         let why = self.given(&clause.kind, verdict);
-        self.push(of, Some(rule), source.map(SourceClause::to_string), matches!(verdict, Verdict::Yes), why);
+        self.push(of, Some(clause.rule), source.map(SourceClause::to_string), matches!(verdict, Verdict::Yes), why);
     }
 
-    fn matched(&mut self, of: &'s Program, rule: usize) {
-        if of.source_rule(rule).is_some_and(|rule| rule.when.is_empty()) {
+    fn matched(&mut self, of: &'s Program, rule: u16) {
+        if of.source_rule(usize::from(rule)).is_some_and(|rule| rule.when.is_empty()) {
             self.push(of, Some(rule), None, true, "the rule is for everyone".to_owned());
         }
     }
 
-    fn split(&mut self, of: &'s Program, rule: usize, split: &'s Split, bucket: Result<u32, Verdict<'s>>) {
-        let source = match of.source_rule(rule).map(|rule| &rule.then) {
+    fn split(&mut self, of: &'s Program, split: &'s Split, bucket: Result<u32, Verdict<'s>>) {
+        let source = match of.source_rule(usize::from(split.rule)).map(|rule| &rule.then) {
             Some(Outcome::Split(source)) => weights(source),
             _ => "split".to_owned(),
         };
@@ -191,12 +190,12 @@ impl<'s, C: Context + ?Sized> Tracer<'s> for Recorder<'s, '_, C> {
                 None => (false, format!("attribute `{}` is missing", split.subject.name())),
             },
         };
-        self.push(of, Some(rule), Some(source), matched, why);
+        self.push(of, Some(split.rule), Some(source), matched, why);
     }
 
-    fn prerequisite(&mut self, of: &'s Program, needed: &'s Prerequisite, answer: Option<&Answer<'s>>, holds: bool) {
+    fn prerequisite(&mut self, of: &'s Program, needed: &'s Prerequisite, answer: Option<&'s str>, holds: bool) {
         let why = match answer {
-            Some(answer) => format!("`{}` answers `{}`", needed.feature, answer.variant()),
+            Some(answer) => format!("`{}` answers `{answer}`", needed.feature),
             None => format!("there is no usable feature `{}`", needed.feature),
         };
         self.push(of, None, Some(format!("prerequisite {}", needed.feature)), holds, why);

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::hash::Streamed;
+use crate::table::Table;
 
 /// The simple case folding of a character (statuses C and S of Unicode's `CaseFolding.txt`), up to the choice of the
 /// representative: two characters fold alike here exactly if they do there. Turkic mappings are not used.
@@ -40,6 +41,24 @@ pub(crate) fn hash_folded(text: &str) -> u64 {
         streamed.push(fold(c).encode_utf8(&mut [0; 4]).as_bytes());
     }
     streamed.finish()
+}
+
+/// Folded texts, of which one is found in the same time however many they are.
+#[derive(Debug)]
+pub(crate) struct FoldedWords {
+    table: Table,
+    texts: Box<[Box<str>]>,
+}
+
+impl FoldedWords {
+    /// Of texts that, folded, differ from each other.
+    pub(crate) fn new(texts: Vec<String>) -> Self {
+        Self { table: Table::of(texts.iter().map(|text| hash_folded(text))), texts: texts.into_iter().map(String::into_boxed_str).collect() }
+    }
+
+    pub(crate) fn contain(&self, text: &str) -> bool {
+        self.table.find(hash_folded(text), |at| self.texts.get(at as usize).filter(|folded| equals(text, folded))).is_some()
+    }
 }
 
 /// Whether `text` folds to `needle`, which is folded already.

@@ -3,6 +3,9 @@
 //! Programs are immutable and refer to cohorts and other features by name or index, never by pointer, so that a snapshot
 //! shares every program that a change does not touch.
 
+mod caller;
+mod entry;
+mod served;
 mod test;
 
 use std::collections::BTreeMap;
@@ -11,26 +14,31 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::bucket::Bucketer;
-use crate::context::{Attribute, Context};
-use crate::model::{self, TARGETING_KEY};
+use crate::context::Context;
+use crate::evaluate::Reason;
+use crate::hash::{Packed, same};
+use crate::model;
 
-pub(crate) use self::test::{Comparison, Members, Networks, OwnedVersion, Set, Test, Texts};
+use self::caller::Given;
+pub(crate) use self::caller::{Asked, Subject, Verdict};
+pub(crate) use self::entry::{Entry, Head};
+pub(crate) use self::served::{Cause, Served};
+pub(crate) use self::test::{Affixes, Comparison, Members, Networks, OwnedVersion, Set, Test};
 
 /// Numbers beyond ±(2^53−1) are not exact on every wire, so no comparison holds for them.
 pub(crate) const EXACT: f64 = 9_007_199_254_740_991.0;
 
+/// What evaluation needs of a feature only now and then. The rest is in its [`Entry`].
 #[derive(Debug)]
 pub(crate) struct Program {
     pub key: Box<str>,
-    pub hash: u64,
-    pub slot: u32,
     pub gate: Gate,
     pub off: u16,
-    pub default: u16,
     pub variants: Box<[Variant]>,
     pub prerequisites: Box<[Prerequisite]>,
-    /// One per rule of the source, claims first.
-    pub rules: Box<[Rule]>,
+    /// How an answer by each rule of the source, claims first, ends on the wire: `,"rule":"…"`, its release and what
+    /// blocks it, and the braces.
+    pub endings: Box<[Box<str>]>,
     pub source: Arc<model::Feature>,
 }
 
@@ -38,6 +46,21 @@ impl Program {
     pub(crate) fn source_rule(&self, at: usize) -> Option<&model::Rule> {
         let claims = &self.source.claims;
         claims.get(at).or_else(|| self.source.baseline.get(at.checked_sub(claims.len())?))
+    }
+
+    #[inline]
+    pub(crate) fn name(&self, variant: u16) -> &str {
+        self.variants.get(usize::from(variant)).map_or("", |variant| &variant.name)
+    }
+
+    /// Whether the prerequisite at this place holds if its feature answers this variant.
+    pub(crate) fn accepts(&self, place: u16, answer: &str) -> bool {
+        self.source.prerequisites.get(usize::from(place)).is_some_and(|needed| needed.variants.iter().any(|name| same(name, answer)))
+    }
+
+    /// What is served while the prerequisite at this place does not hold.
+    pub(crate) const fn lacking(&self, place: u16) -> Served {
+        Served::new(self.off, Reason::Disabled, Cause::Prerequisite(place))
     }
 }
 
@@ -77,54 +100,79 @@ pub(crate) struct Variant {
 #[derive(Debug)]
 pub(crate) struct Prerequisite {
     pub feature: Box<str>,
+    pub packed: Packed,
     pub hash: u64,
+    /// Where the feature stood when this was compiled. It may have gone since.
+    pub slot: u32,
     /// What an answer is blocked by while this does not hold.
     pub label: Box<str>,
 }
 
+/// The steps of a feature in the order in which they are tried, side by side: its prerequisites, then for each rule its
+/// clauses and what it serves, then the default.
 #[derive(Debug)]
-pub(crate) struct Rule {
-    pub when: Box<[Clause]>,
-    pub then: Then,
-    pub blocked: bool,
-    /// One of its own clauses is a share.
-    pub shared: bool,
-    /// How an answer by this rule ends on the wire: `,"rule":"…"`, its release and what blocks it, and the braces.
-    pub wire: Box<str>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Then {
-    Variant(u16),
-    Split(Box<Split>),
+pub(crate) enum Step {
+    /// The prerequisite at this place must hold.
+    Need(u16),
+    /// Goes on with the next step if it holds.
+    Clause(Clause),
+    /// Serves whoever has a bucket in it.
+    Split(Split),
+    Serve(Served),
 }
 
 #[derive(Debug)]
 pub(crate) struct Split {
     pub subject: Subject,
     pub bucketer: Bucketer,
-    /// Variant of all buckets below this one and not below the last.
-    pub steps: Box<[(u32, u16)]>,
+    pub shares: Shares,
+    pub rule: u16,
+    /// What is served, but for the variant.
+    pub served: Served,
+    /// Whether that is served whatever the bucket.
+    pub blocked: bool,
+}
+
+/// Variant of all buckets below a number and not below the one before.
+#[derive(Debug)]
+pub(crate) enum Shares {
+    Two {
+        below: [u32; 2],
+        variants: [u16; 2],
+    },
+    #[expect(clippy::box_collection, reason = "a thin pointer keeps a step within a cache line")]
+    More(Box<Vec<(u32, u16)>>),
 }
 
 impl Split {
     /// The variant of whoever has `bucket`.
+    #[inline]
     pub(crate) fn pick(&self, bucket: u32) -> Option<u16> {
-        self.steps.iter().find(|(below, _)| bucket < *below).map(|(_, variant)| *variant)
+        match &self.shares {
+            Shares::Two { below: [first, _], variants: [variant, _] } if bucket < *first => Some(*variant),
+            Shares::Two { below: [_, second], variants: [_, variant] } => (bucket < *second).then_some(*variant),
+            Shares::More(shares) => shares.iter().find(|(below, _)| bucket < *below).map(|(_, variant)| *variant),
+        }
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Clause {
+    pub kind: Kind,
     /// Its place in the source: shares are tried last.
     pub at: u16,
-    pub kind: Kind,
+    /// The rule that it belongs to, in a feature.
+    pub rule: u16,
+    /// The step to go on with if it does not hold: that of the next rule or group.
+    pub next: u32,
+    /// The same, past all that is known by then: clauses that the next rules begin with too, and which held or did not.
+    pub skip: u32,
 }
 
 #[derive(Debug)]
 pub(crate) enum Kind {
     Cohort(u32),
-    Share(Box<Share>),
+    Share(Share),
     Test(Subject, Test),
     Not(Subject, Test),
 }
@@ -137,103 +185,25 @@ pub(crate) struct Share {
     pub below: u32,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) enum Subject {
-    TargetingKey,
-    Attribute(Arc<str>),
-}
-
-impl Subject {
-    pub(crate) fn name(&self) -> &str {
+impl Kind {
+    /// What is asked of the caller alone. No cohort is.
+    #[inline(always)]
+    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, caller: &mut Asked<'_, C>) -> Verdict<'s> {
         match self {
-            Self::TargetingKey => TARGETING_KEY,
-            Self::Attribute(name) => name,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn of<'c, C: Context + ?Sized>(&self, context: &'c C) -> Option<Attribute<'c>> {
-        match self {
-            Self::TargetingKey => context.targeting_key().filter(|key| !key.is_empty()).map(Attribute::Text),
-            Self::Attribute(name) => context.attribute(name),
-        }
-    }
-
-    #[inline]
-    fn judge<'s, C: Context + ?Sized>(&'s self, test: &'s Test, context: &C) -> Verdict<'s> {
-        match (self.of(context), test) {
-            (given, Test::Absent) => Verdict::of(given.is_none()),
-            (Some(given), test) => test.judge(given),
-            (None, _) => Verdict::Missing(self),
-        }
-    }
-
-    /// The bucket of the caller, or why there is none.
-    #[inline]
-    pub(crate) fn bucket<'s, C: Context + ?Sized>(&'s self, by: &Bucketer, context: &C) -> Result<u32, Verdict<'s>> {
-        match self.of(context) {
-            Some(Attribute::Text(value)) => Ok(by.bucket(value)),
-            Some(_) => Err(Verdict::NotText),
-            None => Err(match self {
-                Self::TargetingKey => Verdict::NoKey,
-                Self::Attribute(_) => Verdict::Missing(self),
-            }),
-        }
-    }
-}
-
-/// How a clause went. Only `Yes` lets a rule match; the rest say why not. Small enough to be returned in registers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Verdict<'s> {
-    Yes,
-    No,
-    /// The caller did not give this attribute.
-    Missing(&'s Subject),
-    /// A share by targeting key, and the caller has none.
-    NoKey,
-    NotText,
-    NotNumber,
-    NotInstant,
-    NotVersion,
-    NotAddress,
-    /// A number beyond ±(2^53−1).
-    Inexact,
-    /// A list or an object.
-    Compound,
-}
-
-impl Verdict<'_> {
-    #[inline]
-    const fn of(yes: bool) -> Self {
-        if yes { Self::Yes } else { Self::No }
-    }
-
-    /// What kept the attribute from being compared: it …
-    pub(crate) const fn mismatch(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Yes | Self::No | Self::Missing(_) | Self::NoKey => return None,
-            Self::NotText => "is not a text",
-            Self::NotNumber => "is not a number",
-            Self::NotInstant => "is not an RFC 3339 instant",
-            Self::NotVersion => "is not a semantic version",
-            Self::NotAddress => "is not an IP address",
-            Self::Inexact => "is beyond ±(2^53−1)",
-            Self::Compound => "is a list or an object",
-        })
-    }
-}
-
-impl Clause {
-    #[inline]
-    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, cohorts: &'s Cohorts, context: &C) -> Verdict<'s> {
-        match &self.kind {
-            Kind::Test(subject, test) => subject.judge(test, context),
-            Kind::Not(subject, test) => Verdict::of(!matches!(subject.judge(test, context), Verdict::Yes)),
-            Kind::Share(share) => match share.subject.bucket(&share.bucketer, context) {
+            Self::Test(subject, test) => {
+                let given = caller.of(subject);
+                match given.text {
+                    Some(text) => test.judge_text(text, given.packed),
+                    None if given.other.is_none() && !matches!(test, Test::Absent) => Verdict::Missing(subject),
+                    None => test.judge_other(given.other),
+                }
+            }
+            Self::Not(subject, test) => Verdict::of(!matches!(test.judge(caller.of(subject)), Verdict::Yes)),
+            Self::Share(share) => match share.subject.bucket(&share.bucketer, caller) {
                 Ok(bucket) => Verdict::of(bucket < share.below),
                 Err(verdict) => verdict,
             },
-            Kind::Cohort(id) => cohorts.get(*id).map_or(Verdict::No, |cohort| cohort.judge(cohorts, context)),
+            Self::Cohort(_) => Verdict::No,
         }
     }
 }
@@ -248,8 +218,11 @@ pub(crate) struct Cohorts {
 #[derive(Debug)]
 pub(crate) struct Cohort {
     pub name: Arc<str>,
-    /// Any of these, each all of its clauses; none while the cohort is faulty.
-    pub groups: Box<[Box<[Clause]>]>,
+    /// Groups side by side, each all of its clauses: a clause that does not hold leads to the next group. None while
+    /// the cohort is faulty.
+    pub clauses: Box<[Clause]>,
+    /// Some group asks nothing.
+    pub everyone: bool,
     pub fault: Option<String>,
     pub source: Arc<model::Cohort>,
 }
@@ -273,20 +246,34 @@ impl Cohorts {
 impl Cohort {
     /// `Yes` if any group matches. Otherwise what would help most to know: that only a key was missing, then that an
     /// attribute was.
-    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, cohorts: &'s Cohorts, context: &C) -> Verdict<'s> {
-        let mut outcome = Verdict::No;
-        'groups: for group in &self.groups {
-            for clause in group {
-                match (clause.judge(cohorts, context), outcome) {
-                    (Verdict::Yes, _) => continue,
-                    (Verdict::NoKey, _) => outcome = Verdict::NoKey,
-                    (missing @ Verdict::Missing(_), Verdict::No) => outcome = missing,
-                    _ => {}
-                }
-                continue 'groups;
-            }
+    #[inline(never)]
+    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, context: &C) -> Verdict<'s> {
+        if self.everyone {
             return Verdict::Yes;
         }
+        let mut caller = Asked::new(context);
+        let (mut outcome, mut at) = (Verdict::No, 0);
+        while let Some(clause) = self.clauses.get(at) {
+            at += 1;
+            match (clause.kind.judge(&mut caller), outcome) {
+                (Verdict::Yes, _) if at == clause.next as usize => return Verdict::Yes,
+                (Verdict::Yes, _) => continue,
+                (Verdict::NoKey, _) => outcome = Verdict::NoKey,
+                (missing @ Verdict::Missing(_), Verdict::No) => outcome = missing,
+                _ => {}
+            }
+            at = clause.next as usize;
+        }
         outcome
+    }
+
+    /// The place of the first group that matches.
+    pub(crate) fn group<C: Context + ?Sized>(&self, context: &C) -> Option<usize> {
+        let (mut caller, mut start) = (Asked::new(context), 0);
+        self.source.any_of.iter().position(|group| {
+            let clauses = self.clauses.get(start..start + group.len()).unwrap_or_default();
+            start += group.len();
+            clauses.iter().all(|clause| matches!(clause.kind.judge(&mut caller), Verdict::Yes))
+        })
     }
 }

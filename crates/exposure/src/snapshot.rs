@@ -2,6 +2,9 @@
 //!
 //! [`Snapshot::compile`] is [`Snapshot::with`] on nothing, so a change and a full compile cannot differ.
 
+mod ask;
+mod heads;
+mod index;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,12 +13,9 @@ use std::sync::Arc;
 
 pub use self::store::Handle;
 use self::store::Store;
-use crate::compile::{self, Scope, Warning};
-use crate::context::Context;
-use crate::evaluate::{Answer, Evaluation, Membership, Silent};
-use crate::explain::{self, Explanation};
+use crate::compile::{self, Names, Scope, Surroundings, Warning};
 use crate::model::{self, AttributeType, Change, Clause, Feature, Model};
-use crate::program::{Cohorts, Kind, Program, Subject, Then};
+use crate::program::{Cohorts, Entry, Prerequisite, Program};
 
 /// A clone shares everything and costs a few counters.
 #[derive(Clone)]
@@ -23,9 +23,13 @@ pub struct Snapshot {
     environment: Arc<str>,
     revision: u64,
     attributes: Arc<BTreeMap<String, AttributeType>>,
+    /// Of the attributes that rules read.
+    names: Arc<BTreeSet<Arc<str>>>,
     cohorts: Arc<Cohorts>,
     /// Features whose prerequisites are at fault as a graph.
     disorder: Arc<BTreeMap<Box<str>, &'static str>>,
+    /// Features by those which they need.
+    dependents: Arc<Dependents>,
     store: Store,
     /// The metadata that all answers of this revision share, as it stands on the wire.
     metadata: Arc<str>,
@@ -45,8 +49,10 @@ impl Snapshot {
             environment: environment.into(),
             revision,
             attributes: Arc::default(),
+            names: Arc::default(),
             cohorts: Arc::default(),
             disorder: Arc::default(),
+            dependents: Arc::default(),
             store: Store::new(),
             metadata: metadata(environment, revision),
         }
@@ -85,55 +91,59 @@ impl Snapshot {
             _ => Arc::clone(&self.attributes),
         };
         let redeclared = !Arc::ptr_eq(&attributes, &self.attributes);
-        let (cohorts, mut warnings, unsettled) = self.cohorts_with(change, &attributes, redeclared);
-        let disorder = self.disorder_with(change);
+        let names = Names::new(Arc::clone(&self.names));
+        let scope = Scope { attributes: &attributes, cohorts: None, names: &names };
+        let (cohorts, mut warnings, unsettled) = self.cohorts_with(change, scope, redeclared);
+        let (disorder, dependents) = self.order_with(change);
 
         // What this change compiles: what it puts, and what it makes valid or invalid elsewhere.
-        let mut again: BTreeMap<&str, &Arc<Feature>> = BTreeMap::new();
+        let mut again: BTreeMap<&str, (u32, &Arc<Feature>)> = BTreeMap::new();
         if redeclared || !unsettled.is_empty() || !Arc::ptr_eq(&disorder, &self.disorder) {
-            let turned = |program: &&Program| {
+            let turned = |entry: &&Entry| {
+                let program = &entry.program;
                 redeclared || disorder.get(&program.key) != self.disorder.get(&program.key) || cohorts_of(&program.source).any(|name| unsettled.contains(name))
             };
-            again.extend(self.store.iter().filter(turned).map(|program| (&*program.key, &program.source)));
+            again.extend(self.store.iter().filter(turned).map(|entry| (&*entry.program.key, (entry.slot, &entry.program.source))));
         }
-        for key in change.drop {
-            again.remove(key.as_str());
-        }
-        again.extend(change.put.iter().map(|(key, feature)| (key.as_str(), feature)));
-
-        let scope = Scope { attributes: &attributes, cohorts: Some(&cohorts) };
         let mut edit = self.store.edit(change.put.len());
-        for program in change.drop.iter().filter(|key| !change.put.contains_key(*key)).filter_map(|key| self.store.by_key(key)) {
-            edit.drop(program);
+        for entry in change.drop.iter().filter(|key| !change.put.contains_key(*key)).filter_map(|key| self.store.by_key(key)) {
+            again.remove(&*entry.program.key);
+            edit.drop(entry);
         }
-        let mut compiled = Vec::with_capacity(again.len());
-        for (key, feature) in again {
+        for (key, feature) in change.put {
             let slot = self.store.by_key(key).map_or_else(|| edit.slot(), |known| known.slot);
-            let program = Arc::new(compile::feature(key, slot, feature, scope, disorder.get(key).copied()));
-            edit.put(&program);
-            compiled.push(program);
+            again.insert(key, (slot, feature));
         }
+
+        let scope = Scope { cohorts: Some(&cohorts), ..scope };
+        let slot_of = |key: &str| again.get(key).map(|(slot, _)| *slot).or_else(|| Some(self.store.by_key(key)?.slot));
+        for (key, (slot, feature)) in &again {
+            let around = Surroundings { scope, disorder: disorder.get(*key).copied(), slot_of: &slot_of };
+            edit.put(compile::feature(key, *slot, feature, around));
+        }
+        heads::settle(&mut edit, &dependents, again.keys().copied().chain(change.drop.iter().map(String::as_str)));
         let snapshot = Self {
             environment: Arc::clone(&self.environment),
             revision: change.revision,
-            attributes,
             cohorts,
             disorder,
+            dependents,
             store: edit.finish(),
             metadata: metadata(&self.environment, change.revision),
+            names: names.into_inner(),
+            attributes,
         };
-        compiled.iter().for_each(|program| snapshot.warn(program, &mut warnings));
+        again.keys().filter_map(|key| snapshot.store.by_key(key)).for_each(|entry| snapshot.warn(&entry.program, &mut warnings));
         (snapshot, warnings)
     }
 
     /// The cohorts after `change`, and those which became valid, invalid, known or unknown.
-    fn cohorts_with<'c>(&self, change: &Parts<'c>, attributes: &BTreeMap<String, AttributeType>, redeclared: bool) -> (Arc<Cohorts>, Vec<Warning>, BTreeSet<&'c str>) {
+    fn cohorts_with<'c>(&self, change: &Parts<'c>, scope: Scope<'_>, redeclared: bool) -> (Arc<Cohorts>, Vec<Warning>, BTreeSet<&'c str>) {
         let (mut warnings, mut unsettled) = (Vec::new(), BTreeSet::new());
         if change.put_cohorts.is_empty() && change.drop_cohorts.is_empty() && !redeclared {
             return (Arc::clone(&self.cohorts), warnings, unsettled);
         }
         let mut cohorts = Cohorts::clone(&self.cohorts);
-        let scope = Scope { attributes, cohorts: None };
         let mut compile = |name: &Arc<str>, source: &Arc<model::Cohort>| {
             let cohort = compile::cohort(name, source, scope);
             if let Some(message) = cohort.fault.clone() {
@@ -172,22 +182,25 @@ impl Snapshot {
         (Arc::new(cohorts), warnings, unsettled)
     }
 
-    /// The same as before unless some feature needs others than it did.
-    fn disorder_with(&self, change: &Parts<'_>) -> Arc<BTreeMap<Box<str>, &'static str>> {
-        let before = |key: &str| self.store.by_key(key).map_or(&[][..], |program| program.source.prerequisites.as_slice());
+    /// What is wrong with prerequisites, and who needs whom: the same as before unless some feature needs others than it
+    /// did.
+    fn order_with(&self, change: &Parts<'_>) -> (Arc<BTreeMap<Box<str>, &'static str>>, Arc<Dependents>) {
+        let before = |key: &str| self.store.by_key(key).map_or(&[][..], |entry| entry.program.source.prerequisites.as_slice());
         let put = change.put.iter().any(|(key, feature)| before(key) != feature.prerequisites.as_slice());
         let dropped = change.drop.iter().any(|key| !change.put.contains_key(key) && !before(key).is_empty());
         if !put && !dropped {
-            return Arc::clone(&self.disorder);
+            return (Arc::clone(&self.disorder), Arc::clone(&self.dependents));
         }
-        let mut edges: compile::Edges<'_> = self.store.iter().map(|program| (&*program.key, program.source.prerequisites.as_slice())).collect();
+        let sources = self.store.iter().map(|entry| (&*entry.program.key, entry.program.source.prerequisites.as_slice()));
+        let mut edges: compile::Edges<'_> = sources.filter(|(_, needed)| !needed.is_empty()).collect();
         for key in change.drop {
             edges.remove(key.as_str());
         }
         edges.extend(change.put.iter().map(|(key, feature)| (key.as_str(), feature.prerequisites.as_slice())));
         edges.retain(|_, needed| !needed.is_empty());
         let disorder = compile::disorder(&edges);
-        if disorder == *self.disorder { Arc::clone(&self.disorder) } else { Arc::new(disorder) }
+        let disorder = if disorder == *self.disorder { Arc::clone(&self.disorder) } else { Arc::new(disorder) };
+        (disorder, Arc::new(heads::dependents(&edges)))
     }
 
     fn warn(&self, program: &Program, warnings: &mut Vec<Warning>) {
@@ -198,7 +211,7 @@ impl Snapshot {
             let message = match self.store.by_key(&needed.feature) {
                 None => Some(format!("its prerequisite `{}` does not exist, so it is off", needed.feature)),
                 Some(other) => {
-                    let unknown = needed.variants.iter().find(|name| !other.source.variants.contains_key(*name));
+                    let unknown = needed.variants.iter().find(|name| !other.program.source.variants.contains_key(*name));
                     unknown.map(|name| format!("its prerequisite `{}` has no variant `{name}`", needed.feature))
                 }
             };
@@ -216,7 +229,7 @@ impl Snapshot {
             .filter_map(|cohort| Some((cohort, cohort.fault.clone()?)))
             .map(|(cohort, message)| Warning { feature: None, cohort: Some(cohort.name.to_string()), rule: None, message })
             .collect();
-        self.store.iter().for_each(|program| self.warn(program, &mut warnings));
+        self.store.iter().for_each(|entry| self.warn(&entry.program, &mut warnings));
         warnings
     }
 
@@ -224,7 +237,7 @@ impl Snapshot {
     #[must_use]
     pub fn model(&self) -> Model {
         let cohorts = self.cohorts.iter().map(|cohort| (cohort.name.to_string(), Arc::clone(&cohort.source)));
-        let features = self.store.iter().map(|program| (program.key.to_string(), Arc::clone(&program.source)));
+        let features = self.store.iter().map(|Entry { program, .. }| (program.key.to_string(), Arc::clone(&program.source)));
         Model { attributes: BTreeMap::clone(&self.attributes), cohorts: cohorts.collect(), features: features.collect(), ..Model::new(&*self.environment, self.revision) }
     }
 
@@ -265,82 +278,33 @@ impl Snapshot {
         &self.cohorts
     }
 
-    pub(crate) fn program(&self, hash: u64, key: &str) -> Option<&Program> {
-        self.store.by_hashed_key(hash, key).map(|program| &**program)
+    pub(crate) fn program(&self, key: &str) -> Option<&Program> {
+        self.store.by_key(key).map(|entry| &*entry.program)
+    }
+
+    /// The feature that another one needs.
+    #[inline]
+    pub(crate) fn needed(&self, by: &Prerequisite) -> Option<&Entry> {
+        self.store.needed(by)
     }
 
     #[must_use]
     pub fn feature(&self, key: &str) -> Option<&Arc<Feature>> {
-        self.store.by_key(key).map(|program| &program.source)
+        self.store.by_key(key).map(|entry| &entry.program.source)
     }
 
     /// All features, in an order that changes leave alone.
     pub fn features(&self) -> impl Iterator<Item = (&str, &Arc<Feature>)> {
-        self.store.iter().map(|program| (&*program.key, &program.source))
+        self.store.iter().map(|Entry { program, .. }| (&*program.key, &program.source))
     }
 
     #[must_use]
     pub fn resolve(&self, key: &str) -> Option<Handle> {
-        self.store.by_key(key).map(|program| Handle { slot: program.slot, hash: program.hash })
-    }
-
-    /// `None` if there is no such feature, or not even its `off` variant can be served.
-    #[must_use]
-    #[inline]
-    pub fn evaluate<C: Context + ?Sized>(&self, key: &str, context: &C) -> Option<Answer<'_>> {
-        self.ask(self.store.by_key(key)?, context)
-    }
-
-    /// As [`Self::evaluate`], without looking the key up.
-    #[must_use]
-    #[inline]
-    pub fn evaluate_handle<C: Context + ?Sized>(&self, handle: Handle, context: &C) -> Option<Answer<'_>> {
-        self.ask(self.store.by_handle(handle)?, context)
-    }
-
-    /// Every feature for one caller.
-    pub fn evaluate_all<C: Context + ?Sized>(&self, context: &C) -> impl Iterator<Item = Answer<'_>> {
-        let mut memory = Membership::default();
-        self.store.iter().filter_map(move |program| {
-            let mut silent = Silent;
-            let mut evaluation = Evaluation::remembering(self, context, &mut silent, memory);
-            let answer = evaluation.ask(program);
-            memory = evaluation.memory();
-            answer
-        })
-    }
-
-    #[inline]
-    fn ask<'s, C: Context + ?Sized>(&'s self, program: &'s Program, context: &C) -> Option<Answer<'s>> {
-        Evaluation::new(self, context, &mut Silent).ask(program)
-    }
-
-    /// [`Self::evaluate`] with every step that led to the answer.
-    #[must_use]
-    pub fn explain<C: Context + ?Sized>(&self, key: &str, context: &C) -> Option<Explanation> {
-        explain::explain(self, self.store.by_key(key)?, context)
-    }
-
-    /// Whether some caller's answer depends on a targeting key. Whether this caller's did, says
-    /// [`Answer::needs_targeting_key`].
-    #[must_use]
-    pub fn needs_targeting_key(&self, key: &str) -> bool {
-        self.store.by_key(key).is_some_and(|program| {
-            program.rules.iter().any(|rule| {
-                let split = matches!(&rule.then, Then::Split(split) if matches!(split.subject, Subject::TargetingKey));
-                split || rule.when.iter().any(|clause| self.keyed(&clause.kind))
-            }) || program.prerequisites.iter().any(|needed| matches!(program.gate, crate::program::Gate::Open) && self.needs_targeting_key(&needed.feature))
-        })
-    }
-
-    fn keyed(&self, kind: &Kind) -> bool {
-        match kind {
-            Kind::Share(share) => matches!(share.subject, Subject::TargetingKey),
-            Kind::Cohort(id) => self.cohorts.get(*id).is_some_and(|cohort| cohort.groups.iter().flatten().any(|clause| self.keyed(&clause.kind))),
-            Kind::Test(..) | Kind::Not(..) => false,
-        }
+        self.store.by_key(key).map(|entry| Handle { slot: entry.slot, hash: entry.hash })
     }
 }
+
+type Dependents = BTreeMap<Box<str>, Vec<Box<str>>>;
 
 /// A [`Change`], borrowed.
 struct Parts<'a> {

@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use greenroom_exposure::{Attribute, Change, Context, Json, Model, Pairs, Snapshot};
+use greenroom_exposure::{Attribute, Change, Context, Counters, Json, Model, Pairs, Snapshot};
 use serde_json::{Map, Value, json};
 
 thread_local! {
@@ -117,6 +117,20 @@ fn answering_allocates_nothing() {
     let counted = allocations(|| asked = (ask(&snapshot, &pairs), ask(&snapshot, &Json(parsed))));
     assert_eq!(asked, (26, 26));
     assert_eq!(counted, 0);
+}
+
+#[test]
+fn counting_allocates_nothing() {
+    let snapshot = snapshot();
+    let counters = Counters::new(100);
+    let pairs = Pairs { targeting_key: Some("user-7"), attributes: &[] };
+    let counted = allocations(|| {
+        for _ in 0..10 {
+            snapshot.evaluate_all(&pairs).for_each(|answer| counters.count(&answer));
+        }
+    });
+    assert_eq!(counted, 0);
+    assert_eq!(counters.drain().counts.iter().map(|count| count.count).sum::<u64>(), 130);
 }
 
 /// The memory of a change is that of what it touches.

@@ -127,6 +127,29 @@ fn as_set(warnings: Vec<Warning>) -> BTreeSet<Warning> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Rules that begin alike are not asked alike twice, and no answer shows it.
+    #[test]
+    fn what_rules_share_is_asked_once(
+        pool in vec(clause(), 3), shapes in vec((0_usize..=3, vec(clause(), 0..2), outcome()), 1..6),
+        staff in cohort(), contexts in vec(context(), 1..8),
+    ) {
+        let rules = shapes.into_iter().enumerate().map(|(at, (shared, own, then))| Rule {
+            name: format!("rule-{at}"), when: pool.iter().take(shared).cloned().chain(own).collect(), then, release: None, blocked: None,
+        });
+        let feature = Feature {
+            r#type: ValueType::Boolean, variants: ["on", "off", "other"].map(|name| (name.to_owned(), json!(name == "on"))).into(), off: "off".to_owned(),
+            killed: None, claims: vec![], baseline: rules.collect(), default: "other".to_owned(), prerequisites: vec![], dark: None,
+        };
+        let mut model = Model::new("production", 1);
+        model.cohorts = ["staff", "beta"].map(|name| (name.to_owned(), staff.clone())).into();
+        model.features.insert("f".to_owned(), Arc::new(feature));
+        let snapshot = Snapshot::compile(&model).0;
+        for context in &contexts {
+            let answer = snapshot.evaluate("f", &Json(context));
+            prop_assert_eq!(answer.as_ref().map(Explained::from), snapshot.explain("f", &Json(context)).map(|explanation| explanation.answer));
+        }
+    }
+
     /// A chain of changes ends where a compile of the whole would, and every answer agrees with its explanation.
     #[test]
     fn changing_is_compiling_anew(changes in vec(change(), 1..6), contexts in vec(context(), 1..6)) {

@@ -1,5 +1,6 @@
 //! Clauses: values are read by the type that their operator works on, once.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,11 +8,11 @@ use regex::{Regex, RegexBuilder};
 
 use super::Scope;
 use crate::bucket::Bucketer;
-use crate::fold::{self, Needle};
-use crate::hash::{Table, hash};
+use crate::fold::{self, FoldedWords, Needle};
+use crate::hash::{Word, Words};
 use crate::instant::Instant;
 use crate::model::{self, Algorithm, AttributeType, Op, Scalar, TARGETING_KEY, WHOLE};
-use crate::program::{Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Set, Share, Subject, Test, Texts};
+use crate::program::{Affixes, Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Set, Share, Subject, Test};
 use crate::version::Version;
 
 /// Bytes of a pattern, and bytes that it may compile into: a pattern such as `(\w{50}){50}` is refused, not built.
@@ -21,15 +22,18 @@ const MAX_PROGRAM: usize = 1 << 20;
 /// Values up to which a list is compared one by one.
 const FEW: usize = 4;
 
-/// All clauses of a rule or group; shares last, since they cost most and are only worth asking when all else holds.
-pub(super) fn all(when: &[model::Clause], scope: Scope<'_>) -> Result<Box<[Clause]>, String> {
-    let mut clauses: Vec<Clause> = Vec::with_capacity(when.len());
+/// Appends all clauses of a rule or group; shares last, since they cost most and are only worth asking when all else
+/// holds. `after` is how many steps follow them before the next rule or group.
+pub(super) fn all<T>(steps: &mut Vec<T>, as_step: impl Fn(Clause) -> T, when: &[model::Clause], rule: u16, after: usize, scope: Scope<'_>) -> Result<(), String> {
+    let next = u32::try_from(steps.len() + when.len() + after).map_err(|_| format!("more than {} clauses", u32::MAX))?;
+    let mut clauses = Vec::with_capacity(when.len());
     for (at, source) in when.iter().enumerate() {
         let at = u16::try_from(at).map_err(|_| format!("more than {} clauses", u16::MAX))?;
-        clauses.push(Clause { at, kind: one(source, scope)? });
+        clauses.push(Clause { kind: one(source, scope)?, at, rule, next, skip: next });
     }
     clauses.sort_by_key(|clause| matches!(clause.kind, Kind::Share(_)));
-    Ok(clauses.into())
+    steps.extend(clauses.into_iter().map(as_step));
+    Ok(())
 }
 
 fn one(source: &model::Clause, scope: Scope<'_>) -> Result<Kind, String> {
@@ -41,28 +45,28 @@ fn one(source: &model::Clause, scope: Scope<'_>) -> Result<Kind, String> {
             None => Err(format!("a cohort may not name another, here `{name}`: repeat its clauses")),
         },
         model::Clause::Share(share) => {
-            Ok(Kind::Share(Box::new(Share { subject: bucketed(&share.attribute, scope)?, bucketer: Bucketer::new(share.algorithm, &share.salt, 0), below: below(share)? })))
+            Ok(Kind::Share(Share { subject: bucketed(&share.attribute, scope)?, bucketer: Bucketer::new(share.algorithm, &share.salt, 0), below: below(share)? }))
         }
         model::Clause::Test(test) => {
             declared(test, scope)?;
-            Ok(Kind::Test(subject(&test.attribute), compile(test)?))
+            Ok(Kind::Test(subject(&test.attribute, scope), compile(test)?))
         }
         model::Clause::Not(test) => {
             declared(test, scope)?;
-            Ok(Kind::Not(subject(&test.attribute), compile(test)?))
+            Ok(Kind::Not(subject(&test.attribute, scope), compile(test)?))
         }
     }
 }
 
-fn subject(attribute: &str) -> Subject {
-    if attribute == TARGETING_KEY { Subject::TargetingKey } else { Subject::Attribute(attribute.into()) }
+fn subject(attribute: &str, scope: Scope<'_>) -> Subject {
+    if attribute == TARGETING_KEY { Subject::TargetingKey } else { Subject::Attribute(scope.names.shared(attribute)) }
 }
 
 /// The subject of a share or split, which only text can be.
 pub(super) fn bucketed(attribute: &str, scope: Scope<'_>) -> Result<Subject, String> {
     match scope.attributes.get(attribute) {
         Some(AttributeType::Number | AttributeType::Boolean) => Err(format!("attribute `{attribute}` is not declared as text, so callers cannot be divided by it")),
-        _ => Ok(subject(attribute)),
+        _ => Ok(subject(attribute, scope)),
     }
 }
 
@@ -113,8 +117,8 @@ fn compile(test: &model::Test) -> Result<Test, String> {
         Op::Present => Ok(Test::Present),
         Op::Absent => Ok(Test::Absent),
         _ if test.values.is_empty() => Err(format!("`{op}` needs a value")),
-        Op::In => Ok(Test::In(Box::new(members(test)?))),
-        Op::NotIn => Ok(Test::NotIn(Box::new(members(test)?))),
+        Op::In => members(test, true),
+        Op::NotIn => members(test, false),
         Op::StartsWith => Ok(Test::StartsWith(affixes(test)?)),
         Op::EndsWith => Ok(Test::EndsWith(affixes(test)?)),
         Op::Contains if test.ignore_case => Ok(Test::ContainsFolded(each(test, |text| Ok(Needle::new(text)))?)),
@@ -159,11 +163,11 @@ fn exact(op: Op, value: &Scalar) -> Result<f64, String> {
     number.as_f64().filter(|number| number.abs() <= EXACT).ok_or_else(|| format!("{number} is beyond ±(2^53−1)"))
 }
 
-fn members(test: &model::Test) -> Result<Members, String> {
+fn members(test: &model::Test, wanted: bool) -> Result<Test, String> {
     let (mut texts, mut numbers, mut yes, mut no) = (Vec::new(), Vec::new(), false, false);
     for value in &test.values {
         match value {
-            Scalar::Text(text) => texts.push(if test.ignore_case { fold::folded(text) } else { text.clone() }),
+            Scalar::Text(text) => texts.push(text.as_str()),
             Scalar::Number(_) => numbers.push(exact(test.op, value)?),
             Scalar::Boolean(true) => yes = true,
             Scalar::Boolean(false) => no = true,
@@ -171,18 +175,25 @@ fn members(test: &model::Test) -> Result<Members, String> {
     }
     texts.sort_unstable();
     texts.dedup();
+    if numbers.is_empty() && !yes && !no && !test.ignore_case {
+        return Ok(match texts.len() {
+            0..=FEW => Test::Few(texts.into_iter().map(Word::new).collect(), wanted),
+            _ => Test::Many(Box::new(Words::new(&texts)), wanted),
+        });
+    }
     numbers.sort_unstable_by(f64::total_cmp);
-    let hash = if test.ignore_case { fold::hash_folded } else { hash };
-    let texts = match texts.len() {
-        0..=FEW => Set::Few(texts.into_iter().map(String::into_boxed_str).collect()),
-        _ => Set::Many(Table::from_distinct(texts.into_iter().map(|text| (hash(&text), text.into())).collect())),
+    let texts = if test.ignore_case {
+        let folded: BTreeSet<String> = texts.into_iter().map(fold::folded).collect();
+        Set::Folded(FoldedWords::new(folded.into_iter().collect()))
+    } else {
+        Set::Exact(Words::new(&texts))
     };
-    Ok(Members { texts, fold: test.ignore_case, numbers: numbers.into(), yes, no })
+    Ok(Test::In(Box::new(Members { texts, numbers: numbers.into(), yes, no }), wanted))
 }
 
-fn affixes(test: &model::Test) -> Result<Texts, String> {
+fn affixes(test: &model::Test) -> Result<Affixes, String> {
     let list = each(test, |text| Ok(if test.ignore_case { fold::folded(text).into() } else { text.into() }))?;
-    Ok(Texts { fold: test.ignore_case, list })
+    Ok(Affixes { fold: test.ignore_case, list })
 }
 
 fn pattern(text: &str, ignore_case: bool) -> Result<Regex, String> {
@@ -209,7 +220,7 @@ fn instant(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
 fn version(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
     let text = text(test.op, single(test)?)?;
     let Version { core, pre } = Version::parse(text).ok_or_else(|| format!("`{text}` is not a semantic version"))?;
-    Ok(Test::Version(comparison, OwnedVersion { core, pre: pre.into() }))
+    Ok(Test::Version(comparison, Box::new(OwnedVersion { core, pre: pre.into() })))
 }
 
 /// A network, or an address for itself. An IPv4 network written the IPv6 way is an IPv4 network.

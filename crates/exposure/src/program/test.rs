@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use regex::Regex;
 
-use super::{EXACT, Verdict};
+use super::{EXACT, Given, Verdict};
 use crate::context::Attribute;
-use crate::fold::{self, Needle};
-use crate::hash::{Table, hash};
+use crate::fold::{self, FoldedWords, Needle};
+use crate::hash::{Packed, Word, Words, ends_with, starts_with};
 use crate::instant::Instant;
 use crate::version::Version;
 
@@ -16,43 +16,69 @@ use crate::version::Version;
 pub(crate) enum Test {
     Present,
     Absent,
-    In(Box<Members>),
-    NotIn(Box<Members>),
-    StartsWith(Texts),
-    EndsWith(Texts),
+    /// One of a few texts, or none of them. Comparing with a few is faster than hashing.
+    Few(Box<[Word]>, bool),
+    /// One of many texts, or none of them.
+    Many(Box<Words>, bool),
+    /// A member or none, whatever its type and case.
+    In(Box<Members>, bool),
+    StartsWith(Affixes),
+    EndsWith(Affixes),
     Contains(Box<[Box<str>]>),
     ContainsFolded(Box<[Needle]>),
     Regex(Box<[Regex]>),
     Number(Comparison, f64),
     Instant(Comparison, Instant),
-    Version(Comparison, OwnedVersion),
+    Version(Comparison, Box<OwnedVersion>),
     Address(Box<Networks>),
 }
 
 impl Test {
     #[inline]
-    pub(super) fn judge(&self, given: Attribute<'_>) -> Verdict<'static> {
-        match self {
-            Self::Present => Verdict::Yes,
-            Self::Absent => Verdict::No,
-            Self::In(members) => members.judge(given, true),
-            Self::NotIn(members) => members.judge(given, false),
-            Self::Number(comparison, value) => match given {
-                Attribute::Number(number) if number.abs() > EXACT => Verdict::Inexact,
-                Attribute::Number(number) => Verdict::of(number.partial_cmp(value).is_some_and(|o| comparison.holds(o))),
-                _ => Verdict::NotNumber,
-            },
-            text => match given {
-                Attribute::Text(given) => text.judge_text(given),
-                _ => Verdict::NotText,
-            },
+    pub(super) fn judge(&self, given: &Given<'_>) -> Verdict<'static> {
+        match given.text {
+            Some(text) => self.judge_text(text, given.packed),
+            None => self.judge_other(given.other),
         }
     }
 
-    fn judge_text(&self, given: &str) -> Verdict<'static> {
+    /// The tests that people write most are judged in place.
+    #[inline(always)]
+    pub(super) fn judge_text(&self, text: &str, packed: Packed) -> Verdict<'static> {
         match self {
-            Self::StartsWith(texts) => Verdict::of(texts.any(given, str::starts_with, fold::starts_with)),
-            Self::EndsWith(texts) => Verdict::of(texts.any(given, str::ends_with, fold::ends_with)),
+            Self::Few(words, wanted) => Verdict::of(words.iter().any(|word| word.is(packed, text)) == *wanted),
+            Self::Many(words, wanted) => Verdict::of(words.contain(packed, text) == *wanted),
+            _ => self.judge_text_at_length(text),
+        }
+    }
+
+    /// What is not a text.
+    #[inline(never)]
+    pub(super) fn judge_other(&self, given: Option<Attribute<'_>>) -> Verdict<'static> {
+        let Some(given) = given else { return Verdict::of(matches!(self, Self::Absent)) };
+        match (self, given) {
+            (Self::Present, _) => Verdict::Yes,
+            (Self::Absent, _) => Verdict::No,
+            (Self::In(members, wanted), given) => members.judge(given, *wanted),
+            (Self::Few(..) | Self::Many(..) | Self::Number(..), Attribute::Number(number)) if number.abs() > EXACT => Verdict::Inexact,
+            (Self::Few(..) | Self::Many(..), Attribute::Compound) => Verdict::Compound,
+            // Anything but a text is no member of a list of texts.
+            (Self::Few(_, wanted) | Self::Many(_, wanted), _) => Verdict::of(!wanted),
+            (Self::Number(comparison, value), Attribute::Number(number)) => Verdict::of(number.partial_cmp(value).is_some_and(|order| comparison.holds(order))),
+            (Self::Number(..), _) => Verdict::NotNumber,
+            _ => Verdict::NotText,
+        }
+    }
+
+    #[inline(never)]
+    fn judge_text_at_length(&self, given: &str) -> Verdict<'static> {
+        match self {
+            Self::Present => Verdict::Yes,
+            Self::In(members, wanted) => members.judge(Attribute::Text(given), *wanted),
+            Self::EndsWith(affixes) if !affixes.fold => Verdict::of(affixes.list.iter().any(|end| ends_with(given, end))),
+            Self::StartsWith(affixes) if !affixes.fold => Verdict::of(affixes.list.iter().any(|beginning| starts_with(given, beginning))),
+            Self::StartsWith(texts) => Verdict::of(texts.list.iter().any(|text| fold::starts_with(given, text))),
+            Self::EndsWith(texts) => Verdict::of(texts.list.iter().any(|text| fold::ends_with(given, text))),
             Self::Contains(texts) => Verdict::of(texts.iter().any(|text| given.contains(&**text))),
             Self::ContainsFolded(needles) => Verdict::of(needles.iter().any(|needle| needle.is_in(given))),
             Self::Regex(patterns) => Verdict::of(patterns.iter().any(|pattern| pattern.is_match(given))),
@@ -68,7 +94,8 @@ impl Test {
                 Ok(address) => Verdict::of(networks.contain(address)),
                 Err(_) => Verdict::NotAddress,
             },
-            Self::Present | Self::Absent | Self::In(_) | Self::NotIn(_) | Self::Number(..) => Verdict::No,
+            Self::Number(..) => Verdict::NotNumber,
+            Self::Absent | Self::Few(..) | Self::Many(..) => Verdict::No,
         }
     }
 }
@@ -94,12 +121,10 @@ impl Comparison {
     }
 }
 
-/// The values of an `in` or `not_in`, found in the same time however many they are.
+/// The values of an `in` or `not_in` that are not all texts, or not all as they are written.
 #[derive(Debug)]
 pub(crate) struct Members {
     pub texts: Set,
-    /// Whether texts are stored folded.
-    pub fold: bool,
     /// Sorted.
     pub numbers: Box<[f64]>,
     pub yes: bool,
@@ -107,48 +132,34 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    #[inline]
     fn judge(&self, given: Attribute<'_>, wanted: bool) -> Verdict<'static> {
         let member = match given {
             Attribute::Text(text) => match &self.texts {
-                Set::Few(few) if self.fold => few.iter().any(|member| fold::equals(text, member)),
-                Set::Few(few) => few.iter().any(|member| **member == *text),
-                Set::Many(many) if self.fold => many.find(fold::hash_folded(text), |member| fold::equals(text, member)).is_some(),
-                Set::Many(many) => many.find(hash(text), |member| **member == *text).is_some(),
+                Set::Exact(texts) => texts.contain(Packed::of(text), text),
+                Set::Folded(texts) => texts.contain(text),
             },
             Attribute::Number(number) if number.abs() > EXACT => return Verdict::Inexact,
             Attribute::Number(number) => self.numbers.binary_search_by(|member| member.partial_cmp(&number).unwrap_or(Ordering::Less)).is_ok(),
-            Attribute::Boolean(value) => {
-                if value {
-                    self.yes
-                } else {
-                    self.no
-                }
-            }
+            Attribute::Boolean(true) => self.yes,
+            Attribute::Boolean(false) => self.no,
             Attribute::Compound => return Verdict::Compound,
         };
         Verdict::of(member == wanted)
     }
 }
 
-/// Comparing with a few is faster than hashing.
 #[derive(Debug)]
 pub(crate) enum Set {
-    Few(Box<[Box<str>]>),
-    Many(Table<Box<str>>),
+    Exact(Words),
+    Folded(FoldedWords),
 }
 
+/// Beginnings or ends.
 #[derive(Debug)]
-pub(crate) struct Texts {
+pub(crate) struct Affixes {
     pub fold: bool,
     /// Folded, if so.
     pub list: Box<[Box<str>]>,
-}
-
-impl Texts {
-    fn any<'t>(&'t self, given: &str, exact: fn(&str, &'t str) -> bool, folded: fn(&str, &str) -> bool) -> bool {
-        self.list.iter().any(|text| if self.fold { folded(given, text) } else { exact(given, text) })
-    }
 }
 
 #[derive(Debug)]

@@ -1,19 +1,17 @@
-//! Where programs are kept: found by key through a sharded hash table, or by slot through chunks.
+//! Where entries are kept: by slot, in chunks of some dozens, and by key, in a hash table of slots.
 //!
-//! An edit copies the shards and chunks that it touches, some dozens of pointers each, and shares the rest: at 10,000
-//! features a change of one costs microseconds. A slot stays with its feature until that is dropped.
+//! An edit copies the chunks and shards that it touches and shares the rest: at 10,000 features a change of one costs
+//! microseconds. A slot stays with its feature until that is dropped.
 
 use std::sync::Arc;
 
-use crate::hash::{Table, hash};
-use crate::program::Program;
+use super::index::Index;
+use crate::hash::Packed;
+use crate::program::{Entry, Head, Prerequisite};
 
 const CHUNK: usize = 64;
-/// Features per shard when a store is laid out; it is laid out anew once this has quadrupled.
-const PER_SHARD: usize = 32;
 
-type Shard = Table<Arc<Program>>;
-type Chunk = [Option<Arc<Program>>; CHUNK];
+type Chunk = [Option<Entry>; CHUNK];
 
 /// A feature of a snapshot, looked up once. It also serves later snapshots made from that one, as long as the feature
 /// was not dropped in between; a handle of something else answers nothing.
@@ -33,80 +31,75 @@ impl Handle {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    /// A power of two of them.
-    shards: Arc<[Shard]>,
+    index: Index,
     chunks: Arc<[Arc<Chunk>]>,
     /// Slots below the end of the last chunk that nobody has.
     free: Arc<[u32]>,
-    len: usize,
 }
 
 impl Store {
     pub(crate) fn new() -> Self {
-        Self { shards: Arc::new([Table::new()]), chunks: Arc::new([]), free: Arc::new([]), len: 0 }
+        Self { index: Index::new(), chunks: Arc::new([]), free: Arc::new([]) }
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.index.len()
     }
 
     #[inline]
-    pub(crate) fn by_key(&self, key: &str) -> Option<&Arc<Program>> {
-        self.by_hashed_key(hash(key), key)
+    pub(crate) fn by_key(&self, key: &str) -> Option<&Entry> {
+        let packed = Packed::of(key);
+        self.by_packed(packed, packed.hash(key), key)
     }
 
     #[inline]
-    pub(crate) fn by_hashed_key(&self, hash: u64, key: &str) -> Option<&Arc<Program>> {
-        self.shards.get(shard(hash, self.shards.len()))?.find(hash, |program| *program.key == *key)
+    fn by_packed(&self, packed: Packed, hash: u64, key: &str) -> Option<&Entry> {
+        self.index.find(hash, |slot| self.at(slot).filter(|entry| entry.is(packed, hash, key)))
     }
 
     #[inline]
-    pub(crate) fn by_handle(&self, handle: Handle) -> Option<&Program> {
-        let slot = handle.slot as usize;
-        let program = self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)?.as_deref()?;
-        (program.hash == handle.hash).then_some(program)
+    fn at(&self, slot: u32) -> Option<&Entry> {
+        at(&self.chunks, slot)
+    }
+
+    #[inline]
+    pub(crate) fn by_handle(&self, handle: Handle) -> Option<&Entry> {
+        self.at(handle.slot).filter(|entry| entry.hash == handle.hash)
+    }
+
+    /// The feature that is needed: where it stood when that was compiled, or wherever it stands now.
+    #[inline]
+    pub(crate) fn needed(&self, by: &Prerequisite) -> Option<&Entry> {
+        let Prerequisite { packed, hash, ref feature, slot, .. } = *by;
+        self.at(slot).filter(|entry| entry.is(packed, hash, feature)).or_else(|| self.by_packed(packed, hash, feature))
     }
 
     /// In order of slots.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Program> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter().flatten()).map(|program| &**program)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter().flatten())
     }
 
     pub(crate) fn edit(&self, more: usize) -> Edit {
-        let grown = self.len + more;
-        let wanted = (grown / PER_SHARD).next_power_of_two();
-        let shards = if wanted > self.shards.len() * 4 || (wanted > self.shards.len() && more >= self.len) {
-            let mut shards: Vec<Shard> = (0..wanted).map(|_| Table::with_room(PER_SHARD)).collect();
-            for program in self.shards.iter().flat_map(Table::iter) {
-                place(&mut shards, program);
-            }
-            shards
-        } else {
-            self.shards.to_vec()
-        };
-        Edit { shards, chunks: self.chunks.to_vec(), free: self.free.to_vec(), len: self.len }
+        let mut index = self.index.clone();
+        index.reserve(more, |slot| hash_at(&self.chunks, slot));
+        Edit { index, chunks: self.chunks.to_vec(), free: self.free.to_vec() }
     }
 }
 
-/// Tables use the low bits of the hash, shards the high ones.
 #[inline]
-const fn shard(hash: u64, shards: usize) -> usize {
-    (hash >> 40) as usize & (shards - 1)
+fn at(chunks: &[Arc<Chunk>], slot: u32) -> Option<&Entry> {
+    chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?.as_ref()
 }
 
-fn place(shards: &mut [Shard], program: &Arc<Program>) {
-    let at = shard(program.hash, shards.len());
-    if let Some(shard) = shards.get_mut(at) {
-        shard.put(program.hash, Arc::clone(program), |other| other.key == program.key);
-    }
+fn hash_at(chunks: &[Arc<Chunk>], slot: u32) -> u64 {
+    at(chunks, slot).map_or(0, |entry| entry.hash)
 }
 
 /// A store being changed. The one that it came from does not see it.
 pub(crate) struct Edit {
-    shards: Vec<Shard>,
+    index: Index,
     chunks: Vec<Arc<Chunk>>,
     free: Vec<u32>,
-    len: usize,
 }
 
 impl Edit {
@@ -120,35 +113,43 @@ impl Edit {
         self.free.pop().unwrap_or_default()
     }
 
-    pub(crate) fn put(&mut self, program: &Arc<Program>) {
-        let before: usize = self.shard(program.hash).map_or(0, |shard| shard.len());
-        place(&mut self.shards, program);
-        self.len += self.shard(program.hash).map_or(0, |shard| shard.len()) - before;
-        self.fill(program.slot, Some(Arc::clone(program)));
+    /// Puts an entry where its slot says: into a free one, or in place of its feature's earlier entry.
+    pub(crate) fn put(&mut self, entry: Entry) {
+        let (hash, slot) = (entry.hash, entry.slot);
+        if let Some(place) = self.place(slot)
+            && place.replace(entry).is_none()
+        {
+            self.index.put(hash, slot, |slot| hash_at(&self.chunks, slot));
+        }
     }
 
-    pub(crate) fn drop(&mut self, program: &Program) {
-        let gone = self.shard(program.hash).is_some_and(|shard| shard.drop(program.hash, |other| other.key == program.key));
-        if gone {
-            self.len -= 1;
-            self.fill(program.slot, None);
-            self.free.push(program.slot);
+    pub(crate) fn drop(&mut self, entry: &Entry) {
+        if let Some(place) = self.place(entry.slot)
+            && place.take().is_some()
+        {
+            self.index.drop(entry.hash, entry.slot, |slot| hash_at(&self.chunks, slot));
+            self.free.push(entry.slot);
         }
+    }
+
+    pub(crate) fn head(&mut self, slot: u32, head: Head) {
+        if let Some(Some(entry)) = self.place(slot) {
+            entry.set_head(head);
+        }
+    }
+
+    pub(crate) fn by_key(&self, key: &str) -> Option<&Entry> {
+        let packed = Packed::of(key);
+        let hash = packed.hash(key);
+        self.index.find(hash, |slot| at(&self.chunks, slot).filter(|entry| entry.is(packed, hash, key)))
     }
 
     pub(crate) fn finish(self) -> Store {
-        Store { shards: self.shards.into(), chunks: self.chunks.into(), free: self.free.into(), len: self.len }
+        Store { index: self.index, chunks: self.chunks.into(), free: self.free.into() }
     }
 
-    fn shard(&mut self, hash: u64) -> Option<&mut Shard> {
-        let at = shard(hash, self.shards.len());
-        self.shards.get_mut(at)
-    }
-
-    fn fill(&mut self, slot: u32, with: Option<Arc<Program>>) {
+    fn place(&mut self, slot: u32) -> Option<&mut Option<Entry>> {
         let slot = slot as usize;
-        if let Some(place) = self.chunks.get_mut(slot / CHUNK).and_then(|chunk| Arc::make_mut(chunk).get_mut(slot % CHUNK)) {
-            *place = with;
-        }
+        self.chunks.get_mut(slot / CHUNK).and_then(|chunk| Arc::make_mut(chunk).get_mut(slot % CHUNK))
     }
 }

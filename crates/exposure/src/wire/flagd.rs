@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::capability::{Capability, Evaluated, Protocol};
-use crate::hash::hash;
 use crate::model::{Feature, Outcome, Rule, ValueType};
 use crate::program::{Gate, Program};
 use crate::snapshot::Snapshot;
@@ -64,7 +63,7 @@ enum Yields<'s> {
 
 impl<'s> Reader<'s> {
     fn of(snapshot: &'s Snapshot, key: &str) -> Option<Self> {
-        let program = snapshot.program(hash(key), key)?;
+        let program = snapshot.program(key)?;
         let mut reader = Self { snapshot, flag: Value::Null, evaluators: Map::new(), because: Vec::new(), notes: Vec::new(), prerequisites: 0 };
         let feature = &*program.source;
         if matches!(program.gate, Gate::Unusable(_)) {
@@ -130,7 +129,7 @@ impl<'s> Reader<'s> {
             self.refuse(format!("it needs more than {MAX_PREREQUISITES} features, over all steps"));
             return Value::Bool(false);
         }
-        let Some(program) = self.snapshot.program(hash(key), key).filter(|program| !matches!(program.gate, Gate::Unusable(_))) else {
+        let Some(program) = self.snapshot.program(key).filter(|program| !matches!(program.gate, Gate::Unusable(_))) else {
             return Value::Bool(false);
         };
         let wanted = |variant: &str| Value::Bool(variants.iter().any(|name| name == variant));

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use greenroom_exposure::Change;
+use greenroom_exposure::{Change, Model, Snapshot};
 use unleash_yggdrasil::UpdateMessage;
 
 use crate::definitions::{self, Asks, mixed};
@@ -21,6 +21,10 @@ pub fn table() {
     println!("| What | ours | yggdrasil | LaunchDarkly |\n|---|---|---|---|");
     let load = [once("", 7, || timed(|| engines::greenroom(&ours))), once("", 5, || timed(|| engines::unleash(&unleash))), once("", 5, || timed(|| Flags::read(&ld)))];
     print("load from JSON, ms", 1e6, &load);
+    let model: Model = serde_json::from_slice(&ours).unwrap();
+    let parse = once("", 7, || timed(|| serde_json::from_slice::<Model>(&ours).unwrap()));
+    let compile = once("", 7, || timed(|| Snapshot::compile(&model)));
+    println!("| of which reading the model, ms | {} | | |\n| of which compiling it, ms | {} | | |", cell(&parse, 1e6), cell(&compile, 1e6));
     let heap = [heap(|| engines::greenroom(&ours)), heap(|| engines::unleash(&unleash)), heap(|| Flags::read(&ld))];
     println!("| heap per feature, source included, bytes | {} |", heap.map(|bytes| (bytes / FEATURES).to_string()).join(" | "));
 
@@ -69,6 +73,9 @@ fn heap<T>(load: impl FnOnce() -> T) -> usize {
 }
 
 fn print(what: &str, unit: f64, figures: &[Figure]) {
-    let cell = |figure: &Figure| format!("{} [{}–{}], {:.0} allocations", short(figure.median / unit), short(figure.least / unit), short(figure.most / unit), figure.allocations);
-    println!("| {what} | {} |", figures.iter().map(cell).collect::<Vec<_>>().join(" | "));
+    println!("| {what} | {} |", figures.iter().map(|figure| cell(figure, unit)).collect::<Vec<_>>().join(" | "));
+}
+
+fn cell(figure: &Figure, unit: f64) -> String {
+    format!("{} [{}–{}], {:.0} allocations", short(figure.median / unit), short(figure.least / unit), short(figure.most / unit), figure.allocations)
 }

@@ -12,8 +12,11 @@ mod measure;
 
 use std::hint::black_box;
 
+use greenroom_exposure::Counters;
+
 use crate::definitions::{CASES, all, attributes, caller, mixed, users};
 use crate::engines::{Engines, launchdarkly_callers, unleash_callers};
+use crate::floor::Floor;
 use crate::measure::{Contestant, Figure, compare, contestant};
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
@@ -22,11 +25,17 @@ const KEY: &str = "ours, by key";
 const FLOOR_KEY: &str = "floor, by key";
 const HANDLE: &str = "ours, by handle";
 const FLOOR_HANDLE: &str = "floor, by handle";
+const COUNTED: &str = "ours, by key, with variant, reason and count";
+const COUNTED_YGGDRASIL: &str = "yggdrasil, with count_toggle";
 const YGGDRASIL: &str = "yggdrasil";
 const LD: &str = "LaunchDarkly, flag in hand";
 const LD_KEY: &str = "LaunchDarkly, by key";
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [key, how, times] = arguments.as_slice() {
+        return profiled(key, how, times.parse().unwrap());
+    }
     println!(
         "Medians of 15 interleaved rounds in ns of this thread's CPU time per answer, `[least–most]`. *Floor*: one lookup of the key and the compare, of our own. Zero allocations unless said.\n"
     );
@@ -36,6 +45,25 @@ fn main() {
     }
     println!("### Loading 10,000 features, and changing one\n");
     loading::table();
+}
+
+/// One row by one of us alone, so many times, for a profiler: `in-50 handle 1000000`. `how` is `key`, `handle`, `floor-key`
+/// or `floor-handle`.
+fn profiled(key: &str, how: &str, times: usize) {
+    let features = all(1_000);
+    let (greenroom, floor) = (engines::greenroom(&engines::bytes(&definitions::greenroom(&features))), Floor::new(&features));
+    let (users, attributes) = (users(), attributes());
+    let (handle, slot) = (greenroom.resolve(key), floor.by_key.get(key).copied());
+    for n in 0..times {
+        let caller = caller(&users[n % 1_024], &attributes);
+        match (how, handle, slot) {
+            ("key", ..) => drop(black_box(greenroom.evaluate(black_box(key), &caller).map(|answer| answer.value().as_bool()))),
+            ("floor-key", ..) => drop(black_box(floor.by_key(black_box(key), &caller))),
+            ("handle", Some(handle), _) => drop(black_box(greenroom.evaluate_handle(black_box(handle), &caller).map(|answer| answer.value().as_bool()))),
+            ("floor-handle", _, Some(slot)) => drop(black_box(floor.by_handle(black_box(slot), &caller))),
+            _ => panic!("no such feature, or way to ask: {key} {how}"),
+        }
+    }
 }
 
 fn answers(size: usize) {
@@ -86,6 +114,26 @@ fn answers(size: usize) {
         }
         print_row(row, &compare(contestants));
     }
+    println!("\n| With variant, reason and count | ours, by key | yggdrasil with `count_toggle` | ratio |\n|---|---|---|---|");
+    let counters = Counters::new(2 * features.len());
+    for (row, key, _) in CASES {
+        let figures = compare(vec![
+            contestant(COUNTED, |n| {
+                let answer = engines.greenroom.evaluate(black_box(key), &caller(&users[at(n)], &attributes)).unwrap();
+                counters.count(&answer);
+                black_box((answer.value().as_bool(), answer.variant(), answer.reason()));
+            }),
+            contestant(COUNTED_YGGDRASIL, |n| {
+                let on = engines.unleash.is_enabled(black_box(key), &unleash_callers[at(n)], &None);
+                engines.unleash.count_toggle(key, on);
+                black_box(on);
+            }),
+        ]);
+        if let [ours, theirs] = figures.as_slice() {
+            println!("| {row} | {} [{}–{}] | {} | **{:.2}** |", short(ours.median), short(ours.least), short(ours.most), short(theirs.median), ours.median / theirs.median);
+        }
+    }
+    println!("\n| Row | ours, by key | floor | ratio | ours, by handle | floor | ratio | yggdrasil | LaunchDarkly, by key | flag in hand | allocations |\n|---|---|---|---|---|---|---|---|---|---|---|");
     let walk = scrambled(size);
     let keys: Vec<&str> = walk.iter().map(|at| features[*at].0.as_str()).collect();
     let handles: Vec<_> = keys.iter().map(|key| engines.greenroom.resolve(key).unwrap()).collect();

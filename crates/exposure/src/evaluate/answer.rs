@@ -1,0 +1,182 @@
+//! What an evaluation comes to.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::hash::Packed;
+use crate::model::{Blocked, Feature, Rule, ValueType};
+use crate::program::{Cause, Entry, Program, Served, Subject};
+use crate::snapshot::Handle;
+
+/// What an answer is blocked by when the feature's own definition is at fault.
+pub const INVALID: &str = "invalid";
+
+/// Why a variant was chosen, in OpenFeature's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    /// Every caller gets this answer until the next revision.
+    Static,
+    TargetingMatch,
+    /// By the caller's bucket, in a share or a split.
+    Split,
+    /// `off`, because the feature may not be shown.
+    Disabled,
+    /// No rule matched.
+    Default,
+}
+
+impl Reason {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "STATIC",
+            Self::TargetingMatch => "TARGETING_MATCH",
+            Self::Split => "SPLIT",
+            Self::Disabled => "DISABLED",
+            Self::Default => "DEFAULT",
+        }
+    }
+}
+
+/// Which variant a caller is served, and why. It borrows from the snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'s> {
+    entry: &'s Entry,
+    outcome: Outcome<'s>,
+}
+
+/// What an evaluation comes to: two words, which are returned in registers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome<'s> {
+    pub served: Served,
+    pub missing: Option<&'s Subject>,
+}
+
+impl<'s> Answer<'s> {
+    #[inline]
+    pub(crate) const fn new(entry: &'s Entry, outcome: Outcome<'s>) -> Self {
+        Self { entry, outcome }
+    }
+
+    /// What is to be counted: a feature and a variant of it, and a hash of both.
+    #[inline]
+    pub(crate) fn counted(&self) -> (&'s Arc<Program>, u16, u64) {
+        (&self.entry.program, self.outcome.served.variant(), self.entry.hash.rotate_left(32) ^ Packed::of(self.variant()).hash(self.variant()))
+    }
+
+    #[must_use]
+    pub fn key(&self) -> &'s str {
+        &self.entry.program.key
+    }
+
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { slot: self.entry.slot, hash: self.entry.hash }
+    }
+
+    #[must_use]
+    pub fn variant(&self) -> &'s str {
+        self.entry.name(self.outcome.served.variant())
+    }
+
+    #[must_use]
+    #[inline]
+    pub fn value(&self) -> &'s Value {
+        self.entry.value(self.outcome.served.variant())
+    }
+
+    /// Where the variant stands among the feature's, which are in the order of their names: an index for counters.
+    #[must_use]
+    pub fn variant_index(&self) -> usize {
+        usize::from(self.outcome.served.variant())
+    }
+
+    /// The type that every variant of the feature has.
+    #[must_use]
+    pub fn value_type(&self) -> ValueType {
+        self.entry.program.source.r#type
+    }
+
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.outcome.served.reason()
+    }
+
+    /// The rule that matched.
+    #[must_use]
+    pub fn rule(&self) -> Option<&'s str> {
+        self.source_rule().map(|rule| rule.name.as_str())
+    }
+
+    /// The release that shows this answer or is kept from doing so.
+    #[must_use]
+    pub fn release(&self) -> Option<&'s str> {
+        match self.source_rule() {
+            Some(rule) => rule.release.as_deref(),
+            None => self.blocked()?.release.as_deref(),
+        }
+    }
+
+    /// What keeps the feature, or its next release, from this caller.
+    #[must_use]
+    pub fn blocked_by(&self) -> Option<&'s str> {
+        match self.outcome.served.cause() {
+            Cause::Rule(_) => self.source_rule()?.blocked.as_deref(),
+            Cause::Prerequisite(at) => self.entry.program.prerequisites.get(usize::from(at)).map(|needed| &*needed.label),
+            Cause::Fault => Some(INVALID),
+            Cause::Killed | Cause::Default => self.blocked().map(|blocked| blocked.blocked_by.as_str()),
+        }
+    }
+
+    /// The first attribute that a clause asked for and the caller did not give.
+    #[must_use]
+    pub fn missing(&self) -> Option<&'s str> {
+        self.outcome.missing.map(Subject::name)
+    }
+
+    /// A rule would have matched but for a share or split by targeting key, and the caller has none: with one, the
+    /// answer may be another.
+    #[must_use]
+    pub const fn needs_targeting_key(&self) -> bool {
+        self.outcome.served.wants_key()
+    }
+
+    pub(crate) fn feature(&self) -> &'s Feature {
+        &self.entry.program.source
+    }
+
+    pub(crate) const fn cause(&self) -> Cause {
+        self.outcome.served.cause()
+    }
+
+    fn source_rule(&self) -> Option<&'s Rule> {
+        match self.outcome.served.cause() {
+            Cause::Rule(at) => self.entry.program.source_rule(usize::from(at)),
+            _ => None,
+        }
+    }
+
+    fn blocked(&self) -> Option<&'s Blocked> {
+        match self.outcome.served.cause() {
+            Cause::Killed => self.feature().killed.as_ref(),
+            Cause::Default => self.feature().dark.as_ref(),
+            Cause::Rule(_) | Cause::Prerequisite(_) | Cause::Fault => None,
+        }
+    }
+
+    /// How the answer begins on the wire and, unless it takes some thought, how it ends.
+    #[inline]
+    pub(crate) fn wire(&self) -> (&'s str, Option<&'s str>) {
+        let program = &*self.entry.program;
+        let end = match self.outcome.served.cause() {
+            Cause::Rule(at) => program.endings.get(usize::from(at)).map(|ending| &**ending),
+            Cause::Default if program.source.dark.is_none() => Some("}}"),
+            _ => None,
+        };
+        let begin = program.variants.get(usize::from(self.outcome.served.variant())).map_or("", |variant| &variant.wire);
+        (begin, end)
+    }
+}

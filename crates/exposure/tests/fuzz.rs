@@ -1,0 +1,285 @@
+//! Whatever comes from outside is read or refused, in bounded time and memory, and never with a panic.
+//!
+//! A harness of our own: seeds that are mangled by a fixed rule, so that every run of every machine tries the same, in the
+//! stable toolchain and without building an engine for it. `FUZZ_ROUNDS=1000000 cargo test --release --test fuzz` goes
+//! further; seeds lie beside this file and in the corpus.
+#![expect(unsafe_code, reason = "a global allocator that counts is the only way to see how much is held at once")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom_exposure::model::{Clause, Feature, Op, Test};
+use greenroom_exposure::wire::follow::Delta;
+use greenroom_exposure::wire::{Success, read_request, write_answer};
+use greenroom_exposure::{Attribute, Context, Json, Model, Pairs, Snapshot, import};
+use serde_json::{Map, Value, json};
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn held(more: isize) {
+    LIVE.set(LIVE.get() + more);
+    PEAK.set(PEAK.get().max(LIVE.get()));
+}
+
+// SAFETY: every call is handed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        held(layout.size() as isize);
+        // SAFETY: as promised by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        held(-(layout.size() as isize));
+        // SAFETY: as promised by the caller.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A text may come to so many patterns, each of which may take so much.
+const MEMORY: isize = 64 << 20;
+const PER_BYTE: isize = 2_000;
+const TIME: Duration = Duration::from_secs(10);
+
+fn bounded(input: &[u8], work: impl FnOnce()) {
+    let (start, before) = (Instant::now(), LIVE.get());
+    PEAK.set(before);
+    work();
+    let (taken, peak) = (start.elapsed(), PEAK.get() - before);
+    let shown = || String::from_utf8_lossy(input.get(..2_000).unwrap_or(input)).into_owned();
+    assert!(taken < TIME, "{taken:?} for {}", shown());
+    assert!(peak < MEMORY + PER_BYTE * input.len() as isize, "{peak} bytes for {}", shown());
+}
+
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % n.max(1)
+    }
+
+    /// A part of something of this length.
+    fn part(&mut self, len: usize) -> std::ops::Range<usize> {
+        let start = self.below(len + 1);
+        start..start + self.below((len - start).min(60) + 1)
+    }
+}
+
+/// What a reader may trip over.
+const MORSELS: &str =
+    r#"{ } [ ] " , : null true - 0 1e999 9007199254740993 -0.0 18446744073709551616 \u0000 \ud800 é \ "": [[[[[[[[ {"a": a{1000} (a+)+$ /129 :: 999.0.0.0 1.2.3- +24:00"#;
+
+fn morsel(chance: &mut Chance) -> &'static str {
+    let all = MORSELS.split_ascii_whitespace();
+    all.clone().nth(chance.below(all.count())).unwrap_or_default()
+}
+
+fn mangled(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
+    let mut bytes = seeds[chance.below(seeds.len())].clone();
+    for _ in 0..=chance.below(4) {
+        let part = chance.part(bytes.len());
+        match chance.below(7) {
+            0 => drop(bytes.splice(part.start..part.start, morsel(chance).bytes())),
+            1 => drop(bytes.drain(part)),
+            2 => {
+                let again = bytes[part.clone()].repeat(1 + chance.below(20));
+                drop(bytes.splice(part.start..part.start, again));
+            }
+            3 => {
+                let other = &seeds[chance.below(seeds.len())];
+                drop(bytes.splice(part, other[chance.part(other.len())].to_vec()));
+            }
+            4 => bytes.truncate(part.start),
+            5 if !part.is_empty() => bytes[part.start] ^= 1 << chance.below(8),
+            _ => drop(bytes.splice(part, morsel(chance).bytes())),
+        }
+    }
+    bytes
+}
+
+fn seeds(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz-seeds").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn texts(seeds: &Value) -> Vec<Vec<u8>> {
+    seeds.as_array().unwrap().iter().map(|seed| serde_json::to_vec(seed).unwrap()).collect()
+}
+
+/// Tries every seed, then mangled ones.
+fn fuzz(seeds: &[Vec<u8>], rounds: usize, mut work: impl FnMut(&[u8])) {
+    let rounds = std::env::var("FUZZ_ROUNDS").map_or(rounds, |rounds| rounds.parse().unwrap());
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    seeds.iter().for_each(|seed| bounded(seed, || work(seed)));
+    for _ in 0..rounds {
+        let bytes = mangled(seeds, &mut chance);
+        bounded(&bytes, || work(&bytes));
+    }
+}
+
+fn ask<C: Context>(snapshot: &Snapshot, caller: &C) {
+    let mut out = Vec::new();
+    for answer in snapshot.evaluate_all(caller) {
+        out.clear();
+        write_answer(&mut out, snapshot, &answer);
+        let read: Success = serde_json::from_slice(&out).unwrap();
+        assert_eq!((read.key.as_str(), read.variant.as_deref()), (answer.key(), Some(answer.variant())));
+        let explanation = snapshot.explain(answer.key(), caller).unwrap();
+        assert_eq!(explanation.answer.variant, answer.variant());
+    }
+}
+
+fn ask_some(snapshot: &Snapshot) {
+    let attributes = [("plan", Attribute::Text("gold")), ("age", Attribute::Number(18.0)), ("x", Attribute::Compound), ("version", Attribute::Text("1.2.3"))];
+    ask(snapshot, &Pairs { targeting_key: Some("user-1"), attributes: &attributes });
+    ask(snapshot, &Pairs::default());
+}
+
+fn compiled(imported: import::Imported) -> Snapshot {
+    let mut model = Model::new("fuzz", 1);
+    model.features = imported.features.into_iter().map(|(key, feature)| (key, Arc::new(feature))).collect();
+    model.cohorts = imported.cohorts.into_iter().map(|(name, cohort)| (name, Arc::new(cohort))).collect();
+    Snapshot::compile(&model).0
+}
+
+#[test]
+fn imports() {
+    fuzz(&texts(&seeds("unleash.json")), 3_000, |bytes| {
+        if let Ok(imported) = import::unleash(&String::from_utf8_lossy(bytes)) {
+            ask_some(&compiled(imported));
+        }
+    });
+    fuzz(&texts(&seeds("flagd.json")), 3_000, |bytes| {
+        if let Ok(imported) = import::flagd(&String::from_utf8_lossy(bytes)) {
+            ask_some(&compiled(imported));
+        }
+    });
+}
+
+fn corpus() -> Vec<Vec<u8>> {
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")).unwrap();
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
+    paths.sort();
+    let stories = paths.iter().map(|path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap());
+    stories.filter_map(|story| Some(serde_json::to_vec(story.get("snapshot")?).unwrap())).collect()
+}
+
+#[test]
+fn snapshots() {
+    let corpus = corpus();
+    assert!(corpus.len() >= 5);
+    fuzz(&corpus, 3_000, |bytes| {
+        if let Ok(model) = serde_json::from_slice::<Model>(bytes) {
+            let snapshot = Snapshot::compile(&model).0;
+            ask_some(&snapshot);
+            let again = serde_json::to_vec(&snapshot.model()).unwrap();
+            assert_eq!(serde_json::from_slice::<Model>(&again).unwrap(), model);
+        }
+    });
+}
+
+#[test]
+fn deltas() {
+    let before: Vec<Snapshot> = corpus().iter().map(|bytes| Snapshot::compile(&serde_json::from_slice(bytes).unwrap()).0).collect();
+    fuzz(&texts(&seeds("delta.json")), 3_000, |bytes| {
+        if let Ok(delta) = serde_json::from_slice::<Delta>(bytes) {
+            let (change, _) = delta.into_change();
+            before.iter().for_each(|before| ask_some(&before.with(&change).0));
+        }
+    });
+}
+
+#[test]
+fn requests() {
+    let snapshots: Vec<Snapshot> = corpus().iter().map(|bytes| Snapshot::compile(&serde_json::from_slice(bytes).unwrap()).0).collect();
+    fuzz(&texts(&seeds("ofrep.json")), 20_000, |bytes| {
+        if let Ok(caller) = read_request(bytes) {
+            let mut canonical = Vec::new();
+            caller.write_canonical(&mut canonical);
+            assert!(canonical.len() <= 40 * bytes.len().max(1), "{} bytes of {}", canonical.len(), bytes.len());
+            snapshots.iter().for_each(|snapshot| ask(snapshot, &caller));
+        }
+    });
+}
+
+#[test]
+fn operands() {
+    let operands = seeds("operands.json");
+    let all: Vec<Vec<u8>> = operands.as_object().unwrap().values().flat_map(|texts| texts.as_array().unwrap()).map(|text| text.as_str().unwrap().as_bytes().to_vec()).collect();
+    for (op, own) in operands.as_object().unwrap() {
+        let op: Op = serde_json::from_value(json!(op)).unwrap();
+        let own: Vec<Vec<u8>> = own.as_array().unwrap().iter().map(|text| text.as_str().unwrap().as_bytes().to_vec()).collect();
+        fuzz(&own, 1_500, |bytes| {
+            let operand = String::from_utf8_lossy(bytes).into_owned();
+            let mut model = Model::new("fuzz", 1);
+            for (key, ignore_case) in [("cased", false), ("folded", true)] {
+                let feature =
+                    json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "default": "off", "baseline": [{"name": "r", "then": {"variant": "on"}}]});
+                let mut feature: Feature = serde_json::from_value(feature).unwrap();
+                feature.baseline[0].when = vec![Clause::Test(Test { attribute: "x".to_owned(), op, values: vec![operand.clone().into()], ignore_case })];
+                model.features.insert(key.to_owned(), Arc::new(feature));
+            }
+            let snapshot = Snapshot::compile(&model).0;
+            for given in all.iter().map(|text| String::from_utf8_lossy(text)).chain([operand.as_str().into()]) {
+                ask(&snapshot, &Pairs { targeting_key: None, attributes: &[("x", Attribute::Text(&given))] });
+            }
+        });
+    }
+}
+
+/// The shapes that people try on purpose.
+#[test]
+fn extreme_contexts() {
+    let of = |context: &str| format!("{{\"context\":{context}}}").into_bytes();
+    let attributes = |n: usize| (0..n).map(|n| format!("\"attribute-{n}\":{n}")).collect::<Vec<_>>().join(",");
+    let snapshots: Vec<Snapshot> = corpus().iter().map(|bytes| Snapshot::compile(&serde_json::from_slice(bytes).unwrap()).0).collect();
+    let read = [
+        of(&format!("{{\"plan\":\"{}\"}}", "a".repeat(1 << 20))),
+        of(&format!("{{{}}}", attributes(10_000))),
+        of(&format!("{{{},{}}}", attributes(5_000), attributes(5_000))),
+        of(&format!("{{\"list\":[{}]}}", vec!["0"; 500_000].join(","))),
+        // What is inside a list or an object is passed over, not descended into.
+        of(&format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000))),
+        of(&format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000))),
+        of("{\"n\":9007199254740991,\"m\":-9007199254740991}"),
+    ];
+    for body in &read {
+        bounded(body, || {
+            let caller = read_request(body).unwrap();
+            snapshots.iter().for_each(|snapshot| ask(snapshot, &caller));
+        });
+    }
+    let refused = [
+        of("{\"n\":NaN}"),
+        of("{\"n\":Infinity}"),
+        of("{\"n\":1e999}"),
+        of("{\"n\":9007199254740993}"),
+        of("{\"n\":-18446744073709551616}"),
+        of("{\"a\":\"\\ud800\"}"),
+        vec![b'{'; 1 << 20],
+        vec![0xff; 1 << 10],
+    ];
+    for body in &refused {
+        bounded(body, || assert!(read_request(body).is_err(), "{:?}", String::from_utf8_lossy(&body[..body.len().min(60)])));
+    }
+    // Numbers that no wire carries may still come from an application.
+    for number in [f64::NAN, f64::INFINITY, f64::MAX, -0.0, 9_007_199_254_740_993.0] {
+        let context = Pairs { targeting_key: None, attributes: &[("age", Attribute::Number(number)), ("x", Attribute::Number(number))] };
+        snapshots.iter().for_each(|snapshot| ask(snapshot, &context));
+    }
+    ask(&snapshots[0], &Json(&Map::new()));
+}
