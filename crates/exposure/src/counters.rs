@@ -119,7 +119,7 @@ impl Counters {
         for (program, variant, count) in &taken {
             *counts.entry((&program.key, program.name(*variant))).or_default() += count;
         }
-        let counts = counts.into_iter().map(|((feature, variant), count)| Count { feature: feature.to_owned(), variant: variant.to_owned(), count });
+        let counts = counts.into_iter().map(|((feature, variant), count)| Count { build: None, feature: feature.to_owned(), variant: variant.to_owned(), count });
         Counted { counts: counts.collect(), dropped: self.dropped.swap(0, Ordering::Relaxed) }
     }
 }

@@ -22,7 +22,7 @@ fn text(variants: &[&str], default: &str) -> Value {
 }
 
 fn counts(counted: Counted) -> Vec<(String, String, u64)> {
-    counted.counts.into_iter().map(|Count { feature, variant, count }| (feature, variant, count)).collect()
+    counted.counts.into_iter().map(|Count { feature, variant, count, .. }| (feature, variant, count)).collect()
 }
 
 fn count(feature: &str, variant: &str, count: u64) -> (String, String, u64) {

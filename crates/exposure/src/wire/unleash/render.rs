@@ -18,7 +18,7 @@ use super::ask::{is_on, named, numbers};
 use super::sticky::{Draw, Stickiness, collapse};
 use super::{ClientFeatures, Constraint, Segment, Toggle, Variant};
 use crate::capability::{Capability, Evaluated, Protocol};
-use crate::hash::hash;
+use crate::hash::Packed;
 use crate::model::{Algorithm, Outcome, Rule, Split, ValueType};
 use crate::program::{Gate, Program};
 use crate::snapshot::Snapshot;
@@ -115,7 +115,8 @@ impl<'s> Wire<'s> {
         }
         for group in groups() {
             segments.entry(group).or_insert_with(|| {
-                let mut id = FIRST_OF_OURS | (hash(&format!("{}\0{}", group.0, group.1)) as u32 >> 2);
+                let text = format!("{}\0{}", group.0, group.1);
+                let mut id = FIRST_OF_OURS | (Packed::of(&text).hash(&text) as u32 >> 2);
                 while !taken.insert(i64::from(id)) {
                     id = FIRST_OF_OURS | (id.wrapping_add(1) & (FIRST_OF_OURS - 1));
                 }
@@ -127,7 +128,7 @@ impl<'s> Wire<'s> {
 
     /// `None` if there is no such feature.
     fn offer(&self, key: &'s str) -> Option<Offer> {
-        let mut offer = self.body(self.snapshot.program(hash(key), key)?);
+        let mut offer = self.body(self.snapshot.program(key)?);
         need::depend(self, key, &mut offer);
         Some(offer)
     }

@@ -1,7 +1,6 @@
 //! What a feature needs of others. SDKs look one step far, so what can be said in one step is brought there.
 
 use super::{Level, Offer, Wire};
-use crate::hash::hash;
 use crate::model::{Outcome, Prerequisite};
 use crate::program::{Gate, Program};
 use crate::wire::unleash::{Dependency, Toggle, is_on, named};
@@ -18,7 +17,7 @@ enum Holds {
 
 /// Adds the dependencies of the feature of this key, or says why it has none that SDKs would follow.
 pub(super) fn depend(wire: &Wire<'_>, key: &str, offer: &mut Offer) {
-    let Some(program) = wire.snapshot.program(hash(key), key).filter(|program| matches!(program.gate, Gate::Open)) else { return };
+    let Some(program) = wire.snapshot.program(key).filter(|program| matches!(program.gate, Gate::Open)) else { return };
     let mut steps = 0;
     match all(wire, &program.source.prerequisites, &mut steps) {
         Ok(Holds::Always) => {}
@@ -29,7 +28,7 @@ pub(super) fn depend(wire: &Wire<'_>, key: &str, offer: &mut Offer) {
         }
         Ok(Holds::If(_)) if !offer.toggle.enabled => {}
         Ok(Holds::If(dependencies)) => {
-            let parents = dependencies.iter().filter_map(|parent| wire.snapshot.program(hash(&parent.feature), &parent.feature));
+            let parents = dependencies.iter().filter_map(|parent| wire.snapshot.program(&parent.feature));
             offer.least = parents.map(|parent| wire.body(parent).needs()).fold(offer.least, Level::max);
             offer.toggle.dependencies = dependencies;
         }
@@ -61,7 +60,7 @@ fn one(wire: &Wire<'_>, needed: &Prerequisite, steps: &mut usize) -> Result<Hold
     let key = needed.feature.as_str();
     let constant = |holds| if holds { Holds::Always } else { Holds::Never };
     let wanted = |variant: &str| needed.variants.iter().any(|name| name == variant);
-    let Some(program) = wire.snapshot.program(hash(key), key).filter(|program| !matches!(program.gate, Gate::Unusable(_))) else {
+    let Some(program) = wire.snapshot.program(key).filter(|program| !matches!(program.gate, Gate::Unusable(_))) else {
         return Ok(Holds::Never);
     };
     let feature = &*program.source;
