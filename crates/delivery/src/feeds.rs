@@ -9,13 +9,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use greenroom_exposure::Snapshot;
+use greenroom_exposure::{Answer, Counters, Snapshot};
 use greenroom_exposure::wire::Announcement;
 use greenroom_exposure::wire::follow::{Canonical, Forced};
 use tokio::sync::watch;
 
 use crate::follow::Trail;
 use crate::unleash::Stages;
+
+/// Variants that are counted beside the answers between two looks.
+const COUNTED: usize = 2_000;
 
 /// All environments that are served.
 #[derive(Default)]
@@ -62,6 +65,8 @@ pub(crate) struct Feed {
     head: watch::Sender<Head>,
     trail: Trail,
     unleash: Stages,
+    /// Answers that did not say by whom they were asked.
+    counters: Counters,
 }
 
 impl Published {
@@ -199,6 +204,11 @@ impl Feeds {
         self.by_environment.load().keys().cloned().collect()
     }
 
+    /// What was counted since the last time, by environment.
+    pub(crate) fn counted(&self) -> Vec<(Arc<str>, greenroom_exposure::Counted)> {
+        self.by_environment.load().iter().map(|(environment, feed)| (Arc::clone(environment), feed.counters.drain())).collect()
+    }
+
     pub(crate) fn feed(&self, environment: &str) -> Option<Arc<Feed>> {
         self.by_environment.load().get(environment).cloned()
     }
@@ -210,7 +220,7 @@ impl Feeds {
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut feeds = HashMap::clone(&self.by_environment.load());
         let feed = feeds.entry(environment.into()).or_insert_with(|| {
-            Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default(), unleash: Stages::default() })
+            Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default(), unleash: Stages::default(), counters: Counters::new(COUNTED) })
         });
         let feed = Arc::clone(feed);
         self.by_environment.store(Arc::new(feeds));
@@ -229,6 +239,10 @@ impl Feed {
 
     pub(crate) const fn trail(&self) -> &Trail {
         &self.trail
+    }
+
+    pub(crate) fn count(&self, answer: &Answer<'_>) {
+        self.counters.count(answer);
     }
 
     pub(crate) const fn unleash(&self) -> &Stages {

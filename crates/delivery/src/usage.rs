@@ -6,6 +6,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use greenroom_exposure::wire::follow::Count;
+use greenroom_exposure::{Answer, Attribute, Context};
+
+use crate::DataPlane;
+use crate::feeds::{Feed, Feeds};
+
 /// Combinations that are held until they are taken.
 const ROOM: usize = 100_000;
 
@@ -17,6 +23,25 @@ pub struct Counted {
     pub variant: Arc<str>,
     /// `service@version` of the evaluating application, where it says so.
     pub build: Option<Arc<str>>,
+}
+
+/// `service@version`, where a caller says it.
+fn build_of(caller: &impl Context) -> Option<Arc<str>> {
+    let text = |name| match caller.attribute(name)? {
+        Attribute::Text(text) => Some(text),
+        _ => None,
+    };
+    Some(format!("{}@{}", text("app.service")?, text("app.version")?).into())
+}
+
+impl DataPlane {
+    /// Counts an answer that one caller met.
+    pub(crate) fn count(&self, environment: &Arc<str>, feed: &Feed, answer: &Answer<'_>, caller: &impl Context) {
+        match build_of(caller) {
+            None => feed.count(answer),
+            build => self.usage.add([(Counted { environment: Arc::clone(environment), feature: answer.key().into(), variant: answer.variant().into(), build }, 1)]),
+        }
+    }
 }
 
 /// The counts that nobody has taken yet.
@@ -51,6 +76,15 @@ impl Usage {
             } else {
                 self.dropped.fetch_add(count, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Adds what was counted beside the answers of `feeds`.
+    pub fn gather(&self, feeds: &Feeds) {
+        for (environment, counted) in feeds.counted() {
+            self.lost(counted.dropped);
+            let key = |count: Count| (Counted { environment: Arc::clone(&environment), feature: count.feature.into(), variant: count.variant.into(), build: None }, count.count);
+            self.add(counted.counts.into_iter().map(key));
         }
     }
 

@@ -168,7 +168,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         };
         greenroom_delivery::serve(listener, router(plane), stopped).await;
     });
-    let upward = Upward { lines: lines.clone(), presence, usage, tickets, report: pace.report };
+    let upward = Upward { lines: lines.clone(), presence, usage, feeds: Arc::clone(&feeds), tickets, report: pace.report };
     let (watching, upward) = (tokio::spawn(forced.run(lines.clone())), tokio::spawn(upward.run(stop.subscribe())));
     tracing::info!(relay = %name, %address, "the relay serves");
     Ok(Running { address, name, instance, feeds, lines, watching, upward, serving, stop })

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom_delivery::{Counted, Presence, Usage};
+use greenroom_delivery::{Counted, Feeds, Presence, Usage};
 use greenroom_exposure::wire::follow::{Count, Relayed, Report};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ pub(crate) struct Upward {
     pub lines: Vec<Arc<Line>>,
     pub presence: Arc<Presence>,
     pub usage: Arc<Usage>,
+    pub feeds: Arc<Feeds>,
     pub tickets: Duration,
     pub report: Duration,
 }
@@ -101,6 +102,7 @@ impl Upward {
     /// Says what was counted here. `dropped`: of those that were not, how many were said.
     async fn counts(&self, dropped: &mut u64) {
         let mut by_environment: HashMap<Arc<str>, Vec<(Counted, u64)>> = HashMap::new();
+        self.usage.gather(&self.feeds);
         for (counted, count) in self.usage.take() {
             by_environment.entry(Arc::clone(&counted.environment)).or_default().push((counted, count));
         }

@@ -259,7 +259,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
         anew: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         writing: AtomicBool::new(true),
-        usage: usage::Counts::new(Arc::clone(usage)),
+        usage: usage::Counts::new(Arc::clone(usage), Arc::clone(feeds)),
         presence: Arc::clone(presence),
         counters: Counters { chain_sound: AtomicI64::new(-1), ..Counters::default() },
         commands,

@@ -18,7 +18,6 @@ use super::message::{AnyFlag, AnyValue, Ask, AskAll, BooleanReply, FloatReply, I
 use super::value::{Caller, Struct};
 use super::{Flagd, call, events, unimplemented};
 use crate::ofrep::reply::{preflight, with};
-use crate::usage::Counted;
 
 /// What pages may send: Connect has headers of its own.
 const ALLOWED: HeaderValue = HeaderValue::from_static("Authorization, X-API-Key, Content-Type, Flagd-Selector, Connect-Protocol-Version, Connect-Timeout-Ms, X-User-Agent");
@@ -52,13 +51,10 @@ impl Flagd {
             return Err(Status::failed_precondition("the answer depends on `targetingKey`, and the context has none"));
         }
         let reply = R::new(of, answer.value(), why(snapshot, &answer)).ok_or_else(|| Status::invalid_argument(format!("`{key}` is of type {of}, not {}", R::ASKED)))?;
-        self.count(&answer, caller);
+        if let Some(feed) = self.plane.feeds.feed(&self.environment) {
+            self.plane.count(&self.environment, &feed, &answer, caller);
+        }
         Ok(reply)
-    }
-
-    fn count(&self, answer: &Answer<'_>, caller: &Caller) {
-        let counted = Counted { environment: Arc::clone(&self.environment), feature: answer.key().into(), variant: answer.variant().into(), build: caller.build().map(Into::into) };
-        self.plane.usage.add([(counted, 1)]);
     }
 
     /// Who asks for all of them caches them, and has not met any yet; so nothing is counted.

@@ -143,11 +143,6 @@ impl Caller {
         Ok(Self(context))
     }
 
-    /// `service@version` of the asking application, where its context says so.
-    pub fn build(&self) -> Option<String> {
-        let text = |name: &str| if let Attribute::Text(text) = self.attribute(name)? { Some(text) } else { None };
-        Some(format!("{}@{}", text("app.service")?, text("app.version")?))
-    }
 }
 
 impl Context for Caller {

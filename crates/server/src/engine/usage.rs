@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use greenroom_delivery::{Counted, Usage};
+use greenroom_delivery::{Counted, Feeds, Usage};
 use greenroom_domain::time::{At, Span};
 use greenroom_ledger::UsageRow;
 
@@ -26,6 +26,7 @@ pub fn day_of(at: At) -> i32 {
 /// What is not in the ledger yet.
 pub struct Counts {
     usage: Arc<Usage>,
+    feeds: Arc<Feeds>,
     waiting: Mutex<Waiting>,
 }
 
@@ -37,8 +38,8 @@ struct Waiting {
 
 impl Counts {
     #[must_use]
-    pub fn new(usage: Arc<Usage>) -> Self {
-        Self { usage, waiting: Mutex::default() }
+    pub fn new(usage: Arc<Usage>, feeds: Arc<Feeds>) -> Self {
+        Self { usage, feeds, waiting: Mutex::default() }
     }
 
     /// What belongs into the flush of this moment; `all` when there is no later one.
@@ -46,6 +47,7 @@ impl Counts {
         let mut waiting = self.waiting();
         if all || now.since(waiting.taken) >= EVERY {
             waiting.taken = now;
+            self.usage.gather(&self.feeds);
             let day = day_of(now);
             waiting.rows.extend(self.usage.take().into_iter().map(|(counted, count)| row(&counted, day, count)));
         }
@@ -62,6 +64,7 @@ impl Counts {
     #[must_use]
     pub fn held(&self, now: At) -> Vec<UsageRow> {
         let day = day_of(now);
+        self.usage.gather(&self.feeds);
         let held: HashMap<Counted, u64> = self.usage.held();
         self.waiting().rows.iter().cloned().chain(held.iter().map(|(counted, count)| row(counted, day, *count))).collect()
     }
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn rows_come_in_portions_and_a_failed_flush_loses_none() {
         let usage = Arc::new(Usage::default());
-        let counts = Counts::new(Arc::clone(&usage));
+        let counts = Counts::new(Arc::clone(&usage), Arc::default());
         let counted = |n: usize| Counted { environment: "production".into(), feature: format!("f{n}").into(), variant: "on".into(), build: None };
         usage.add((0..ROWS + 1).map(|n| (counted(n), 2)));
         let now = At(3 * DAY);
