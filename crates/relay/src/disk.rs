@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use greenroom_exposure::wire::follow::{Canonical, Signed};
 use greenroom_follow::{instance, replace};
 use sha2::{Digest as _, Sha256};
 
@@ -67,6 +68,18 @@ pub(crate) fn name(data: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether some snapshot that is kept has a feature. Its signature does not matter: what is forced off can only take away.
+pub(crate) fn has(data: &Path, feature: &str) -> io::Result<bool> {
+    for file in std::fs::read_dir(data.join("snapshots"))? {
+        let text = std::fs::read_to_string(file?.path())?;
+        let signed: Option<Signed<'_>> = serde_json::from_str(&text).ok();
+        if signed.and_then(|signed| Canonical::read(signed.snapshot.get()).ok()).is_some_and(|canonical| canonical.has(feature)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn named(token: &str) -> String {

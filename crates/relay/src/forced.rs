@@ -23,6 +23,9 @@ const FILE: &str = "forced.json";
 pub enum OffError {
     #[error("no relay has run in `{}`", .0.display())]
     NoRelay(PathBuf),
+    /// A slip of the pen must not look like success.
+    #[error("nothing that is served here has a feature `{0}`")]
+    NoFeature(String),
     #[error("at most 24 hours: what shall stay off is withdrawn at the control plane")]
     TooLong,
     #[error("cannot use `{}`", path.display())]
@@ -44,6 +47,9 @@ pub fn off(data: &Path, feature: &str, lasting: Duration, reason: &str, now: u64
     }
     let failed = |source| OffError::File { path: data.to_owned(), source };
     let relay = disk::name(data).map_err(failed)?.ok_or_else(|| OffError::NoRelay(data.to_owned()))?;
+    if !disk::has(data, feature).map_err(failed)? {
+        return Err(OffError::NoFeature(feature.to_owned()));
+    }
     let forced = Forced { feature: feature.to_owned(), until: now.saturating_add(lasting.as_secs()), relay, reason: reason.to_owned() };
     change(data, now, |list| {
         list.retain(|other| other.feature != feature);
@@ -150,6 +156,9 @@ mod tests {
         let (data, hour) = (dir.path(), Duration::from_secs(3_600));
         assert!(matches!(off(data, "plain", hour, "incident", 1_000), Err(OffError::NoRelay(_))));
         disk::Dir::open(data).unwrap().name(Some("edge".to_owned())).unwrap();
+        assert!(matches!(off(data, "plain", hour, "incident", 1_000), Err(OffError::NoFeature(_))));
+        let snapshot = r#"{"snapshot":{"format":"greenroom/snapshot/1","environment":"production","revision":1,"features":{"plain":{},"limit":{}}},"signature":""}"#;
+        std::fs::write(data.join("snapshots/one.json"), snapshot).unwrap();
         assert!(matches!(off(data, "plain", LONGEST + hour, "incident", 1_000), Err(OffError::TooLong)));
         let forced = off(data, "plain", hour, "incident", 1_000).unwrap();
         assert_eq!((forced.until, forced.relay.as_str()), (4_600, "edge"));

@@ -44,6 +44,7 @@ pub struct Relay {
 enum Verb {
     /// Force a feature off for whoever asks through this relay; needs --reason
     Off {
+        /// Its key
         feature: FeatureKey,
         /// For how long: 24h at most
         #[arg(long = "for", value_name = "TIME", default_value = "1h")]
@@ -54,6 +55,7 @@ enum Verb {
     },
     /// Take back what was forced off
     Lift {
+        /// Its key
         feature: FeatureKey,
         /// Directory of the relay
         #[arg(long, value_name = "DIR", default_value = DIR)]
@@ -117,6 +119,7 @@ fn refused(error: OffError) -> Failure {
     let failure = |exit| Failure::new(exit, chain(&error));
     match &error {
         OffError::NoRelay(_) => failure(Exit::NotFound).hint("name its directory with --data"),
+        OffError::NoFeature(_) => failure(Exit::NotFound),
         OffError::TooLong => failure(Exit::Usage),
         OffError::File { .. } => failure(Exit::Failed),
     }

@@ -1,14 +1,22 @@
 //! Forced off at a relay: for everyone who asks through it, however they ask, and for a while only.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use greenroom_exposure::wire::follow::Forced;
+use greenroom_follow::unix_now;
+use greenroom_relay::OffError;
 
 use crate::host::Host;
 use crate::{ANYONE, Relay, application, at, clock, eventually, free, ofrep};
 
 const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Forces `plain` off, as soon as what the relay holds is on disk, too.
+async fn off(data: &Path, reason: &str, now: u64) -> Forced {
+    eventually(async || greenroom_relay::off(data, "plain", HOUR, reason, now).ok()).await
+}
 
 #[tokio::test]
 async fn what_is_forced_off_is_off_for_all_behind_the_relay_until_the_clock_says_so() {
@@ -24,10 +32,10 @@ async fn what_is_forced_off_is_off_for_all_behind_the_relay_until_the_clock_says
     at(&direct, 41).await;
 
     let now = time.load(Ordering::Relaxed);
-    let forced = greenroom_relay::off(dirs[0].path(), "plain", HOUR, "payments fail", now).unwrap();
+    assert!(matches!(greenroom_relay::off(dirs[0].path(), "plian", HOUR, "payments fail", now), Err(OffError::NoFeature(_))));
+    let forced = off(dirs[0].path(), "payments fail", now).await;
     assert_eq!(forced, Forced { feature: "plain".to_owned(), until: now + 3_600, relay: "near".to_owned(), reason: "payments fail".to_owned() });
-    let off = async || (!shop.boolean("plain", &ANYONE, true)).then_some(());
-    eventually(off).await;
+    eventually(async || (!shop.boolean("plain", &ANYONE, true)).then_some(())).await;
     let answer = shop.evaluate("plain", &ANYONE).unwrap();
     assert_eq!(answer.blocked_by.as_deref(), Some("relay:near"));
     for relay in [&near, &far] {
@@ -68,9 +76,9 @@ async fn bulk_answers_are_told_apart_within_a_revision() {
     };
     let tag = eventually(async || Some(bulk("").await).filter(|(status, _)| *status == 200)).await.1;
     assert_eq!(bulk(&tag).await.0, 304);
-    greenroom_relay::off(dir.path(), "plain", HOUR, "", greenroom_follow::unix_now()).unwrap();
+    off(dir.path(), "", unix_now()).await;
     let other = eventually(async || Some(bulk(&tag).await).filter(|(status, _)| *status == 200)).await.1;
     assert_ne!(other, tag);
-    assert!(greenroom_relay::lift(dir.path(), "plain", greenroom_follow::unix_now()).unwrap());
+    assert!(greenroom_relay::lift(dir.path(), "plain", unix_now()).unwrap());
     eventually(async || (bulk(&tag).await.0 == 304).then_some(())).await;
 }

@@ -67,6 +67,12 @@ impl Canonical {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// Whether there is such a feature.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.contains_key(feature)
+    }
+
     /// What `delta` makes of this.
     ///
     /// # Errors
@@ -157,7 +163,8 @@ mod tests {
     fn what_is_read_is_written_as_it_was() {
         // a number that only its own text gives back exactly
         let text = text(&model(7, &json!({"plan": "string"}), &[("a", 0.1)])).replace("0.1", "1.00000000000000000000000000001e-7");
-        assert_eq!(Canonical::read(&text).unwrap().write(), text.as_bytes());
+        let read = Canonical::read(&text).unwrap();
+        assert_eq!((read.write(), read.has("a"), read.has("b")), (text.clone().into_bytes(), true, false));
         assert!(Canonical::read(&text.replace("snapshot/1", "snapshot/2")).is_err());
         assert!(Canonical::read(&text.replace("\"revision\"", "\"revised\"")).is_err());
     }
