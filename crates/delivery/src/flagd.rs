@@ -17,10 +17,12 @@ mod serve;
 mod sync;
 pub mod value;
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Request};
@@ -45,6 +47,24 @@ pub enum Admission {
     ByToken,
 }
 
+/// One of flagd's services, each on a port of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// For providers that ask.
+    Evaluation,
+    /// For those that evaluate in their own process.
+    Sync,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Evaluation => "evaluation",
+            Self::Sync => "sync",
+        })
+    }
+}
+
 /// flagd's services for one environment.
 pub struct Flagd {
     plane: DataPlane,
@@ -58,6 +78,13 @@ impl Flagd {
     #[must_use]
     pub fn new(plane: DataPlane, environment: &str, admission: Admission) -> Arc<Self> {
         Arc::new(Self { plane, environment: environment.into(), admission, rendered: Rendered::default(), changes: Changes::default() })
+    }
+
+    pub fn router(self: &Arc<Self>, service: Service) -> Router {
+        match service {
+            Service::Evaluation => self.evaluation(),
+            Service::Sync => self.sync(),
+        }
     }
 
     /// What the caller may read.

@@ -18,12 +18,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom_delivery::flagd::Flagd;
 use greenroom_delivery::{Chain, DataPlane, Feeds, Limits, Presence, Usage, router};
 use greenroom_follow::{NoUpstream, Pace, State, Upstream, Wire, instance, is_name};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use greenroom_delivery::flagd::{Admission, Service};
 pub use greenroom_follow::{Key, unix_now};
 
 pub use self::forced::{LONGEST, OffError, lift, off};
@@ -48,6 +50,8 @@ pub struct Options {
     /// The directory of everything that is kept.
     pub data: PathBuf,
     pub listen: SocketAddr,
+    /// Ports for flagd's providers.
+    pub flagd: Vec<Port>,
     /// What it is called in lists. Kept: unless given, as before, and the first time made by chance.
     pub name: Option<String>,
     pub limits: Limits,
@@ -72,6 +76,7 @@ impl Options {
             key,
             data: data.into(),
             listen,
+            flagd: Vec::new(),
             name: None,
             limits: Limits::default(),
             pace: Pace::default(),
@@ -79,6 +84,15 @@ impl Options {
             clock: Arc::new(unix_now),
         }
     }
+}
+
+/// A port of flagd's, which serves one environment.
+#[derive(Debug, Clone)]
+pub struct Port {
+    pub environment: String,
+    pub service: Service,
+    pub address: SocketAddr,
+    pub admission: Admission,
 }
 
 /// Why a relay does not start. That its upstream cannot be reached is no reason.
@@ -107,6 +121,8 @@ pub enum StartError {
 /// A relay that serves.
 pub struct Running {
     pub address: SocketAddr,
+    /// With the addresses that they have come to.
+    pub flagd: Vec<Port>,
     pub name: Arc<str>,
     /// What this process is called upstream: the name, and something that no other process has.
     pub instance: String,
@@ -129,7 +145,7 @@ impl std::fmt::Debug for Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(options: Options) -> Result<Running, StartError> {
-    let Options { upstream, tokens, key, data, listen, name, limits, pace, tickets, clock } = options;
+    let Options { upstream, tokens, key, data, listen, flagd, name, limits, pace, tickets, clock } = options;
     let broken = |source: io::Error| StartError::Data { path: data.clone(), source };
     let dir = disk::Dir::open(&data).map_err(broken)?;
     let name: Arc<str> = dir.name(name).map_err(broken)?.into();
@@ -158,10 +174,18 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         .collect();
 
     let plane = DataPlane::new(Arc::clone(&feeds), Arc::clone(&presence), gate, secret).with_usage(Arc::clone(&usage)).with_chain(Chain::of(followed)).with_limits(limits);
-    let unheard = |source| StartError::Listen { address: listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(unheard)?;
-    let address = listener.local_addr().map_err(unheard)?;
+    let (listener, address) = bind(listen).await?;
     let (stop, mut stopped) = watch::channel(false);
+    let mut ports = Vec::new();
+    for port in flagd {
+        let (listener, address) = bind(port.address).await?;
+        let router = Flagd::new(plane.clone(), &port.environment, port.admission).router(port.service);
+        let mut stopped = stopped.clone();
+        tokio::spawn(greenroom_delivery::flagd::serve(listener, router, async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }));
+        ports.push(Port { address, ..port });
+    }
     let serving = tokio::spawn(async move {
         let stopped = async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;
@@ -171,7 +195,14 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let upward = Upward { lines: lines.clone(), presence, usage, feeds: Arc::clone(&feeds), tickets, report: pace.report };
     let (watching, upward) = (tokio::spawn(forced.run(lines.clone())), tokio::spawn(upward.run(stop.subscribe())));
     tracing::info!(relay = %name, %address, "the relay serves");
-    Ok(Running { address, name, instance, feeds, lines, watching, upward, serving, stop })
+    Ok(Running { address, flagd: ports, name, instance, feeds, lines, watching, upward, serving, stop })
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let unheard = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(unheard)?;
+    let bound = listener.local_addr().map_err(unheard)?;
+    Ok((listener, bound))
 }
 
 impl Running {

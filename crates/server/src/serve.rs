@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use greenroom_access::Access;
 use greenroom_api::Problem;
 use greenroom_api::problem::Code;
-use greenroom_delivery::flagd::{Admission, Flagd};
+use greenroom_delivery::flagd::{Admission, Flagd, Service};
 use greenroom_delivery::{DataPlane, Feeds, Presence, Usage};
 use greenroom_domain::deployment::environment::DriverKind;
 use greenroom_domain::id::Name;
@@ -35,9 +35,6 @@ use crate::http::{Api, Door};
 use crate::keys::{Signer, kept};
 use crate::{config, failpoint, http, secret};
 
-/// flagd's two services.
-const EVALUATION: &str = "evaluation";
-const SYNC: &str = "sync";
 /// The first-start token works this long.
 const FIRST: Span = Span::secs(3600);
 /// Commands waiting for the writer at most.
@@ -105,7 +102,7 @@ impl Doors {
 pub struct Running {
     pub address: SocketAddr,
     /// Ports of flagd's that are open: environment, service, address.
-    pub flagd: Vec<(Name, &'static str, SocketAddr)>,
+    pub flagd: Vec<(Name, Service, SocketAddr)>,
     /// Printed once; makes the first person.
     pub first_token: Option<String>,
     /// Why there is no control plane: only what was last published is served.
@@ -159,7 +156,7 @@ pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Drive
     let (listener, address) = bind(doors.http).await?;
     let mut ports = Vec::new();
     for flagd in doors.flagd {
-        for (service, at) in [(EVALUATION, flagd.evaluation), (SYNC, flagd.sync)] {
+        for (service, at) in [(Service::Evaluation, flagd.evaluation), (Service::Sync, flagd.sync)] {
             if let Some(at) = at {
                 ports.push((flagd.clone(), service, bind(at).await?));
             }
@@ -210,7 +207,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 }
 
 /// Serves flagd's providers. Their ports close when the server stops, or its start fails.
-fn open(ports: Vec<(config::Flagd, &'static str, (TcpListener, SocketAddr))>, plane: &DataPlane, stopped: &watch::Receiver<bool>) -> Vec<(Name, &'static str, SocketAddr)> {
+fn open(ports: Vec<(config::Flagd, Service, (TcpListener, SocketAddr))>, plane: &DataPlane, stopped: &watch::Receiver<bool>) -> Vec<(Name, Service, SocketAddr)> {
     let mut open = Vec::new();
     for (flagd, service, (listener, address)) in ports {
         let admission = match flagd.admission() {
@@ -218,9 +215,8 @@ fn open(ports: Vec<(config::Flagd, &'static str, (TcpListener, SocketAddr))>, pl
             Ok(config::Admission::Token) | Err(_) => Admission::ByToken,
         };
         let services = Flagd::new(plane.clone(), flagd.environment.as_str(), admission);
-        let router = if service == SYNC { services.sync() } else { services.evaluation() };
         let mut stopped = stopped.clone();
-        tokio::spawn(greenroom_delivery::flagd::serve(listener, router, async move {
+        tokio::spawn(greenroom_delivery::flagd::serve(listener, services.router(service), async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         }));
         open.push((flagd.environment, service, address));

@@ -21,6 +21,8 @@ pub(super) struct Listener {
     listed: Listed,
     /// The revision that the client was told of.
     pub(super) told: Option<u64>,
+    /// What was forced off here when it was.
+    edition: u64,
     /// With this, which waits to be taken since then.
     given: Option<(u64, Instant)>,
     ended: bool,
@@ -35,7 +37,8 @@ pub(super) enum News {
 impl Listener {
     pub(super) fn new(flagd: Arc<Flagd>, listed: Listed) -> Self {
         let head = flagd.plane.feeds.follow(&flagd.environment);
-        Self { flagd, head, listed, told: None, given: None, ended: false }
+        let edition = head.borrow().edition;
+        Self { flagd, head, listed, told: None, edition, given: None, ended: false }
     }
 
     /// Waits for a revision after the one told, or for as long as `quiet`. `None`: the stream has ended; an error is the
@@ -56,9 +59,10 @@ impl Listener {
             if self.listed.pass.as_ref().is_some_and(|pass| !pass.stands()) {
                 return Some(Err(self.end(Status::unauthenticated("the token is revoked or has ended"))));
             }
-            if self.told.is_none_or(|told| head.revision > told)
+            if (self.told.is_none_or(|told| head.revision > told) || head.edition != self.edition)
                 && let Ok(published) = self.flagd.published()
             {
+                self.edition = head.edition;
                 return Some(Ok(News::Revision(published)));
             }
             let changed = match until {

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use greenroom_domain::id::FeatureKey;
+use greenroom_domain::id::{FeatureKey, Name};
 use greenroom_domain::time::Span;
-use greenroom_relay::{Key, OffError, Options, unix_now};
+use greenroom_relay::{Admission, Key, OffError, Options, Port, Service, unix_now};
 use serde_json::json;
 
 use super::serve::{chain, stopped};
@@ -35,6 +35,15 @@ pub struct Relay {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7801")]
     listen: SocketAddr,
+    /// Port for flagd's providers that ask, by environment; by custom 8013
+    #[arg(long, value_name = "ENV=ADDR", value_parser = port)]
+    flagd_evaluation: Vec<(Name, SocketAddr)>,
+    /// Port for flagd's providers that evaluate in their own process; by custom 8015
+    #[arg(long, value_name = "ENV=ADDR", value_parser = port)]
+    flagd_sync: Vec<(Name, SocketAddr)>,
+    /// Let whoever reaches them use flagd's ports, also those that do not listen on this machine alone
+    #[arg(long)]
+    flagd_open: bool,
     /// What it is called where relays are listed [default: as before, or by chance]
     #[arg(long)]
     name: Option<String>,
@@ -71,7 +80,17 @@ impl Relay {
         }
     }
 
+    /// Whoever is on this machine may use them; others need a token, unless it was said otherwise.
+    fn ports(&self) -> Vec<Port> {
+        let of = |service, ports: &[(Name, SocketAddr)]| -> Vec<Port> {
+            let admission = |address: &SocketAddr| if self.flagd_open || address.ip().is_loopback() { Admission::Anyone } else { Admission::ByToken };
+            ports.iter().map(|(environment, address)| Port { environment: environment.to_string(), service, address: *address, admission: admission(address) }).collect()
+        };
+        of(Service::Evaluation, &self.flagd_evaluation).into_iter().chain(of(Service::Sync, &self.flagd_sync)).collect()
+    }
+
     fn serve(self) -> Result<(), Failure> {
+        let flagd = self.ports();
         let Self { upstream: Some(upstream), tokens, public_key: Some(key), data, listen, name, .. } = self else {
             return Err(Failure::usage("say whom to follow, with --upstream and --public-key"));
         };
@@ -79,14 +98,23 @@ impl Relay {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         runtime.block_on(async {
-            let options = Options { name, ..Options::new(upstream, tokens, key, data, listen) };
+            let options = Options { name, flagd, ..Options::new(upstream, tokens, key, data, listen) };
             let running = greenroom_relay::start(options).await.map_err(|e| Failure::new(Exit::Failed, chain(&e)))?;
             crate::output::raw(format!("greenroom relay `{}` listens on http://{}\n", running.name, running.address).as_bytes());
+            for port in &running.flagd {
+                crate::output::raw(format!("flagd's {} for {} listens on {}\n", port.service, port.environment, port.address).as_bytes());
+            }
             stopped().await;
             running.stop().await;
             Ok(())
         })
     }
+}
+
+/// `production=127.0.0.1:8013`.
+fn port(text: &str) -> Result<(Name, SocketAddr), String> {
+    let (environment, address) = text.split_once('=').ok_or_else(|| "write an environment and an address, as in test=127.0.0.1:8013".to_owned())?;
+    Ok((environment.parse().map_err(|error| format!("{error}"))?, address.parse().map_err(|_| format!("`{address}` is not an address like 127.0.0.1:8013"))?))
 }
 
 impl Verb {

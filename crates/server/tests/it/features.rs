@@ -103,8 +103,8 @@ async fn flagds_ports_serve_the_environment_that_they_are_for() {
     let port = |admission| Flagd { environment: "test".parse().unwrap(), evaluation: any(), sync: any(), admission: Some(admission) };
     let doors = Doors { http: any().unwrap(), flagd: vec![port(Admission::Anyone), port(Admission::Token)] };
     let running = greenroom_server::start(&world.dir.path().join("data"), doors, "greenroom".into()).await.unwrap();
-    let services: Vec<_> = running.flagd.iter().map(|(environment, service, _)| (environment.as_str(), *service)).collect();
-    assert_eq!(services, [("test", "evaluation"), ("test", "sync"), ("test", "evaluation"), ("test", "sync")]);
+    let services: Vec<_> = running.flagd.iter().map(|(environment, service, _)| format!("{environment} {service}")).collect();
+    assert_eq!(services, ["test evaluation", "test sync", "test evaluation", "test sync"]);
     let ask = async |port: usize, token: Option<&str>| {
         let asked = world.http.post(format!("http://{}/flagd.evaluation.v1.Service/ResolveBoolean", running.flagd[port].2));
         let asked = asked.json(&json!({"flagKey": "button", "context": {"targetingKey": "u"}}));
