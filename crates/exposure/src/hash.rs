@@ -138,7 +138,7 @@ impl Words {
     }
 
     /// `packed` is that of `text`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn contain(&self, packed: Packed, text: &str) -> bool {
         self.table.find(packed.hash(text), |at| self.words.get(at as usize).filter(|word| word.is(packed, text))).is_some()
     }

@@ -148,9 +148,15 @@ pub fn write_answer(out: &mut Vec<u8>, snapshot: &Snapshot, answer: &Answer<'_>)
 
 /// The rest of the metadata and the braces that close it and the answer.
 pub(crate) fn ending(rule: Option<&str>, release: Option<&str>, blocked_by: Option<&str>) -> String {
-    let said = [("rule", rule), ("release", release), ("blocked_by", blocked_by)];
-    let said = said.into_iter().filter_map(|(name, said)| Some(format!(",\"{name}\":{}", Value::from(said?))));
-    said.chain(["}}".to_owned()]).collect()
+    let mut out = String::with_capacity(64);
+    for (name, said) in [(",\"rule\":", rule), (",\"release\":", release), (",\"blocked_by\":", blocked_by)] {
+        if let Some(said) = said {
+            out.push_str(name);
+            push_text(&mut out, said);
+        }
+    }
+    out.push_str("}}");
+    out
 }
 
 /// Writes a failure about one feature.
@@ -179,14 +185,28 @@ impl ErrorCode {
 
 /// A JSON string. Nearly all have nothing to escape and are copied as they are.
 fn write_text(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        // Writing to a vector cannot fail.
-        out.extend_from_slice(Value::from(text).to_string().as_bytes());
-    } else {
+    if is_plain(text) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
+    } else {
+        out.extend_from_slice(Value::from(text).to_string().as_bytes());
     }
+}
+
+/// As [`write_text`].
+pub(crate) fn push_text(out: &mut String, text: &str) {
+    if is_plain(text) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Value::from(text).to_string());
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\')
 }
 
 #[cfg(test)]

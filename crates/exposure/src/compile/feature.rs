@@ -1,5 +1,6 @@
 //! A feature: variants by index, thresholds of splits, and the bytes of its answers that never vary.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Number, Value};
@@ -28,8 +29,11 @@ pub(crate) fn compile(key: &str, slot: u32, source: &Arc<model::Feature>, around
         faults.push(Fault { rule: rule.map(str::to_owned), message });
     };
 
-    let opening = format!("{{\"key\":{},\"value\":", Value::from(key));
-    let variants: Box<[Variant]> = source.variants.iter().map(|(name, value)| variant(&opening, name, value, source.r#type)).collect();
+    let mut wire = String::with_capacity(128 + key.len());
+    wire.push_str("{\"key\":");
+    wire::push_text(&mut wire, key);
+    wire.push_str(",\"value\":");
+    let variants: Box<[Variant]> = source.variants.iter().map(|(name, value)| variant(&mut wire, name, value, source.r#type)).collect();
     for (name, value) in &source.variants {
         if !admits(source.r#type, value) {
             fault(None, format!("variant `{name}` is not of type {}", source.r#type));
@@ -132,14 +136,22 @@ fn admits(kind: ValueType, value: &Value) -> bool {
     }
 }
 
-fn variant(opening: &str, name: &str, value: &Value, kind: ValueType) -> Variant {
+/// `wire` holds how all of them begin there, and does again in the end.
+fn variant(wire: &mut String, name: &str, value: &Value, kind: ValueType) -> Variant {
     // As a float it is written with a decimal point: some callers tell 10 from 10.0.
     let value = match (kind, value.as_f64().and_then(Number::from_f64)) {
         (ValueType::Float, Some(float)) => Value::Number(float),
         _ => value.clone(),
     };
-    let wire = format!("{opening}{value},\"variant\":{},\"reason\":\"", Value::from(name)).into();
-    Variant { name: name.into(), value, wire }
+    let opening = wire.len();
+    // Writing to a string cannot fail.
+    let _ = write!(wire, "{value}");
+    wire.push_str(",\"variant\":");
+    wire::push_text(wire, name);
+    wire.push_str(",\"reason\":\"");
+    let whole = wire.as_str().into();
+    wire.truncate(opening);
+    Variant { name: name.into(), value, wire: whole }
 }
 
 fn index(variants: &[Variant], name: &str) -> Option<u16> {

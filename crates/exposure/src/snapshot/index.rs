@@ -30,7 +30,7 @@ impl Index {
     }
 
     /// The first thing that `known` makes of a slot under this hash.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find<T>(&self, hash: u64, known: impl Fn(u32) -> Option<T>) -> Option<T> {
         self.shards.get(shard(hash, self.shards.len()))?.find(hash, known)
     }

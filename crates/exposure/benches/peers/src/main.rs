@@ -133,7 +133,9 @@ fn answers(size: usize) {
             println!("| {row} | {} [{}–{}] | {} | **{:.2}** |", short(ours.median), short(ours.least), short(ours.most), short(theirs.median), ours.median / theirs.median);
         }
     }
-    println!("\n| Row | ours, by key | floor | ratio | ours, by handle | floor | ratio | yggdrasil | LaunchDarkly, by key | flag in hand | allocations |\n|---|---|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "\n| Row | ours, by key | floor | ratio | ours, by handle | floor | ratio | yggdrasil | LaunchDarkly, by key | flag in hand | allocations |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    );
     let walk = scrambled(size);
     let keys: Vec<&str> = walk.iter().map(|at| features[*at].0.as_str()).collect();
     let handles: Vec<_> = keys.iter().map(|key| engines.greenroom.resolve(key).unwrap()).collect();
