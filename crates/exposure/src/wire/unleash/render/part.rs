@@ -39,7 +39,7 @@ impl From<Constraint> for All {
 
 impl All {
     /// Both; `None` if that is nobody.
-    fn and(&self, other: &Self) -> Result<Option<Self>, String> {
+    pub(super) fn and(&self, other: &Self) -> Result<Option<Self>, String> {
         let mut both = self.clone();
         for constraint in &other.constraints {
             let opposite = Constraint { inverted: !constraint.inverted, ..constraint.clone() };
