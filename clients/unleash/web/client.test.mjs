@@ -46,7 +46,7 @@ test('another context, another answer; the same is 304', async () => {
 
 test('counts arrive', async () => {
   await usage();
-  const client = await connect(address, token, context(ANN), { disableRefresh: true, metricsInterval: 3_600 });
+  const client = await connect(address, token, context(ANN), { disableRefresh: true, metricsInterval: 3_600, metricsIntervalInitial: 0 });
   client.isEnabled('boolean');
   client.isEnabled('held');
   client.getVariant('string');
