@@ -117,9 +117,14 @@ impl Snapshot {
 
         let scope = Scope { cohorts: Some(&cohorts), ..scope };
         let slot_of = |key: &str| again.get(key).map(|(slot, _)| *slot).or_else(|| Some(self.store.by_key(key)?.slot));
+        let mut doubtful = Vec::new();
         for (key, (slot, feature)) in &again {
             let around = Surroundings { scope, disorder: disorder.get(*key).copied(), slot_of: &slot_of };
-            edit.put(compile::feature(key, *slot, feature, around));
+            let entry = compile::feature(key, *slot, feature, around);
+            if !entry.program.gate.faults().is_empty() || !entry.program.prerequisites.is_empty() {
+                doubtful.push(*key);
+            }
+            edit.put(entry);
         }
         heads::settle(&mut edit, &dependents, again.keys().copied().chain(change.drop.iter().map(String::as_str)));
         let snapshot = Self {
@@ -133,7 +138,7 @@ impl Snapshot {
             names: names.into_inner(),
             attributes,
         };
-        again.keys().filter_map(|key| snapshot.store.by_key(key)).for_each(|entry| snapshot.warn(&entry.program, &mut warnings));
+        doubtful.into_iter().filter_map(|key| snapshot.store.by_key(key)).for_each(|entry| snapshot.warn(&entry.program, &mut warnings));
         (snapshot, warnings)
     }
 

@@ -48,8 +48,12 @@ fn main() {
 }
 
 /// One row by one of us alone, so many times, for a profiler: `in-50 handle 1000000`. `how` is `key`, `handle`, `floor-key`
-/// or `floor-handle`.
+/// or `floor-handle`; or `load`, whatever the row: 10,000 features from JSON.
 fn profiled(key: &str, how: &str, times: usize) {
+    if how == "load" {
+        let json = engines::bytes(&definitions::greenroom(&mixed(10_000)));
+        return (0..times).for_each(|_| drop(black_box(engines::greenroom(&json))));
+    }
     let features = all(1_000);
     let (greenroom, floor) = (engines::greenroom(&engines::bytes(&definitions::greenroom(&features))), Floor::new(&features));
     let (users, attributes) = (users(), attributes());
