@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use greenroom_exposure::{Answer, Counters, Snapshot};
 use greenroom_exposure::wire::Announcement;
 use greenroom_exposure::wire::follow::{Canonical, Forced};
+use greenroom_exposure::{Answer, Counters, Snapshot};
 use tokio::sync::watch;
 
 use crate::follow::Trail;
@@ -220,7 +220,13 @@ impl Feeds {
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut feeds = HashMap::clone(&self.by_environment.load());
         let feed = feeds.entry(environment.into()).or_insert_with(|| {
-            Arc::new(Feed { published: ArcSwapOption::empty(), head: watch::Sender::new(Head::default()), trail: Trail::default(), unleash: Stages::default(), counters: Counters::new(COUNTED) })
+            Arc::new(Feed {
+                published: ArcSwapOption::empty(),
+                head: watch::Sender::new(Head::default()),
+                trail: Trail::default(),
+                unleash: Stages::default(),
+                counters: Counters::new(COUNTED),
+            })
         });
         let feed = Arc::clone(feed);
         self.by_environment.store(Arc::new(feeds));

@@ -41,7 +41,8 @@ pub fn tickets(state: &State) -> Vec<Ticket> {
 }
 
 fn ticket(state: &State, token: &Token) -> Option<Ticket> {
-    let environment = token.environment.as_ref().filter(|name| matches!(token.kind, TokenKind::Sdk | TokenKind::Web | TokenKind::Relay) && state.environments.contains_key(*name))?;
+    let environment =
+        token.environment.as_ref().filter(|name| matches!(token.kind, TokenKind::Sdk | TokenKind::Web | TokenKind::Relay) && state.environments.contains_key(*name))?;
     Some(Ticket { sha256: token.hash.clone(), environment: environment.as_str().into(), id: token.id.to_string().into(), expires: token.expires, kind: token.kind })
 }
 

@@ -142,7 +142,6 @@ impl Caller {
         }
         Ok(Self(context))
     }
-
 }
 
 impl Context for Caller {

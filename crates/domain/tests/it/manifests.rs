@@ -307,8 +307,7 @@ fn prerequisites_name_what_is_there_and_never_lead_back() {
     }
     let round = w.attempt(&set(long("n0"))).expect_err("a long way round");
     assert_eq!(round.reasons.len(), 1, "a cycle is named once, however long: {:?}", round.reasons);
-    let deep = w.attempt(&set(long("checkout"))).expect_err("too many for one answer");
-    assert!(deep.reasons.iter().all(|r| r.code == ReasonCode::Invalid && r.message.contains("more than 64")), "{:?}", deep.reasons);
+    assert!(World::shop().attempt(&set(long("checkout"))).is_ok(), "however deep");
 
     w.apply(vec![needing("gift", &json!({"checkout": ["on"]}))]);
     let closing = w.attempt(&set(vec![needing("checkout", &json!({"gift": ["on"]}))])).expect_err("closes the circle");

@@ -506,13 +506,8 @@ impl World {
                 self.report(Report::Applied { op: r.op() });
             }
             (StepKind::Observing, Manner::NeverReady) => {
-                let seen = self.runs.get(&r.key).cloned().unwrap_or_else(|| Observation {
-                    serving: Few::default(),
-                    config: None,
-                    op: None,
-                    health: Health::Down,
-                    basis: Basis::Observed,
-                });
+                let seen =
+                    self.runs.get(&r.key).cloned().unwrap_or_else(|| Observation { serving: Few::default(), config: None, op: None, health: Health::Down, basis: Basis::Observed });
                 self.report(Report::TakenBack { op: r.op(), why: "never became ready".to_owned(), seen });
             }
             (StepKind::Observing, Manner::Silent) => {}

@@ -21,7 +21,9 @@ pub enum Import {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "What our rules cannot say is left out and listed with its reason. Show it first with --dry-run. Production takes no import: what is shown there is a release.")]
+#[command(
+    after_help = "What our rules cannot say is left out and listed with its reason. Show it first with --dry-run. Production takes no import: what is shown there is a release."
+)]
 pub struct Source {
     /// JSON file
     #[arg(value_name = "FILE")]
@@ -65,6 +67,12 @@ fn show(page: &mut Page, came: &views::Import, planned: bool) {
     let done = if planned { "would be imported" } else { "imported" };
     page.line(
         Paint::Plain,
-        format!("{done} into {}: {} features, {changed} of them serving something new, as set {}; {} not taken over", came.environment, came.serves.len(), came.set, came.refused.len()),
+        format!(
+            "{done} into {}: {} features, {changed} of them serving something new, as set {}; {} not taken over",
+            came.environment,
+            came.serves.len(),
+            came.set,
+            came.refused.len()
+        ),
     );
 }

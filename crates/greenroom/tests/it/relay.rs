@@ -22,7 +22,13 @@ struct Program {
 
 fn greenroom(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
-    command.args(args).env("GREENROOM_CONFIG_DIR", home).env("GREENROOM_PASSWORD", "correct horse").env_remove("GREENROOM_TOKEN").env_remove("GREENROOM_SERVER").stdin(Stdio::null());
+    command
+        .args(args)
+        .env("GREENROOM_CONFIG_DIR", home)
+        .env("GREENROOM_PASSWORD", "correct horse")
+        .env_remove("GREENROOM_TOKEN")
+        .env_remove("GREENROOM_SERVER")
+        .stdin(Stdio::null());
     command
 }
 
@@ -56,7 +62,8 @@ impl Program {
     fn evaluate(&self, token: &str, feature: &str, context: &Value) -> Option<Value> {
         let body = json!({"context": context}).to_string();
         let mut socket = TcpStream::connect(&self.address).ok()?;
-        let head = format!("POST /ofrep/v1/evaluate/flags/{feature} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST /ofrep/v1/evaluate/flags/{feature} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
         socket.write_all(format!("{head}{body}").as_bytes()).ok()?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).ok()?;
@@ -127,7 +134,8 @@ fn a_relay_serves_what_was_imported_while_the_control_plane_is_away() {
     let sdk = secret(&["token", "create", "sdk", "--env", "test", "--json"]);
     let (key, sdk) = (relay["public_key"].as_str().expect("a key"), sdk["secret"].as_str().expect("a secret"));
     let upstream = format!("http://{}", server.address);
-    let args = ["relay", "--upstream", &upstream, "--upstream-token", relay["secret"].as_str().expect("a secret"), "--public-key", key, "--data", &at("relay"), "--listen", "127.0.0.1:0"];
+    let args =
+        ["relay", "--upstream", &upstream, "--upstream-token", relay["secret"].as_str().expect("a secret"), "--public-key", key, "--data", &at("relay"), "--listen", "127.0.0.1:0"];
     let near = Program::start(&home, &args, 0);
     let shown = |plan: &str| near.evaluate(sdk, "search", &json!({"targetingKey": "u", "plan": plan})).map(|answer| answer["value"].clone());
     until("the first answer", || shown("gold") == Some(json!(true)));

@@ -51,12 +51,7 @@ async fn report(events: u64) -> Outcome {
     );
     startup(&world).await?;
     println!("\n### Commands and reads\n\n| What | Figure |\n|---|---|");
-    println!(
-        "| live state: {} placements, 1,000 services × 6 environments, {} builds, 2,000 features | {} |",
-        world.placements,
-        world.builds,
-        child::weighed(&world.data)?
-    );
+    println!("| live state: {} placements, 1,000 services × 6 environments, {} builds, 2,000 features | {} |", world.placements, world.builds, child::weighed(&world.data)?);
     let server = Child::start(&world.data)?;
     server.ready().await?;
     println!("| the whole server after a start without checkpoint, its allocator included | {} MB resident |", server.rss() / 1_000_000);

@@ -82,7 +82,14 @@ impl Counts {
 
 fn row(counted: &Counted, day: i32, count: u64) -> UsageRow {
     let Counted { environment, feature, variant, build } = counted;
-    UsageRow { feature: feature.to_string(), variant: variant.to_string(), build: build.as_deref().unwrap_or_default().to_owned(), environment: environment.to_string(), day, count }
+    UsageRow {
+        feature: feature.to_string(),
+        variant: variant.to_string(),
+        build: build.as_deref().unwrap_or_default().to_owned(),
+        environment: environment.to_string(),
+        day,
+        count,
+    }
 }
 
 #[cfg(test)]

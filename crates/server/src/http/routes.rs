@@ -164,11 +164,7 @@ impl Routes {
         R: Serialize + JsonSchema + Send + 'static,
     {
         let attempts: Option<Action> = action.parse().ok();
-        let serve = move |Extract(api): Extract<Arc<Api>>,
-                          parts: Parts,
-                          RawQuery(query): RawQuery,
-                          headers: HeaderMap,
-                          Sent(body): Sent| async move {
+        let serve = move |Extract(api): Extract<Arc<Api>>, parts: Parts, RawQuery(query): RawQuery, headers: HeaderMap, Sent(body): Sent| async move {
             let answer = async {
                 let asked = Received { method, path, attempts, params: params(parts)?, query: query.as_deref().unwrap_or(""), headers: &headers };
                 run_command(&api, asked, body, handler).await

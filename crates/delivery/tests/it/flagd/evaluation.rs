@@ -117,6 +117,7 @@ async fn evaluations_are_counted_and_potential_ones_are_not() {
     let _: ReplyToAll = call(&ports.evaluation, ALL, AskAll { context: None }, &[]).await.unwrap();
     call::<Ask, StringReply>(&ports.evaluation, STRING, ask("plain", &shop), &[]).await.unwrap_err();
     let counted = |build: Option<&str>| Counted { environment: "production".into(), feature: "plain".into(), variant: "on".into(), build: build.map(Into::into) };
+    ports.usage.gather(&ports.feeds);
     assert_eq!(ports.usage.take(), HashMap::from([(counted(Some("shop-web@1.2.0")), 2), (counted(None), 2)]));
 }
 
