@@ -5,16 +5,18 @@ import { report, evaluate, model } from '../plane.mjs';
 /** A context of OpenFeature's as one of Unleash's, which knows text alone. */
 export const context = ({ targetingKey, ...properties }) => ({ userId: targetingKey, properties: Object.fromEntries(Object.entries(properties).map(([name, value]) => [name, String(value)])) });
 
-const PAYLOADS = { string: (value) => value, integer: String, float: (value) => (Number.isInteger(value) ? value.toFixed(1) : String(value)), object: JSON.stringify };
+const PAYLOADS = { string: (value) => value, integer: String, float: (value) => (Number.isInteger(value) ? value.toFixed(1) : String(value)), object: (value) => value };
 const KINDS = { string: 'string', integer: 'number', float: 'number', object: 'json' };
 
 /** Whether a feature is on for an answer, and with which variant. */
 export function said(feature, { value, variant }) {
   const enabled = variant !== feature.off && value !== false;
   if (!enabled || feature.type === 'boolean') return { enabled, name: 'disabled' };
-  const ordered = (value) => (value && typeof value === 'object' && !Array.isArray(value) ? Object.fromEntries(Object.keys(value).sort().map((key) => [key, ordered(value[key])])) : value);
-  return { enabled, name: variant, payload: { type: KINDS[feature.type], value: PAYLOADS[feature.type](ordered(value)) } };
+  return { enabled, name: variant, payload: { type: KINDS[feature.type], value: PAYLOADS[feature.type](value) } };
 }
+
+/** A payload as it came, and what the text of JSON means: the order in an object means nothing. */
+export const meant = (payload) => (payload?.type === 'json' ? { ...payload, value: JSON.parse(payload.value) } : payload);
 
 /** For each of these people what is said of each feature. */
 export async function expected(people) {

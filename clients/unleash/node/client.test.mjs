@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import unleash from 'unleash-client';
 import { acknowledged, address, change, forbidden, model, people, start, stop, token, until, usage } from '../../plane.mjs';
-import { context, expected, local } from '../model.mjs';
+import { context, expected, local, meant } from '../model.mjs';
 import { connect } from './connect.mjs';
 
 const MODES = {
@@ -35,7 +35,7 @@ const sorted = (client) => client.getFeatureToggleDefinitions(true).sort((one, o
 function answers(client, key, person) {
   const { name, payload, enabled, feature_enabled } = client.getVariant(key, person);
   assert.equal(client.isEnabled(key, person), feature_enabled, key);
-  return enabled ? { enabled: feature_enabled, name, payload } : { enabled: feature_enabled, name };
+  return enabled ? { enabled: feature_enabled, name, payload: meant(payload) } : { enabled: feature_enabled, name };
 }
 
 test('it is handed what the report allows, and nothing else', async () => {

@@ -6,5 +6,6 @@ import { cases } from './cases.mjs';
 cases(address, `*:production.${token}`, async (state) => {
   await importFile({ state });
   const all = Object.entries(await report());
-  return Object.fromEntries(all.map(([feature, on]) => [feature, on.find(({ protocol }) => protocol === 'unleash').because]));
+  const taken = Object.fromEntries(all.map(([feature, on]) => [feature, on.find(({ protocol }) => protocol === 'unleash').because]));
+  return { taken, unnamed: [] };
 });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { address, change, each, forbidden, model, people, start, stop, token, until, usage } from '../../plane.mjs';
-import { context, expected } from '../model.mjs';
+import { context, expected, meant } from '../model.mjs';
 import { connect } from './connect.mjs';
 
 const QUIET = { disableRefresh: true, disableMetrics: true };
@@ -13,7 +13,7 @@ const ANN = { targetingKey: 'ann', plan: 'gold' };
 function answers(client, key) {
   const { name, payload, enabled, feature_enabled } = client.getVariant(key);
   assert.equal(client.isEnabled(key), feature_enabled, key);
-  return enabled ? { enabled: feature_enabled, name, payload } : { enabled: feature_enabled, name };
+  return enabled ? { enabled: feature_enabled, name, payload: meant(payload) } : { enabled: feature_enabled, name };
 }
 
 test('10,000 people get what the library gives them, of every feature', { timeout: 120_000 }, async () => {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::routing::{get, post};
+use futures_util::StreamExt as _;
 use http::{HeaderMap, header};
 
 use self::reply::Refusal;
@@ -31,6 +32,9 @@ pub(crate) fn router(plane: DataPlane) -> Router {
         .with_state(Arc::new(plane))
 }
 
+/// A body that is too large by no more than this factor is read and thrown away.
+const DRAINED: usize = 16;
+
 impl DataPlane {
     pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<Scope, Refusal> {
         self.gate.scope(presented(headers)).map_err(Refusal::Denied)
@@ -49,9 +53,14 @@ impl DataPlane {
     pub(crate) async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
         let limit = self.limits.body;
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if declared.is_some_and(|length| length > limit) {
-            return Err(Refusal::TooLarge { limit });
+        if declared.is_none_or(|length| length <= limit) {
+            return to_bytes(body, limit).await.map_err(|_| Refusal::TooLarge { limit });
         }
-        to_bytes(body, limit).await.map_err(|_| Refusal::TooLarge { limit })
+        // what is only somewhat too large is read to its end: who is still sending does not hear an answer
+        if declared.is_some_and(|length| length <= limit.saturating_mul(DRAINED)) {
+            let mut chunks = body.into_data_stream();
+            while let Some(Ok(_)) = chunks.next().await {}
+        }
+        Err(Refusal::TooLarge { limit })
     }
 }

@@ -15,6 +15,10 @@ use tokio::time::Instant;
 /// Without an open stream, how long a fetch keeps an evaluator in contact unless the caller says otherwise. Short: of a
 /// poller it is not known whether it will ever come again.
 const IN_CONTACT: Duration = Duration::from_secs(10);
+/// The longest between two questions of a poller that it is waited for.
+const LONGEST: Duration = Duration::from_secs(300);
+/// How late the next question of a poller may come.
+const LATE: Duration = Duration::from_secs(5);
 /// Listings are split by key, so that requests seldom wait for each other.
 const SHARDS: usize = 16;
 /// Names of laggards that are worth telling.
@@ -43,6 +47,8 @@ struct Evaluator {
     revision: u64,
     fetches: u64,
     last: Instant,
+    /// How long it may be silent, by its own word.
+    silent: Duration,
     /// The oldest revision fetched by someone who may still be about to open a stream.
     opening: Option<u64>,
     /// Who asks through it, if it is a relay, as of its revision.
@@ -115,6 +121,14 @@ impl Presence {
             evaluator.relayed = relayed;
         }
         evaluator.revision = evaluator.revision.max(revision);
+    }
+
+    /// An evaluator that polls says how often: it is in contact until its next question, and a little longer.
+    pub fn polls(&self, environment: &Arc<str>, id: u64, every: Duration) {
+        let mut shard = self.shard(environment, id);
+        if let Some(evaluator) = shard.evaluators.get_mut(&(Arc::clone(environment), id)) {
+            evaluator.silent = every.min(LONGEST) + LATE;
+        }
     }
 
     /// An evaluator opened a stream, which is open until the connection is dropped.
@@ -200,6 +214,7 @@ impl Shard {
             revision: 0,
             fetches: 0,
             last: now,
+            silent: Duration::ZERO,
             opening: None,
             relayed: None,
             single: false,
@@ -217,7 +232,7 @@ impl Shard {
 
 impl Evaluator {
     fn in_contact(&self, now: Instant, window: Duration) -> bool {
-        self.streams > 0 || now.duration_since(self.last) <= window
+        self.streams > 0 || now.duration_since(self.last) <= window.max(self.silent)
     }
 }
 
@@ -271,6 +286,18 @@ mod tests {
         assert_eq!(presence.streams("production"), 1);
         drop(open);
         assert_eq!(said(&presence, 10), (0, 0, vec![]));
+    }
+
+    /// Between two questions it goes on with what it has: a withdrawal has to wait for it.
+    #[tokio::test(start_paused = true)]
+    async fn a_poller_is_in_contact_until_its_next_question() {
+        let (presence, production) = (Arc::new(Presence::default()), Arc::from("production"));
+        presence.reported(&production, 1, "poller", 7, None);
+        presence.polls(&production, 1, Duration::from_secs(15));
+        tokio::time::advance(Duration::from_secs(19)).await;
+        assert_eq!(said(&presence, 8), (1, 0, vec!["poller".to_owned()]));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(said(&presence, 8), (0, 0, vec![]));
     }
 
     #[tokio::test]

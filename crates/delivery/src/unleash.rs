@@ -12,6 +12,7 @@ mod stage;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -94,6 +95,17 @@ impl Instance {
         ("unleash", &scope.id, text(headers, "unleash-connection-id").unwrap_or(instance), application).hash(&mut hasher);
         let name: String = [application, instance].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/").chars().take(NAME).collect();
         Self { id: hasher.finish(), name: if name.is_empty() { scope.id.to_string() } else { name } }
+    }
+}
+
+impl DataPlane {
+    /// Notes who asked, what they have, and when they will ask again.
+    fn asked(&self, scope: &Scope, headers: &HeaderMap, revision: u64) {
+        let instance = Instance::of(scope, headers);
+        self.presence.reported(&scope.environment, instance.id, &instance.name, revision, None);
+        if let Some(every) = text(headers, "unleash-interval").and_then(|text| text.parse().ok()).map(Duration::from_millis) {
+            self.presence.polls(&scope.environment, instance.id, every);
+        }
     }
 }
 

@@ -30,8 +30,7 @@ pub(super) async fn poll(State(plane): State<Arc<DataPlane>>, headers: HeaderMap
     let (feed, published, level) = (plane.feed(&scope)?, plane.published(&scope)?, level(&headers));
     // an id that nobody here has given out yet is of another life: begin anew
     let known = text(&headers, "if-none-match").and_then(|tag| Place::read(crate::ofrep::tag::bare(tag))).filter(|known| known.revision <= published.revision());
-    let instance = Instance::of(&scope, &headers);
-    plane.presence.reported(&scope.environment, instance.id, &instance.name, known.map_or(0, |known| known.revision), None);
+    plane.asked(&scope, &headers, known.map_or(0, |known| known.revision));
     let way = match feed.unleash().of(level) {
         Some(stage) => stage.way(Place::of(known, &published), &published, level).await,
         None => None,

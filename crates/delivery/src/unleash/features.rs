@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::stage::{Rendered, Stage};
-use super::{Instance, failed, found, level, text, unchanged};
+use super::{failed, found, level, text, unchanged};
 use crate::DataPlane;
 use crate::follow::not_yet;
 use crate::gate::Scope;
@@ -18,8 +18,7 @@ pub(super) async fn all(State(plane): State<Arc<DataPlane>>, headers: HeaderMap)
     let rendered = plane.rendered(&scope, &headers).await?;
     let known = text(&headers, "if-none-match").map(crate::ofrep::tag::bare);
     let acknowledged = known.and_then(|tag| rendered.acknowledged(tag));
-    let instance = Instance::of(&scope, &headers);
-    plane.presence.reported(&scope.environment, instance.id, &instance.name, acknowledged.unwrap_or(0), None);
+    plane.asked(&scope, &headers, acknowledged.unwrap_or(0));
     // the revision may have moved and brought nothing that this SDK is handed
     let same = acknowledged == Some(rendered.revision());
     Ok(if same { unchanged(&rendered.tag) } else { found(rendered.body.clone(), &rendered.tag) })

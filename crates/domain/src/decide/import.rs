@@ -11,9 +11,8 @@ pub(super) fn import(work: &mut Work<'_>, set: &Name, environment: &Name, manife
     define::apply(work, set, manifests, false)?;
     let mut reasons = Vec::new();
     for Serves { feature, rules, default } in serves {
-        match baseline::set(work, feature, environment, Some(rules), Some(default)) {
-            Err(refusal) => reasons.extend(refusal.reasons),
-            Ok(()) => {}
+        if let Err(refusal) = baseline::set(work, feature, environment, Some(rules), Some(default)) {
+            reasons.extend(refusal.reasons);
         }
     }
     Refusal::unless_empty(RefusalKind::Invalid, reasons)
