@@ -66,7 +66,7 @@ pub enum Command {
     /// Run the control plane
     Serve(serve::Serve),
     /// Serve what a control plane has published, near those who ask
-    Relay(relay::Relay),
+    Relay(Box<relay::Relay>),
     /// Watch a build and a release go all the way, in a minute and a directory of its own
     Demo(demo::Demo),
     /// Sign in, and remember it

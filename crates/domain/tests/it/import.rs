@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::world::*;
 
+#[expect(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
 fn file(features: Value) -> Translated {
     let everyone = json!({"id": 1, "name": "everyone", "constraints": []});
     let gold = json!({"id": 2, "name": "gold", "constraints": [{"contextName": "plan", "operator": "IN", "values": ["gold"]}]});
@@ -21,6 +22,7 @@ fn import(environment: &str, translated: &Translated) -> Command {
     Command::Import { set: n("unleash"), environment: n(environment), manifests: translated.manifests.clone(), serves: translated.serves.clone() }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
 fn strategy(segments: Value) -> Value {
     json!([{"name": "default", "segments": segments}])
 }

@@ -124,14 +124,14 @@ impl Verb {
                 let reason = global.reason.as_deref().ok_or_else(|| Failure::usage("say why, with --reason").hint("the control plane shows it to those who decide"))?;
                 // what is negative lasts no time
                 let lasting = Duration::from_micros(u64::try_from(lasting.0).unwrap_or_default());
-                let forced = greenroom_relay::off(&data, feature.as_str(), lasting, reason, unix_now()).map_err(refused)?;
+                let forced = greenroom_relay::off(&data, feature.as_str(), lasting, reason, unix_now()).map_err(|error| refused(&error))?;
                 match global.json {
                     true => crate::output::json(&forced),
                     false => crate::output::raw(format!("{feature} is off for all who ask through {}, for {} s\n", forced.relay, lasting.as_secs()).as_bytes()),
                 }
             }
             Self::Lift { feature, data } => {
-                let lifted = greenroom_relay::lift(&data, feature.as_str(), unix_now()).map_err(refused)?;
+                let lifted = greenroom_relay::lift(&data, feature.as_str(), unix_now()).map_err(|error| refused(&error))?;
                 match global.json {
                     true => crate::output::json(&json!({"feature": feature.as_str(), "lifted": lifted})),
                     false if lifted => crate::output::raw(format!("{feature} is as the control plane has it\n").as_bytes()),
@@ -143,9 +143,9 @@ impl Verb {
     }
 }
 
-fn refused(error: OffError) -> Failure {
-    let failure = |exit| Failure::new(exit, chain(&error));
-    match &error {
+fn refused(error: &OffError) -> Failure {
+    let failure = |exit| Failure::new(exit, chain(error));
+    match error {
         OffError::NoRelay(_) => failure(Exit::NotFound).hint("name its directory with --data"),
         OffError::NoFeature(_) => failure(Exit::NotFound),
         OffError::TooLong => failure(Exit::Usage),
