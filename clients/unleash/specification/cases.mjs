@@ -70,7 +70,7 @@ export function cases(address, Authorization, load) {
   test('all cases were asked, and who could not be handed out says why', () => {
     console.log(asked, reasons);
     assert.equal(asked.sdk + asked.frontend + asked.refused + asked.unnamed, 279);
-    assert.ok(asked.unnamed <= 10, `${asked.unnamed} features with names that we do not take`);
+    assert.ok(asked.unnamed <= 12, `${asked.unnamed} features with names that we do not take`);
     assert.ok(asked.sdk > 200, `${asked.sdk} by the SDK`);
     for (const [feature, because] of Object.entries(reasons)) assert.ok(because.length > 0, feature);
   });

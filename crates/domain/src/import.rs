@@ -35,13 +35,16 @@ pub struct Translated {
 /// Names that we would not take are refused here; whoever needs what was refused is refused with it.
 #[must_use]
 pub fn translate(imported: Imported) -> Translated {
-    let Imported { features, cohorts, mut refused, notes } = imported;
+    let Imported { features, cohorts, mut refused, mut notes } = imported;
     // one that holds for everyone says nothing, and one that holds for nobody was left out of the rules
     let everyone: BTreeSet<&String> = cohorts.iter().filter(|(_, cohort)| cohort.any_of.iter().any(Vec::is_empty)).map(|(name, _)| name).collect();
     let mut taken = BTreeMap::new();
     for (key, feature) in &features {
         match one(key, feature, &everyone) {
             Ok(both) => {
+                if both.0.prerequisites.is_empty() && !feature.prerequisites.is_empty() {
+                    notes.push(format!("`{key}` needs what another feature never answers: it is off for everyone"));
+                }
                 taken.insert(key.as_str(), both);
             }
             Err(because) => refused.push(Refused { feature: key.clone(), because }),
@@ -89,13 +92,20 @@ fn one(key: &str, feature: &model::Feature, everyone: &BTreeSet<&String>) -> Res
         prerequisites.entry(key).and_modify(|known| known.retain(|name| names.contains(name))).or_insert(names);
     }
     let says = |clause: &Clause| !matches!(clause, Clause::Cohort(name) if everyone.contains(name));
+    // what nobody can have is said without needing anyone
+    let never = prerequisites.values().any(Vec::is_empty);
+    if never {
+        prerequisites.clear();
+    }
     let rules = feature
         .baseline
         .iter()
+        .filter(|_| !never)
         .map(|rule| BaselineRule { name: rule.name.clone(), when: rule.when.iter().filter(|clause| says(clause)).cloned().collect(), then: rule.then.clone() })
         .collect();
     let spec = FeatureSpec { r#type: type_of(feature.r#type), variants, off: variant(&feature.off)?, owner: None, defaults: BTreeMap::new(), prerequisites };
-    Ok((spec, Serves { feature: key, rules, default: variant(&feature.default)? }))
+    let default = variant(if never { &feature.off } else { &feature.default })?;
+    Ok((spec, Serves { feature: key, rules, default }))
 }
 
 const fn type_of(r#type: model::ValueType) -> ValueType {

@@ -52,6 +52,19 @@ fn what_it_served_is_served_here_and_again_changes_nothing() {
     assert!(production.features["Search/v2"].baseline.is_empty(), "nothing is shown in production");
 }
 
+/// No manifest may ask for that, and yet the rest of the file is good.
+#[test]
+fn who_needs_what_is_never_answered_is_off() {
+    let child = json!({"name": "child", "enabled": true, "strategies": strategy(json!([])), "dependencies": [{"feature": "parent", "variants": ["none"]}]});
+    let translated = file(json!([{"name": "parent", "enabled": true, "strategies": strategy(json!([]))}, child]));
+    assert!(translated.notes.iter().any(|note| note.starts_with("`child` needs what")), "{:?}", translated.notes);
+    let mut w = World::shop();
+    w.ok(&import("staging", &translated));
+    let (snapshot, _) = Snapshot::compile(&exposure::compile(&w.state, &n("staging"), &|_| None));
+    let answer = |feature: &str| snapshot.evaluate(feature, &Json(&serde_json::Map::new())).unwrap().value().clone();
+    assert_eq!((answer("parent"), answer("child")), (json!(true), json!(false)));
+}
+
 #[test]
 fn names_that_we_do_not_take_are_refused_with_whoever_needs_them() {
     let variants = json!([{"name": "Blue Button", "weight": 1000}]);
