@@ -13,8 +13,9 @@ use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
-/// A head that is not complete after this long is not waited for.
-const HEAD: Duration = Duration::from_secs(30);
+/// A head that is not complete after this long is not waited for. The same holds for the next request on a connection: longer than
+/// clients keep one in store (90 s by custom) and than evaluators are silent, so that nobody writes to one that is just being closed.
+const HEAD: Duration = Duration::from_secs(100);
 /// Whoever acknowledges nothing of what was sent to them for this long is cut off, by the system itself: a reader that
 /// is too slow holds one socket's buffer and nothing else.
 const UNREAD: Duration = Duration::from_secs(60);
