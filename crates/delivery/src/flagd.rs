@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use greenroom_exposure::wire::follow::is_name;
 use http::{HeaderMap, Request};
 use tonic::Status;
 
@@ -126,7 +127,7 @@ impl Flagd {
         static STREAMS: AtomicU64 = AtomicU64::new(0);
         let mut hasher = DefaultHasher::new();
         ("flagd", STREAMS.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
-        let (id, name) = (hasher.finish(), if crate::follow::is_name(provider) { provider.into() } else { Arc::clone(&scope.id) });
+        let (id, name) = (hasher.finish(), if is_name(provider) { provider.into() } else { Arc::clone(&scope.id) });
         let connection = self.plane.presence.connected(&self.environment, id, &name);
         let pass = (self.admission == Admission::ByToken).then(|| Pass { gate: Arc::clone(&self.plane.gate), id: Arc::clone(&scope.id) });
         Listed { id, name, pass, connection }

@@ -1,14 +1,12 @@
 //! The snapshot for those who evaluate themselves: fetched whole, or followed by deltas, signed either way.
 //!
-//! A slow reader holds at most one event, which it shares with all others: the next is made when it has taken that one,
-//! from where it then is. One that takes too long over an event is let go, and may come back.
+//! What a slow reader may hold, and when it is let go, says [`crate::source`].
 
 mod chain;
 mod report;
 mod tickets;
 mod trail;
 
-use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +17,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use futures_util::stream;
-use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, SNAPSHOT, STREAM, TICKETS};
+use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, SNAPSHOT, STREAM, TICKETS, is_name};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
@@ -35,11 +32,7 @@ use crate::gate::{Pass, Scope};
 use crate::ofrep::reply::{self, Refusal};
 use crate::ofrep::stream::{COMMENT, events, retry};
 use crate::presence::Connection;
-
-/// The longest name that an instance may give itself.
-const NAME: usize = 100;
-/// An event that a reader has not taken after this long has been sent too fast for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::source::Source;
 
 /// Signs what followers keep.
 pub trait Sign: Send + Sync {
@@ -97,8 +90,8 @@ async fn open(State(Following { plane, signer }): State<Following>, headers: Hea
     // a relay says first what is forced off, so that nobody has to guess
     let edition = if plane.chain.is_relay() { None } else { Some(0) };
     let pass = Pass { gate: Arc::clone(&plane.gate), id: Arc::clone(&scope.id) };
-    let follower = Follower { pass, feed, head, signer, moved, known: last.unwrap_or(0), edition, greeted: false, given: Instant::now(), keep_alive, connection };
-    Ok(plane.chain.signed(events(Body::from_stream(stream::unfold(follower, Follower::next)))))
+    let follower = Follower { pass, feed, head, signer, moved, known: last.unwrap_or(0), edition, greeted: false, keep_alive, connection };
+    Ok(plane.chain.signed(events(Body::from_stream(follower.events()))))
 }
 
 impl DataPlane {
@@ -118,10 +111,6 @@ fn evaluator(scope: &Scope, instance: &str) -> u64 {
     hasher.finish()
 }
 
-pub(crate) fn is_name(name: &str) -> bool {
-    (1..=NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-}
-
 /// One open stream.
 struct Follower {
     pass: Pass,
@@ -135,24 +124,13 @@ struct Follower {
     /// The edition that it was told of, if any.
     edition: Option<u64>,
     greeted: bool,
-    /// When it was given its last event.
-    given: Instant,
     keep_alive: Duration,
     /// In contact for as long as this lives.
     #[expect(dead_code, reason = "held for its drop")]
     connection: Connection,
 }
 
-impl Follower {
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        if self.given.elapsed() > PATIENCE {
-            return None;
-        }
-        let bytes = self.bytes().await?;
-        self.given = Instant::now();
-        Some((Ok(bytes), self))
-    }
-
+impl Source for Follower {
     async fn bytes(&mut self) -> Option<Bytes> {
         if !self.greeted {
             self.greeted = true;

@@ -14,6 +14,7 @@ mod gate;
 mod listen;
 mod ofrep;
 mod presence;
+mod source;
 mod unleash;
 mod usage;
 

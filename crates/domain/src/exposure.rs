@@ -2,6 +2,7 @@
 //!
 //! Deployment facts are resolved here, before anything is published: what may not be shown compiles to `off`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use greenroom_exposure::model::{self, Blocked, Clause, Model, Op, Outcome, Prerequisite};
@@ -77,17 +78,19 @@ pub fn compile(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> Opt
 /// The same without its features: whom rules may name.
 #[must_use]
 pub fn audiences(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> Option<String>) -> Model {
-    let earlier = state.earlier_cohorts.values().map(|c| (earlier(&c.name, c.version), Arc::new(cohort(c, users))));
-    Model {
-        cohorts: state.cohorts.values().map(|c| (c.name.to_string(), Arc::new(cohort(c, users)))).chain(earlier).collect(),
-        ..Model::new(environment.as_str(), state.revision(environment))
-    }
+    Model { cohorts: cohorts(state).map(|(name, c)| (name, Arc::new(cohort(c, users)))).collect(), ..Model::new(environment.as_str(), state.revision(environment)) }
 }
 
-/// As much of an environment's exposure as the answers of one feature rest on.
+/// By the names that rules have for them.
+fn cohorts(state: &State) -> impl Iterator<Item = (String, &Cohort)> {
+    let earlier = state.earlier_cohorts.values().map(|c| (earlier(&c.name, c.version), &**c));
+    state.cohorts.values().map(|c| (c.name.to_string(), &**c)).chain(earlier)
+}
+
+/// As much of an environment's exposure as the answers of one feature rest on: what it needs, and whom its rules name.
 #[must_use]
 pub fn around(state: &State, environment: &Name, key: &FeatureKey, users: &dyn Fn(&Sealed) -> Option<String>) -> Model {
-    let mut model = audiences(state, environment, users);
+    let mut model = Model::new(environment.as_str(), state.revision(environment));
     let mut wanted = vec![key];
     while let Some(key) = wanted.pop() {
         if let Some(found) = state.features.get(key)
@@ -97,6 +100,9 @@ pub fn around(state: &State, environment: &Name, key: &FeatureKey, users: &dyn F
             wanted.extend(found.spec.prerequisites.keys());
         }
     }
+    let clauses = model.features.values().flat_map(|f| f.claims.iter().chain(&f.baseline)).flat_map(|rule| &rule.when);
+    let named: BTreeSet<&str> = clauses.filter_map(|clause| if let Clause::Cohort(name) = clause { Some(name.as_str()) } else { None }).collect();
+    model.cohorts = cohorts(state).filter(|(name, _)| named.contains(name.as_str())).map(|(name, c)| (name, Arc::new(cohort(c, users)))).collect();
     model
 }
 

@@ -29,7 +29,7 @@ pub use self::held::{Held, Refused};
 pub use self::key::{Key, NoKey};
 pub use self::pace::Pace;
 use self::upstream::Stream;
-pub use self::upstream::{Broken, NoUpstream, Upstream, Wire, instance, is_name};
+pub use self::upstream::{Broken, NoUpstream, Upstream, Wire, instance};
 
 /// Where a follower stands.
 #[derive(Debug, Clone, Default)]

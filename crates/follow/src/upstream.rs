@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, RELAY, Report, STREAM};
+use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, LONGEST_NAME, RELAY, Report, STREAM};
 use reqwest::header::{ACCEPT, ETAG, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
@@ -18,21 +18,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// An answer that is no stream is there within this time.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// The longest name of an instance.
-const NAME: usize = 100;
-
-/// Whether an instance or a relay may be called so.
-#[must_use]
-pub fn is_name(name: &str) -> bool {
-    (1..=NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-}
-
 /// A name that no other process has: `of`, as far as that can stand in one, and twelve digits.
 #[must_use]
 pub fn instance(of: &str) -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let chance = RandomState::new().hash_one((std::process::id(), since));
-    let of: String = of.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).take(NAME - 13).collect();
+    let of: String = of.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).take(LONGEST_NAME - 13).collect();
     format!("{of}-{:012x}", chance & 0xffff_ffff_ffff)
 }
 

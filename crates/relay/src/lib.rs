@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use greenroom_delivery::flagd::Flagd;
 use greenroom_delivery::{Chain, DataPlane, Feeds, Limits, Presence, Usage, router};
-use greenroom_follow::{NoUpstream, Pace, State, Upstream, Wire, instance, is_name};
+use greenroom_exposure::wire::follow::is_name;
+use greenroom_follow::{NoUpstream, Pace, State, Upstream, Wire, instance};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

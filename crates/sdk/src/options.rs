@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use greenroom_follow::{NoKey, NoUpstream, Pace, Upstream, instance, is_name};
+use greenroom_exposure::wire::follow::is_name;
+use greenroom_follow::{NoKey, NoUpstream, Pace, Upstream, instance};
 
 use crate::caller::Build;
 

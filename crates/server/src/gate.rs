@@ -30,6 +30,12 @@ pub struct Ticket {
     kind: TokenKind,
 }
 
+impl Ticket {
+    fn scope(&self) -> Scope {
+        Scope { environment: Arc::clone(&self.environment), id: Arc::clone(&self.id), follows: self.kind != TokenKind::Web }
+    }
+}
+
 const fn sdk() -> TokenKind {
     TokenKind::Sdk
 }
@@ -89,7 +95,9 @@ impl TokenGate {
 
     fn look_up(&self, secret: &str) -> Result<Ticket, Denied> {
         let hash = secret::hash(secret);
-        let Some(engine) = self.engine.get() else { return self.early.get(&hash).cloned().ok_or(Denied::Unauthenticated) };
+        let Some(engine) = self.engine.get() else {
+            return self.early.get(&hash).filter(|ticket| ticket.expires > now()).cloned().ok_or(Denied::Unauthenticated);
+        };
         let state = engine.state.load();
         let token = state.tokens.get(&hash).ok_or(Denied::Unauthenticated)?;
         if token.expires <= now() {
@@ -111,18 +119,14 @@ impl Gate for TokenGate {
             return Ok(scope);
         }
         let ticket = self.look_up(secret)?;
-        if ticket.expires <= now() {
-            return Err(Denied::Unauthenticated);
-        }
-        let scope = Scope { environment: ticket.environment, id: ticket.id, follows: ticket.kind != TokenKind::Web };
+        let scope = ticket.scope();
         KNOWN.set(Some(Known { gate, version, secret: secret.to_owned(), scope: scope.clone(), expires: ticket.expires }));
         Ok(scope)
     }
 
     fn relay(&self, presented: Option<&str>) -> Result<Scope, Denied> {
-        let scope = self.scope(presented)?;
         let ticket = self.look_up(secret::bare(presented.ok_or(Denied::Unauthenticated)?))?;
-        if ticket.kind == TokenKind::Relay { Ok(scope) } else { Err(Denied::Forbidden) }
+        if ticket.kind == TokenKind::Relay { Ok(ticket.scope()) } else { Err(Denied::Forbidden) }
     }
 
     fn stands(&self, id: &str) -> bool {

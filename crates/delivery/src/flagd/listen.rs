@@ -11,9 +11,7 @@ use tonic::Status;
 
 use super::{Flagd, Listed};
 use crate::feeds::{Head, Published};
-
-/// A message that a reader has not taken after this long has been sent too fast for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::source::PATIENCE;
 
 pub(super) struct Listener {
     pub(super) flagd: Arc<Flagd>,

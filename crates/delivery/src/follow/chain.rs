@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use greenroom_exposure::wire::follow::{DEPTH, RELAY};
+use greenroom_exposure::wire::follow::{DEPTH, RELAY, is_name};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::watch;
 
-use super::is_name;
 use crate::ofrep::reply::{self, Refusal};
 
 /// The relays through whom we are what we are, ourselves last. A control plane stands at the beginning and has none.

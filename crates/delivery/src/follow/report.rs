@@ -7,10 +7,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use greenroom_exposure::wire::BadRequest;
-use greenroom_exposure::wire::follow::Report;
+use greenroom_exposure::wire::follow::{Report, is_name};
 use http::{HeaderMap, StatusCode};
 
-use super::{Following, evaluator, is_name};
+use super::{Following, evaluator};
 use crate::gate::presented;
 use crate::ofrep::reply::{self, Refusal};
 use crate::usage::Counted;

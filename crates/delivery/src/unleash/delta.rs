@@ -1,6 +1,5 @@
 //! Changes for SDKs that keep what they have: asked for, or as a stream. Ids of events are revisions.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream::unfold;
 use greenroom_exposure::wire::unleash::Level;
 use http::HeaderMap;
 use tokio::sync::watch;
@@ -19,11 +17,11 @@ use super::stage::Way;
 use super::{Instance, found, level, text, unchanged};
 use crate::DataPlane;
 use crate::feeds::{Feed, Head, Published};
-use crate::follow::PATIENCE;
 use crate::gate::Pass;
 use crate::ofrep::reply::Refusal;
 use crate::ofrep::stream::{COMMENT, events, retry};
 use crate::presence::Connection;
+use crate::source::Source;
 
 pub(super) async fn poll(State(plane): State<Arc<DataPlane>>, headers: HeaderMap) -> Result<Response, Refusal> {
     let scope = plane.let_follow(&headers)?;
@@ -51,8 +49,8 @@ pub(super) async fn stream(State(plane): State<Arc<DataPlane>>, headers: HeaderM
     plane.presence.reported(&scope.environment, instance.id, &instance.name, known.map_or(0, |known| known.revision), None);
     let head = feed.follow();
     let pass = Pass { gate: Arc::clone(&plane.gate), id: Arc::clone(&scope.id) };
-    let listener = Listener { pass, feed, head, level: level(&headers), known, greeted: false, given: Instant::now(), keep_alive: plane.limits.keep_alive, connection };
-    Ok(events(Body::from_stream(unfold(listener, Listener::next))))
+    let listener = Listener { pass, feed, head, level: level(&headers), known, greeted: false, keep_alive: plane.limits.keep_alive, connection };
+    Ok(events(Body::from_stream(listener.events())))
 }
 
 /// Where an SDK is: the revision and, at a relay that forces something off, what that is.
@@ -83,7 +81,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// One open stream. It holds one event at most: the next is made when it has taken that one, from where it then is.
+/// One open stream.
 struct Listener {
     pass: Pass,
     feed: Arc<Feed>,
@@ -91,24 +89,13 @@ struct Listener {
     level: Level,
     known: Option<Place>,
     greeted: bool,
-    /// When it was given its last event.
-    given: Instant,
     keep_alive: Duration,
     /// In contact for as long as this lives.
     #[expect(dead_code, reason = "held for its drop")]
     connection: Connection,
 }
 
-impl Listener {
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        if self.given.elapsed() > PATIENCE {
-            return None;
-        }
-        let bytes = self.bytes().await?;
-        self.given = Instant::now();
-        Some((Ok(bytes), self))
-    }
-
+impl Source for Listener {
     async fn bytes(&mut self) -> Option<Bytes> {
         if !self.greeted {
             self.greeted = true;
@@ -132,7 +119,9 @@ impl Listener {
             }
         }
     }
+}
 
+impl Listener {
     async fn way(&self) -> Option<(Way, u64)> {
         let published = self.feed.published()?;
         let way = self.feed.unleash().of(self.level)?.way(Place::of(self.known, &published), &published, self.level).await?;

@@ -23,6 +23,14 @@ pub const EVALUATORS: &str = "/api/v1/evaluators";
 pub const TICKETS: &str = "/api/v1/relay/tokens";
 /// The header by which a follower names its process, for as long as that lives: up to 100 letters, digits and `-._`.
 pub const INSTANCE: &str = "greenroom-instance";
+/// The longest name of an instance or a relay.
+pub const LONGEST_NAME: usize = 100;
+
+/// Whether an instance or a relay may be called so.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
 
 /// The header by which a relay that asks gives its name, and by which one that answers names those through whom its
 /// answers have come, itself last, with commas between.

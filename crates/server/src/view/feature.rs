@@ -11,11 +11,12 @@ use greenroom_domain::id::{FeatureKey, Name};
 use greenroom_domain::release::feature::Feature;
 use greenroom_domain::release::release::audience;
 use greenroom_domain::time::At;
+use greenroom_exposure::wire::follow::Forced;
 use greenroom_exposure::{Capability, Evaluated, Protocol, Snapshot};
 
 use crate::http::Look;
 
-pub fn feature(look: &Look<'_>, feature: &Feature) -> views::Feature {
+pub fn feature(look: &Look<'_>, forced: &ForcedOff, feature: &Feature) -> views::Feature {
     let environments = look.state.environments.keys().map(|environment| {
         let production = look.state.is_production(environment);
         let claims = look.state.releases.values().filter_map(|r| {
@@ -32,7 +33,7 @@ pub fn feature(look: &Look<'_>, feature: &Feature) -> views::Feature {
             default: feature.default_in(environment, production).clone(),
             killed: feature.kills.contains_key(environment),
             serves: claims.chain(entries).chain(rules).collect(),
-            forced_off: forced(look, environment, &feature.key),
+            forced_off: forced_off(forced, environment, &feature.key),
             protocols: Vec::new(),
         }
     });
@@ -41,7 +42,7 @@ pub fn feature(look: &Look<'_>, feature: &Feature) -> views::Feature {
 
 /// With what each protocol makes of it in each environment.
 pub fn whole(look: &Look<'_>, of: &Feature) -> views::Feature {
-    let mut view = feature(look, of);
+    let mut view = feature(look, &forced(look), of);
     for inside in &mut view.environments {
         inside.protocols = capabilities(look, &inside.environment, of)
             .into_iter()
@@ -51,10 +52,17 @@ pub fn whole(look: &Look<'_>, of: &Feature) -> views::Feature {
     view
 }
 
-/// What relays in contact say.
-fn forced(look: &Look<'_>, environment: &Name, key: &FeatureKey) -> Vec<views::ForcedOff> {
-    let forced = look.engine.presence.forced(environment.as_str()).into_iter().filter(|forced| forced.feature == key.as_str());
-    forced.map(|f| views::ForcedOff { relay: f.relay, until: At(i64::try_from(f.until).unwrap_or(0).saturating_mul(1_000_000)), reason: f.reason }).collect()
+/// By environment, what relays in contact say: asked once for however many features, since everyone who listens is looked at.
+pub type ForcedOff = BTreeMap<Name, Vec<Forced>>;
+
+pub fn forced(look: &Look<'_>) -> ForcedOff {
+    look.state.environments.keys().map(|environment| (environment.clone(), look.engine.presence.forced(environment.as_str()))).collect()
+}
+
+fn forced_off(forced: &ForcedOff, environment: &Name, key: &FeatureKey) -> Vec<views::ForcedOff> {
+    let until = |forced: &Forced| At(i64::try_from(forced.until).unwrap_or(0).saturating_mul(1_000_000));
+    let here = forced.get(environment).into_iter().flatten().filter(|forced| forced.feature == key.as_str());
+    here.map(|forced| views::ForcedOff { relay: forced.relay.clone(), until: until(forced), reason: forced.reason.clone() }).collect()
 }
 
 fn capabilities(look: &Look<'_>, environment: &Name, feature: &Feature) -> Vec<Capability> {
@@ -64,7 +72,7 @@ fn capabilities(look: &Look<'_>, environment: &Name, feature: &Feature) -> Vec<C
 
 /// Where applications that use some protocol will not be able to evaluate these features themselves: said when they are
 /// saved, so that nobody finds out in production.
-pub fn remote<'f>(look: &Look<'_>, features: impl Iterator<Item = &'f Arc<Feature>>) -> Vec<String> {
+pub fn remote(look: &Look<'_>, features: &[&Arc<Feature>]) -> Vec<String> {
     const SHOWN: usize = 20;
     let mut all: BTreeMap<(FeatureKey, String, String), Vec<&Name>> = BTreeMap::new();
     for feature in features {

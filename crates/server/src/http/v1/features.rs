@@ -51,7 +51,8 @@ fn services(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page
 
 fn features(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<views::Feature>, Problem> {
     let look = asked.look;
-    page(look.state.features.values().map(|f| view::feature(&look, f)), &paging, |f| f.key.to_string())
+    let forced = view::forced(&look);
+    page(look.state.features.values().map(|f| view::feature(&look, &forced, f)), &paging, |f| f.key.to_string())
 }
 
 fn feature(asked: &Asked<'_>, params: &Params, _: NoQuery) -> Result<views::Feature, Problem> {

@@ -14,6 +14,7 @@ use greenroom_domain::state::{Recorded, State};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::http::Look;
 use crate::http::routes::{Ask, Asked, Params, Routes};
 use crate::view::feature as view;
 
@@ -29,32 +30,42 @@ fn apply(asked: &Asked<'_>, params: &Params, request: ApplyManifests) -> Result<
     let command = Command::Apply { set: set.clone(), manifests: manifests.clone(), prune: request.prune };
     // what the domain refuses is shown at its place in the file
     let planned = tokio::task::block_in_place(|| preview(asked, &command)).map_err(|problem| located(problem, &parsed))?;
+    let Preview { events: planned, notes } = planned;
     let needs = needs(&before, &manifests, &planned);
     let mut ask = Ask::new(Action::ManifestsApply, Resource::Any, command, move |look, events| {
         let touched: HashSet<String> = events.iter().filter_map(|e| e.event.subjects().into_iter().next()).collect();
         let mut changes: Vec<ManifestChange> = manifests.iter().map(|m| change(&before, m, &touched)).collect();
         changes.extend(events.iter().filter_map(|e| removal(&before, &e.event)));
         let applied = look.engine.state.load().seq >= look.state.seq || !events.is_empty();
-        let changed = changes.iter().filter(|c| c.kind == "feature" && matches!(c.action, ChangeAction::Create | ChangeAction::Change));
-        let notes = view::remote(look, changed.filter_map(|c| look.state.features.get(c.name.as_str())));
         Ok(ManifestPlan { set, changes, applied, notes })
     });
     ask.needs = needs;
     Ok(ask)
 }
 
-/// The events that would come of it.
-fn preview(asked: &Asked<'_>, command: &Command) -> Result<Vec<Recorded>, Problem> {
+/// What would come of it.
+#[derive(Default)]
+struct Preview {
+    events: Vec<Recorded>,
+    /// Worked out here and not with the answer, which the writer renders.
+    notes: Vec<String>,
+}
+
+fn preview(asked: &Asked<'_>, command: &Command) -> Result<Preview, Problem> {
     use greenroom_domain::actor::{Actor, Part};
-    use greenroom_domain::decide::{Context, Mint, Stop, decide};
+    use greenroom_domain::decide::{Context, Decided, Mint, Stop, decide};
     use greenroom_domain::link::Seen;
     let seen = Seen::default();
     let texts = |sealed: &greenroom_domain::sealed::Sealed| asked.look.engine.directory.text(sealed);
     let context = Context { now: asked.look.now, actor: Actor::System(Part::Host), mint: Mint { seed: [0; 16], secret: [0; 16] }, seen: &seen, texts: &texts };
     match decide(asked.look.state, &context, command) {
         Err(Stop::Refused(refusal)) => Err(refusal.into()),
-        Ok(decided) => Ok(decided.events),
-        Err(Stop::Recall(_)) => Ok(Vec::new()),
+        Ok(Decided { events, state, .. }) => {
+            let changed: Vec<_> = events.iter().filter_map(|e| if let Event::FeatureDefined(defined) = &e.event { state.features.get(&defined.key) } else { None }).collect();
+            let notes = view::remote(&Look { state: &state, ..asked.look }, &changed);
+            Ok(Preview { events, notes })
+        }
+        Err(Stop::Recall(_)) => Ok(Preview::default()),
     }
 }
 
