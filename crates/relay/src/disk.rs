@@ -73,7 +73,12 @@ pub(crate) fn name(data: &Path) -> io::Result<Option<String>> {
 /// Whether some snapshot that is kept has a feature. Its signature does not matter: what is forced off can only take away.
 pub(crate) fn has(data: &Path, feature: &str) -> io::Result<bool> {
     for file in std::fs::read_dir(data.join("snapshots"))? {
-        let text = std::fs::read_to_string(file?.path())?;
+        let path = file?.path();
+        // one that is being written is on its way to another name
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(path)?;
         let signed: Option<Signed<'_>> = serde_json::from_str(&text).ok();
         if signed.and_then(|signed| Canonical::read(signed.snapshot.get()).ok()).is_some_and(|canonical| canonical.has(feature)) {
             return Ok(true);

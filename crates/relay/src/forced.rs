@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use greenroom_exposure::wire::follow::Forced;
 use greenroom_follow::replace;
@@ -17,6 +17,8 @@ use crate::{Clock, disk};
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between two looks at the file and the clock.
 const LOOK: Duration = Duration::from_millis(200);
+/// What is served is on disk within this time: a feature that is not there yet may be served already.
+const KEPT: Duration = Duration::from_secs(2);
 const FILE: &str = "forced.json";
 
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +39,7 @@ pub enum OffError {
 }
 
 /// Forces `feature` off at the relay of the directory `data`, which notices within a moment if it runs. Whatever was said of the feature
-/// before is replaced.
+/// before is replaced. Blocks for a moment where no such feature is known yet.
 ///
 /// # Errors
 /// See [`OffError`].
@@ -47,8 +49,12 @@ pub fn off(data: &Path, feature: &str, lasting: Duration, reason: &str, now: u64
     }
     let failed = |source| OffError::File { path: data.to_owned(), source };
     let relay = disk::name(data).map_err(failed)?.ok_or_else(|| OffError::NoRelay(data.to_owned()))?;
-    if !disk::has(data, feature).map_err(failed)? {
-        return Err(OffError::NoFeature(feature.to_owned()));
+    let asked = Instant::now();
+    while !disk::has(data, feature).map_err(failed)? {
+        if asked.elapsed() > KEPT {
+            return Err(OffError::NoFeature(feature.to_owned()));
+        }
+        std::thread::sleep(LOOK / 4);
     }
     let forced = Forced { feature: feature.to_owned(), until: now.saturating_add(lasting.as_secs()), relay, reason: reason.to_owned() };
     change(data, now, |list| {
