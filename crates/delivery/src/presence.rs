@@ -4,7 +4,7 @@
 //! share; they are then counted by their open streams and fetches. A fetch answered at a revision acknowledges it. One
 //! that asks for every answer, and caches none, cannot lag and is not listed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +35,8 @@ type Key = (Arc<str>, u64);
 #[derive(Default)]
 struct Shard {
     evaluators: HashMap<Key, Evaluator>,
+    /// Those of them that are relays: what they say is asked for at each change of a feature.
+    relays: HashSet<Key>,
     /// Once there are this many, those out of contact are forgotten.
     prune_at: usize,
 }
@@ -117,10 +119,12 @@ impl Presence {
         let evaluator = shard.evaluator(environment, id, name, now);
         (evaluator.last, evaluator.single, evaluator.fetches) = (now, true, 1);
         // reports may overtake each other, and a process that starts anew from an old copy has another name
-        if relayed.is_some() && revision >= evaluator.revision {
-            evaluator.relayed = relayed;
-        }
+        let newer = relayed.is_some() && revision >= evaluator.revision;
         evaluator.revision = evaluator.revision.max(revision);
+        if newer {
+            evaluator.relayed = relayed;
+            shard.relays.insert((Arc::clone(environment), id));
+        }
     }
 
     /// An evaluator that polls says how often: it is in contact until its next question, and a little longer.
@@ -175,8 +179,8 @@ impl Presence {
         let mut forced = Vec::new();
         for shard in &self.shards {
             let shard = lock(shard);
-            let here = shard.evaluators.iter().filter(|((other, _), _)| **other == *environment);
-            let relays = here.filter(|(_, evaluator)| evaluator.in_contact(now, self.in_contact)).filter_map(|(_, evaluator)| evaluator.relayed.as_ref());
+            let here = shard.relays.iter().filter(|(other, _)| **other == *environment).filter_map(|key| shard.evaluators.get(key));
+            let relays = here.filter(|evaluator| evaluator.in_contact(now, self.in_contact)).filter_map(|evaluator| evaluator.relayed.as_ref());
             forced.extend(relays.flat_map(|relayed| relayed.forced.iter().cloned()));
         }
         forced.sort_unstable();
@@ -225,6 +229,7 @@ impl Shard {
     fn prune(&mut self, now: Instant, in_contact: Duration) {
         if self.evaluators.len() >= self.prune_at {
             self.evaluators.retain(|_, evaluator| evaluator.in_contact(now, in_contact));
+            self.relays.retain(|key| self.evaluators.contains_key(key));
             self.prune_at = (self.evaluators.len() * 2).max(64);
         }
     }

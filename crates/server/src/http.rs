@@ -6,6 +6,7 @@ mod door;
 mod events;
 mod openapi;
 mod routes;
+mod surveys;
 mod v1;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use greenroom_domain::time::At;
 pub use door::{Door, front};
 pub use openapi::document;
 pub use routes::Route;
+pub use surveys::Surveys;
 
 use crate::engine::rollouts::Fleet;
 use crate::engine::{Engine, now};
@@ -42,6 +44,7 @@ pub struct Api {
     pub first: std::sync::Mutex<Option<(Digest, At)>>,
     /// A turn at having a password checked.
     pub guessing: tokio::sync::Semaphore,
+    pub surveys: Surveys,
 }
 
 impl Api {

@@ -8,6 +8,7 @@ mod gate;
 pub mod http;
 mod keys;
 mod metrics;
+mod priority;
 mod secret;
 mod serve;
 mod view;

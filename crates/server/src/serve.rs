@@ -31,9 +31,9 @@ use crate::engine::rollouts::Fleet;
 use crate::engine::writer::Writer;
 use crate::engine::{Counters, Engine, checkpoint, fleet, keep, now, replay, rollouts, usage, withdrawals};
 use crate::gate::TokenGate;
-use crate::http::{Api, Door};
+use crate::http::{Api, Door, Surveys};
 use crate::keys::{Signer, kept};
-use crate::{config, failpoint, http, secret};
+use crate::{config, failpoint, http, priority, secret};
 
 /// The first-start token works this long.
 const FIRST: Span = Span::secs(3600);
@@ -66,6 +66,8 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
     #[error("the process table cannot be read: {0}")]
     Processes(String),
 }
@@ -78,6 +80,7 @@ impl StartError {
             Self::Ledger(error) | Self::Replay(replay::ReplayError::Ledger(error)) => Some(error.remedy()),
             Self::Replay(_) => Some("start the version of Greenroom that wrote the ledger, or a newer one"),
             Self::Listen { .. } => Some("stop what listens there, or choose another address with --listen"),
+            Self::Thread(_) => Some("raise the limit of threads or of memory that this process may have"),
             Self::Access(_) | Self::Key { .. } | Self::Processes(_) => None,
         }
     }
@@ -270,6 +273,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
     let writer = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || {
+            priority::writer();
             // however it ends, health says so
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(&runtime)));
             writing.writing.store(false, Ordering::Release);
@@ -277,7 +281,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
                 tracing::error!("the writer has ended: no command is taken until the server is restarted");
             }
         })
-        .map_err(|source| StartError::Listen { address, source })?;
+        .map_err(StartError::Thread)?;
 
     let drivers: HashMap<DriverKind, Arc<dyn Driver>> =
         HashMap::from([(DriverKind::Process, process), (DriverKind::Command, Arc::new(CommandDriver::new(data.join("run/commands"))) as Arc<dyn Driver>)]);
@@ -292,7 +296,9 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
     let keeper = tokio::spawn(keep::run(Arc::clone(&engine), Arc::clone(feeds), dir.snapshots(), Arc::clone(&signer), to_keep));
     let publisher = tokio::spawn(publisher.run());
     let first = Mutex::new(first_token.as_ref().map(|t| (secret::hash(t), now() + FIRST)));
-    door.open(&Arc::new(Api { engine: Arc::clone(&engine), fleet: driven, feeds: Arc::clone(feeds), signer, first, guessing: tokio::sync::Semaphore::new(1) }));
+    let surveys = Surveys::start().map_err(StartError::Thread)?;
+    let guessing = tokio::sync::Semaphore::new(1);
+    door.open(&Arc::new(Api { engine: Arc::clone(&engine), fleet: driven, feeds: Arc::clone(feeds), signer, first, guessing, surveys }));
     Ok(Control { engine, first_token, reactors, publisher, keeper, writer })
 }
 

@@ -2,7 +2,8 @@
 //! evaluations beside their floor and a peer, and how soon a change is heard. Prints Markdown; never a test.
 //!
 //! Load generator and server share the cores, so rates are lower bounds and tails are the machine's; CPU is the server's
-//! alone. `cargo bench -p greenroom-server -- [events]`
+//! alone. `cargo bench -p greenroom-server -- [events [part]]`, a part being `startup`, `commands`, `evaluations` or
+//! `streams`.
 #![expect(clippy::print_stdout, reason = "this program reports")]
 
 mod child;
@@ -35,33 +36,43 @@ fn main() -> Outcome {
     }
     let events: u64 = args.first().map_or(Ok(1_000_000), |n| n.parse())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(report(events))
+    runtime.block_on(report(events, args.get(1).map(String::as_str)))
 }
 
-async fn report(events: u64) -> Outcome {
+/// Everything, or one part alone.
+async fn report(events: u64, part: Option<&str>) -> Outcome {
+    let wanted = |name: &str| part.is_none_or(|part| part == name);
     let dir = std::env::temp_dir().join(format!("greenroom-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let (sync50, sync99) = child::fdatasync(&dir)?;
     println!("fdatasync of 4 KiB on this disk: p50 {sync50:.2} ms, p99 {sync99:.2} ms.\n");
     let world = World::make(&dir.join("data"), events)?;
-    println!("### Start-up, {events} events\n\n| What | Figure |\n|---|---|");
-    println!(
-        "| events on disk, subject index included: {} events at the mix of 55 % observed, 15 % deployments, 15 % switches, 15 % builds | {} B each |",
-        world.mixed, world.bytes_per_event
-    );
-    startup(&world).await?;
-    println!("\n### Commands and reads\n\n| What | Figure |\n|---|---|");
-    println!("| live state: {} placements, 1,000 services × 6 environments, {} builds, 2,000 features | {} |", world.placements, world.builds, child::weighed(&world.data)?);
+    if wanted("startup") {
+        println!("### Start-up, {events} events\n\n| What | Figure |\n|---|---|");
+        println!(
+            "| events on disk, subject index included: {} events at the mix of 55 % observed, 15 % deployments, 15 % switches, 15 % builds | {} B each |",
+            world.mixed, world.bytes_per_event
+        );
+        startup(&world).await?;
+        println!("| live state: {} placements, 1,000 services × 6 environments, {} builds, 2,000 features | {} |", world.placements, world.builds, child::weighed(&world.data)?);
+    }
     let server = Child::start(&world.data)?;
     server.ready().await?;
-    println!("| the whole server after a start without checkpoint, its allocator included | {} MB resident |", server.rss() / 1_000_000);
-    commands::durable(&server, &world, sync50).await?;
-    commands::under_readers(&server, &world).await?;
-    commands::board(&server, &world).await?;
-    println!("\n### Evaluations (OFREP, one feature of 2,000, 32 connections)\n\n| What | Server CPU a request | Requests/s | p50 / p99 |\n|---|---|---|---|");
-    evaluations::single(&server, &world).await?;
-    println!("\n### A change, heard\n\n| What | Figure |\n|---|---|");
-    streams::heard(&server, &world, 1_000).await?;
+    println!("| the whole server after its start, its allocator included | {} MB resident |", server.rss() / 1_000_000);
+    if wanted("commands") {
+        println!("\n### Commands and reads\n\n| What | Figure |\n|---|---|");
+        commands::durable(&server, &world, sync50).await?;
+        commands::under_readers(&server, &world).await?;
+        commands::board(&server, &world).await?;
+    }
+    if wanted("evaluations") {
+        println!("\n### Evaluations (OFREP, one feature of 2,000, 32 connections)\n\n| What | Server CPU a request | Requests/s | p50 / p99 |\n|---|---|---|---|");
+        evaluations::single(&server, &world).await?;
+    }
+    if wanted("streams") {
+        println!("\n### A change, heard\n\n| What | Figure |\n|---|---|");
+        streams::heard(&server, &world, 1_000).await?;
+    }
     server.end();
     std::fs::remove_dir_all(&dir)?;
     Ok(())

@@ -115,12 +115,52 @@ pub struct Asked<'a> {
     pub api: &'a Api,
 }
 
+/// A read: what is asked, the path's parts, the query.
+type Reads<Q, R> = fn(&Asked<'_>, &Params, Q) -> Result<R, Problem>;
+
+/// A read that is allowed and has not been made yet.
+struct Read<Q, R> {
+    api: Arc<Api>,
+    state: Arc<greenroom_domain::state::State>,
+    caller: Caller,
+    params: Params,
+    query: Q,
+    handler: Reads<Q, R>,
+}
+
+impl<Q, R: Serialize> Read<Q, R> {
+    fn answer(self) -> Result<Response, Problem> {
+        let Self { api, state, caller, params, query, handler } = self;
+        let view = handler(&Asked { look: api.look(&state), caller: &caller, api: &api }, &params, query)?;
+        Ok(json(200, &view, state.seq))
+    }
+}
+
 impl Routes {
     /// A read of the state. `action` is what the caller must be allowed.
-    pub fn read<Q, R>(mut self, path: &'static str, action: Action, summary: &'static str, handler: fn(&Asked<'_>, &Params, Q) -> Result<R, Problem>) -> Self
+    pub fn read<Q, R>(self, path: &'static str, action: Action, summary: &'static str, handler: Reads<Q, R>) -> Self
     where
-        Q: DeserializeOwned + JsonSchema + 'static,
+        Q: DeserializeOwned + JsonSchema + Send + 'static,
         R: Serialize + JsonSchema + 'static,
+    {
+        // a read may touch the ledger; other tasks go on meanwhile
+        self.reads(path, action, summary, handler, |read| async { tokio::task::block_in_place(|| read.answer()) })
+    }
+
+    /// The same, of everything there is.
+    pub fn survey<Q, R>(self, path: &'static str, action: Action, summary: &'static str, handler: Reads<Q, R>) -> Self
+    where
+        Q: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + 'static,
+    {
+        self.reads(path, action, summary, handler, |read| async { Arc::clone(&read.api).surveys.run(|| read.answer()).await? })
+    }
+
+    fn reads<Q, R, F>(mut self, path: &'static str, action: Action, summary: &'static str, handler: Reads<Q, R>, run: fn(Read<Q, R>) -> F) -> Self
+    where
+        Q: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + 'static,
+        F: Future<Output = Result<Response, Problem>> + Send + 'static,
     {
         let serve = move |Extract(api): Extract<Arc<Api>>, path: Parts, RawQuery(query): RawQuery, headers: HeaderMap| async move {
             let answer = async {
@@ -130,9 +170,7 @@ impl Routes {
                 let caller = caller::caller(&state, &headers, now())?;
                 allowed(&api, &state, &caller, action, &Resource::Any)?;
                 let query = parse_query::<Q>(query.as_deref().unwrap_or(""))?;
-                // a read may touch the ledger; other tasks go on meanwhile
-                let view = tokio::task::block_in_place(|| handler(&Asked { look: api.look(&state), caller: &caller, api: &api }, &params, query))?;
-                Ok::<_, Problem>(json(200, &view, state.seq))
+                run(Read { api, state, caller, params, query, handler }).await
             };
             answer.await.unwrap_or_else(|problem| Refused(problem).into_response())
         };

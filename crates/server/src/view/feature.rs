@@ -42,8 +42,14 @@ pub fn feature(look: &Look<'_>, forced: &ForcedOff, feature: &Feature) -> views:
 
 /// With what each protocol makes of it in each environment.
 pub fn whole(look: &Look<'_>, of: &Feature) -> views::Feature {
+    saved(look, of, |_| true)
+}
+
+/// With what each protocol makes of it in some environments. It is compiled for each of them: the writer, which renders
+/// the answers of commands, asks only where the command has changed it.
+pub fn saved(look: &Look<'_>, of: &Feature, within: impl Fn(&Name) -> bool) -> views::Feature {
     let mut view = feature(look, &forced(look), of);
-    for inside in &mut view.environments {
+    for inside in view.environments.iter_mut().filter(|inside| within(&inside.environment)) {
         inside.protocols = capabilities(look, &inside.environment, of)
             .into_iter()
             .map(|c| views::Capability { protocol: c.protocol.to_string(), evaluated: c.evaluated.to_string(), because: c.because })

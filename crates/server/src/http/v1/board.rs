@@ -15,8 +15,8 @@ use crate::view;
 
 pub fn routes(routes: Routes) -> Routes {
     routes
-        .read("/board", Action::BoardRead, "Services × environments: what runs, what is on its way, and why it waits", board)
-        .read("/dark", Action::InsightsRead, "What is deployed and not released, since when, held by whom, at what cost", dark)
+        .survey("/board", Action::BoardRead, "Services × environments: what runs, what is on its way, and why it waits", board)
+        .survey("/dark", Action::InsightsRead, "What is deployed and not released, since when, held by whom, at what cost", dark)
         .read("/explain", Action::Explain, "Which rule and which release decide what someone gets, now or then", explain)
 }
 

@@ -16,9 +16,9 @@ use crate::view::feature as view;
 pub fn routes(routes: Routes) -> Routes {
     routes
         .read("/environments", Action::EnvironmentsRead, "Environments and their targets", environments)
-        .read("/environments/{name}/exposure", Action::FeaturesRead, "Everything an environment answers from, as canonical snapshot", exposure_of)
+        .survey("/environments/{name}/exposure", Action::FeaturesRead, "Everything an environment answers from, as canonical snapshot", exposure_of)
         .read("/services", Action::EnvironmentsRead, "Services", services)
-        .read("/features", Action::FeaturesRead, "Features and how they stand in each environment", features)
+        .survey("/features", Action::FeaturesRead, "Features and how they stand in each environment", features)
         .read("/features/{key}", Action::FeaturesRead, "One feature", feature)
         .command("POST", "/features/{key}/kill", "feature.kill", "Take a feature from everyone in an environment, at once", kill)
         .command("POST", "/features/{key}/restore", "feature.restore", "Lift a kill", restore)
@@ -60,26 +60,28 @@ fn feature(asked: &Asked<'_>, params: &Params, _: NoQuery) -> Result<views::Feat
     asked.look.state.features.get(&key).map(|f| view::whole(&asked.look, f)).ok_or_else(|| missing("feature", key))
 }
 
-fn shown(key: FeatureKey) -> impl FnOnce(&Look<'_>, &[Recorded]) -> Result<views::Feature, Problem> + Send + 'static {
-    move |look, _| look.state.features.get(&key).map(|f| view::whole(look, f)).ok_or_else(|| missing("feature", key))
+/// The feature after a command. `ruled`: the environment that has other rules now, of which protocols may make something else.
+fn shown(key: FeatureKey, ruled: Option<Name>) -> impl FnOnce(&Look<'_>, &[Recorded]) -> Result<views::Feature, Problem> + Send + 'static {
+    move |look, _| look.state.features.get(&key).map(|f| view::saved(look, f, |environment| ruled.as_ref() == Some(environment))).ok_or_else(|| missing("feature", key))
 }
 
 fn kill(asked: &Asked<'_>, params: &Params, request: requests::KillFeature) -> Result<Ask<views::Feature>, Problem> {
     let key: FeatureKey = params.get("key")?;
     let resource = environment(asked.look.state, &request.environment)?;
     let command = Command::KillFeature { feature: key.clone(), environment: request.environment, reason: request.reason };
-    Ok(Ask::new(Action::FeatureKill, resource, command, shown(key)))
+    Ok(Ask::new(Action::FeatureKill, resource, command, shown(key, None)))
 }
 
 fn restore(asked: &Asked<'_>, params: &Params, request: requests::RestoreFeature) -> Result<Ask<views::Feature>, Problem> {
     let key: FeatureKey = params.get("key")?;
     let resource = environment(asked.look.state, &request.environment)?;
-    Ok(Ask::new(Action::FeatureRestore, resource, Command::RestoreFeature { feature: key.clone(), environment: request.environment }, shown(key)))
+    Ok(Ask::new(Action::FeatureRestore, resource, Command::RestoreFeature { feature: key.clone(), environment: request.environment }, shown(key, None)))
 }
 
 fn baseline(asked: &Asked<'_>, params: &Params, request: requests::SetBaseline) -> Result<Ask<views::Feature>, Problem> {
     let key: FeatureKey = params.get("key")?;
     let resource = environment(asked.look.state, &request.environment)?;
+    let ruled = request.rules.is_some().then(|| request.environment.clone());
     let command = Command::SetBaseline { feature: key.clone(), environment: request.environment, rules: request.rules, variant: request.variant };
-    Ok(Ask::new(Action::FeatureBaseline, resource, command, shown(key)))
+    Ok(Ask::new(Action::FeatureBaseline, resource, command, shown(key, ruled)))
 }

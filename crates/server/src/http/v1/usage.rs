@@ -14,7 +14,7 @@ use crate::http::routes::{Asked, Params, Routes};
 use crate::view::usage::Book;
 
 pub fn routes(routes: Routes) -> Routes {
-    routes.read("/usage", Action::FeaturesRead, "How much each feature is evaluated, by whom, and which are not any more", all).read(
+    routes.survey("/usage", Action::FeaturesRead, "How much each feature is evaluated, by whom, and which are not any more", all).read(
         "/features/{key}/usage",
         Action::FeaturesRead,
         "How much one feature is evaluated, and by whom",
