@@ -3,7 +3,9 @@
 -- `head` is at (8 bytes), kind (2), actor (4), command (16), hash (32), numbers big-endian, and the
 -- subjects, each an unsigned LEB128, in the order the hash covers them. Kind, actor and subjects are
 -- interned. One column, since reading each of six costs a replay more than all else. `prev` is the
--- hash of the row before.
+-- hash of the row before. `body` is JSON, in which each run of 16 or more lower-case hexadecimal digits
+-- is stored as a byte 1, how many bytes they stand for as two decimal digits, and those bytes; a byte 0
+-- at the front says that the body follows as it is. The hash covers the JSON.
 CREATE TABLE event (
   seq  INTEGER PRIMARY KEY,
   head BLOB NOT NULL,
@@ -48,7 +50,7 @@ CREATE TABLE progress (
   value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- For a person with the sqlite3 shell, which has no word for "number from bytes".
+-- For a person with the sqlite3 shell, which has no word for "number from bytes", nor for digits back from them.
 CREATE VIEW history AS
   WITH plain AS (SELECT seq, hex(head) AS h, body FROM event),
   numbered AS (SELECT *,
@@ -87,7 +89,15 @@ CREATE VIEW history AS
          strftime('%Y-%m-%dT%H:%M:%S', n.at / 1000000, 'unixepoch')
            || printf('.%06dZ', n.at % 1000000) AS at,
          k.name || '/' || k.version AS kind, a.name AS actor, lower(substr(h, 29, 32)) AS command,
-         CAST(n.body AS TEXT) AS body, lower(substr(h, 61, 64)) AS hash
+         (WITH RECURSIVE step (done, rest, at) AS (
+            SELECT '', n.body, CASE WHEN substr(n.body, 1, 1) = x'00' THEN 0 ELSE instr(n.body, x'01') END
+            UNION ALL
+            SELECT done || CAST(substr(rest, 1, at - 1) AS TEXT) || lower(hex(substr(rest, at + 3, CAST(CAST(substr(rest, at + 1, 2) AS TEXT) AS INTEGER)))),
+                   substr(rest, at + 3 + CAST(CAST(substr(rest, at + 1, 2) AS TEXT) AS INTEGER)),
+                   instr(substr(rest, at + 3 + CAST(CAST(substr(rest, at + 1, 2) AS TEXT) AS INTEGER)), x'01')
+            FROM step WHERE at > 0)
+          SELECT done || CAST(CASE WHEN substr(n.body, 1, 1) = x'00' THEN substr(n.body, 2) ELSE rest END AS TEXT)
+          FROM step WHERE at = 0) AS body, lower(substr(h, 61, 64)) AS hash
   FROM numbered n LEFT JOIN kind k ON k.id = n.kind LEFT JOIN actor a ON a.id = n.actor;
 
 -- Answers kept for repeated commands, in order of arrival; found by the hashes in `answer_run`.

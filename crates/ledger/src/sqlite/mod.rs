@@ -5,6 +5,7 @@ pub(crate) mod file;
 mod history;
 mod mover;
 mod names;
+mod pack;
 mod postings;
 mod reader;
 mod row;

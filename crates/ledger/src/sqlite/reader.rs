@@ -163,8 +163,9 @@ fn scan_slice<E: From<Error>>(access: &mut Access, path: &Path, after: u64, limi
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let mut rows = select.query([after, limit]).map_err(fail)?;
     let mut last = after.cast_unsigned();
+    let mut room = Vec::new();
     while let Some(row) = rows.next().map_err(fail)? {
-        let raw = Raw::of(row).map_err(fail)?;
+        let raw = Raw::of(row, &mut room).map_err(fail)?;
         texts.know(conn, raw.head.kind, raw.head.actor).map_err(fail)?;
         each(&EventRow::new(&raw, conn, texts, path)?)?;
         last = raw.seq;

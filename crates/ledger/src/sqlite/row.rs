@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row};
 
 use super::names::Texts;
+use super::pack;
 use super::postings::numbers;
 use crate::envelope::{Event, Hash};
 use crate::error::Error;
@@ -21,9 +22,11 @@ pub(super) struct Raw<'r> {
 }
 
 impl<'r> Raw<'r> {
+    /// `room` is for a body that has to be put together.
     #[inline]
-    pub(super) fn of(row: &'r Row<'_>) -> rusqlite::Result<Raw<'r>> {
-        Ok(Raw { seq: row.get_ref(0)?.as_i64()?.cast_unsigned(), head: Packed::read(row.get_ref(1)?.as_blob()?)?, body: row.get_ref(2)?.as_blob()? })
+    pub(super) fn of(row: &'r Row<'_>, room: &'r mut Vec<u8>) -> rusqlite::Result<Raw<'r>> {
+        let body = pack::unpack(row.get_ref(2)?.as_blob()?, room).ok_or_else(|| unreadable(2, "body"))?;
+        Ok(Raw { seq: row.get_ref(0)?.as_i64()?.cast_unsigned(), head: Packed::read(row.get_ref(1)?.as_blob()?)?, body })
     }
 }
 
@@ -50,10 +53,7 @@ impl<'r> Packed<'r> {
             let (hash, subjects) = rest.split_first_chunk()?;
             Some(Packed { at: i64::from_be_bytes(*at), kind: u16::from_be_bytes(*kind), actor: u32::from_be_bytes(*actor), command, hash, subjects })
         };
-        split().ok_or_else(|| {
-            let source = "an event's head is too short".into();
-            rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Blob, source)
-        })
+        split().ok_or_else(|| unreadable(1, "head"))
     }
 
     pub(super) fn write(&self, to: &mut Vec<u8>) {
@@ -65,6 +65,10 @@ impl<'r> Packed<'r> {
         to.extend_from_slice(self.hash);
         to.extend_from_slice(self.subjects);
     }
+}
+
+fn unreadable(column: usize, name: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, format!("an event's {name} is cut short").into())
 }
 
 /// An event while [`crate::Reader::scan`] stands on it.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::mover::Mover;
 use super::names::Numbers;
+use super::pack;
 use super::postings::{self, Tail, Written};
 use super::reader::Reader;
 use super::row::Packed;
@@ -60,6 +61,7 @@ pub(super) struct Store {
     preimage: Preimage,
     subject_list: Vec<u8>,
     packed: Vec<u8>,
+    body: Vec<u8>,
 }
 
 /// What becomes true in memory once the transaction is durable.
@@ -243,7 +245,7 @@ impl Store {
         *write(&shared.subjects) = unindexed;
         *write(&shared.answers) = map;
         *write(&shared.tail) = tail;
-        Ok(Store { conn, head, numbers, subjects, log, written: Written::default(), preimage: Preimage::default(), subject_list: Vec::new(), packed: Vec::new() })
+        Ok(Store { conn, head, numbers, subjects, log, written: Written::default(), preimage: Preimage::default(), subject_list: Vec::new(), packed: Vec::new(), body: Vec::new() })
     }
 
     fn append(&mut self, event: &NewEvent, staged: &mut Staged, shared: &Shared) -> rusqlite::Result<()> {
@@ -263,7 +265,9 @@ impl Store {
         let hash = self.preimage.finish(&event.body, &staged.head.hash);
         let head = Packed { at: event.at, kind, actor, command: &event.command, hash: &hash.0, subjects: &self.subject_list };
         head.write(&mut self.packed);
-        self.conn.prepare_cached("INSERT INTO event (seq, head, body) VALUES (?1, ?2, ?3)")?.execute(params![seq.cast_signed(), self.packed, event.body])?;
+        self.body.clear();
+        pack::pack(&event.body, &mut self.body);
+        self.conn.prepare_cached("INSERT INTO event (seq, head, body) VALUES (?1, ?2, ?3)")?.execute(params![seq.cast_signed(), self.packed, self.body])?;
         staged.head = Head { seq, at: event.at, hash };
         Ok(())
     }

@@ -56,7 +56,7 @@ fn event(n: u64) -> NewEvent {
         actor: format!("tok_{}", n % 5),
         command: u128::from(n).to_be_bytes(),
         subjects: vec![format!("service/shop-{}", n % 7), "environment/production".to_owned(), format!("deployment/dep_{n:08}")],
-        body: format!(r#"{{"n":{n},"note":"{}"}}"#, "x".repeat(180)).into_bytes(),
+        body: format!(r#"{{"n":{n},"build":"sha256:{}","of":"cafe","note":"{}"}}"#, Hash::of(&n.to_be_bytes()), "x".repeat(90)).into_bytes(),
     }
 }
 
