@@ -59,7 +59,7 @@ pub struct Cli {
 const EXITS: &str = "Exit codes:
   0 done · 1 failed · 2 usage · 3 refused, with reasons · 4 not found · 5 conflict
   6 still waiting · 7 outcome unknown, repeat with --key · 8 not signed in or not allowed
-  9 unreachable · 10 internal";
+  9 unreachable, or cannot do it now · 10 internal";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

@@ -23,7 +23,7 @@ pub struct Explain {
     /// What else is known of the user; true, 5 and "5" are a boolean, a number and a text
     #[arg(long, value_name = "KEY=VALUE", value_parser = attribute)]
     attribute: Vec<(String, Value)>,
-    /// Answer for this instant instead of now
+    /// Answer for this instant instead of now, as 2026-12-01T14:00:00Z
     #[arg(long, value_name = "TIME")]
     at: Option<At>,
 }

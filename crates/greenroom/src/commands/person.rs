@@ -18,7 +18,7 @@ pub enum Person {
     Add {
         /// Their name
         name: String,
-        /// Role; may be given several times
+        /// Role: viewer, engineer, deployer, release-manager, product-owner, approver, on-call, auditor or admin; may be given several times
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<Role>,
         /// Give them a password, asked for or read from standard input
