@@ -15,6 +15,7 @@ use crate::release::plan::Slice;
 use crate::release::release::{Course, Release};
 use crate::sealed::Sealed;
 use crate::state::State;
+use crate::time::At;
 
 /// What an event changes about an environment's exposure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,6 +235,16 @@ fn entries(state: &State, baseline: &Baseline) -> Vec<model::Rule> {
         })
         .chain(set)
         .collect()
+}
+
+/// When `feature` was last taken from users in `environment`, if it was; whether any are served it today is another question.
+#[must_use]
+pub fn hidden_since(state: &State, environment: &Name, feature: &Feature) -> Option<At> {
+    let withdrawn = state.releases.values().filter(|r| r.spec.features.iter().any(|f| f.key == feature.key)).filter_map(|r| match r.environments.get(environment)?.course {
+        Course::Withdrawing { since, .. } | Course::Withdrawn { since } | Course::Paused { off: true, since, .. } => Some(since),
+        _ => None,
+    });
+    withdrawn.chain(feature.kills.get(environment).map(|kill| kill.at)).max()
 }
 
 /// Whether any real user is served something other than `off` of `feature` in `environment`: not staff alone.

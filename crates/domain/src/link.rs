@@ -10,7 +10,7 @@ use crate::deployment::build::Build;
 use crate::deployment::check::checks_pass;
 use crate::deployment::placement::{Basis, Health, Placement};
 use crate::deployment::rollout::{Rollout, StepKind};
-use crate::deployment::service::ReleaseGate;
+use crate::deployment::service::{ReleaseGate, Service};
 use crate::id::{BuildLabel, Name, PlacementKey, Requirement};
 use crate::refusal::{Reason, ReasonCode};
 use crate::release::release::{Course, Release, audience};
@@ -62,7 +62,7 @@ pub fn need(state: &State, environment: &Name, need: &Requirement, not: &[BuildL
     let mut unmet: Option<(PlacementKey, String)> = None;
     for placement in state.placements_of(environment, &need.service) {
         any = true;
-        match judge_placement(state, service.spec.versioning, placement, need, not) {
+        match judge_placement(state, placement, need, not) {
             Here::Reaches => fresh &= seen.fresh(&placement.key, now),
             // the one that is seen now before one that was
             Here::Contradicts(runs) if unmet.is_none() || seen.fresh(&placement.key, now) => {
@@ -76,11 +76,19 @@ pub fn need(state: &State, environment: &Name, need: &Requirement, not: &[BuildL
     if let Some((placement, runs)) = unmet {
         return Need::Unmet { placement, runs };
     }
+    let never = unplaced(state, environment, service).filter(|_| any);
+    let unknown = unknown.or_else(|| never.map(|target| format!("nothing of `{}` was ever observed on `{target}`", need.service)));
     match unknown {
         Some(why) => Need::Unknown { why },
         None if !any => Need::Unknown { why: format!("`{}` was never deployed to `{environment}`", need.service) },
         None => Need::Met { fresh },
     }
+}
+
+/// A target of `environment` on which `service` shall run and was never placed.
+fn unplaced<'a>(state: &'a State, environment: &Name, service: &'a Service) -> Option<&'a Name> {
+    let placed = |target: &Name| state.placements.contains_key(&PlacementKey { environment: environment.clone(), target: target.clone(), service: service.name.clone() });
+    state.environments.get(environment)?.hosting(service).map(|t| &t.name).find(|target| !placed(target))
 }
 
 enum Here {
@@ -89,7 +97,7 @@ enum Here {
     Unclear(String),
 }
 
-fn judge_placement(state: &State, versioning: crate::deployment::service::Versioning, placement: &Placement, need: &Requirement, not: &[BuildLabel]) -> Here {
+fn judge_placement(state: &State, placement: &Placement, need: &Requirement, not: &[BuildLabel]) -> Here {
     let target = &placement.key.target;
     let Some(seen) = &placement.observed else {
         return Here::Unclear(format!("`{}` on `{target}` was never observed", need.service));
@@ -106,7 +114,7 @@ fn judge_placement(state: &State, versioning: crate::deployment::service::Versio
     for digest in seen.serving.keys() {
         match state.builds.get(digest) {
             None => return Here::Contradicts(format!("a build that is not registered ({})", digest.short())),
-            Some(build) if !satisfies(state, build, need, not, versioning) => return Here::Contradicts(build.spec.label().to_string()),
+            Some(build) if !satisfies(state, build, need, not) => return Here::Contradicts(build.spec.label().to_string()),
             Some(_) => {}
         }
     }
@@ -118,7 +126,7 @@ fn judge_placement(state: &State, versioning: crate::deployment::service::Versio
     }
     // what is on its way already counts against: else someone would be shown what is about to go
     let coming = placement.active.and_then(|r| state.rollouts.get(&r)).and_then(|r| state.builds.get(&r.build));
-    if let Some(build) = coming.filter(|b| !satisfies(state, b, need, not, versioning)) {
+    if let Some(build) = coming.filter(|b| !satisfies(state, b, need, not)) {
         return Here::Unclear(format!("{} is being deployed to `{target}`", build.spec.label()));
     }
     // checks are kept by build and environment: what another target's has passed says nothing about this one
@@ -132,12 +140,8 @@ fn judge_placement(state: &State, versioning: crate::deployment::service::Versio
     }
 }
 
-fn satisfies(state: &State, build: &Build, need: &Requirement, not: &[BuildLabel], versioning: crate::deployment::service::Versioning) -> bool {
-    if not.iter().any(|n| n.service == build.spec.service && n.version == build.spec.version) {
-        return false;
-    }
-    let floor = state.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() });
-    floor.map_or_else(|| build.reaches_version(&need.floor, versioning), |floor| build.reaches(floor, versioning))
+fn satisfies(state: &State, build: &Build, need: &Requirement, not: &[BuildLabel]) -> bool {
+    !not.iter().any(|n| n.service == build.spec.service && n.version == build.spec.version) && state.meets(build, need)
 }
 
 /// All needs of `release` in `environment`, in order.
@@ -156,9 +160,8 @@ pub fn growth(state: &State, release: &Release, environment: &Name, now: At, see
 #[must_use]
 pub fn start(state: &State, release: &Release, environment: &Name, now: At, seen: &Seen) -> Vec<Reason> {
     let brought = |need: &Requirement| {
-        let versioning = state.services.get(&need.service).map(|s| s.spec.versioning).unwrap_or_default();
         let own = release.spec.services.iter().filter(|label| label.service == need.service).filter_map(|label| state.build(label));
-        own.map(|b| b.as_ref()).any(|build| satisfies(state, build, need, &release.spec.not, versioning))
+        own.map(|b| b.as_ref()).any(|build| satisfies(state, build, need, &release.spec.not))
     };
     open_needs(state, release, environment, now, seen, |need| !brought(need))
 }
@@ -236,13 +239,15 @@ pub fn binds(state: &State, release: &Release, environment: &Name) -> Option<(Th
 /// Needs that would no longer hold in `environment` if `service` ran `build` there (`None`: were removed).
 #[must_use]
 pub fn would_unmet(state: &State, environment: &Name, service: &Name, build: Option<&Build>) -> Vec<Bound> {
-    let Some(versioning) = state.services.get(service).map(|s| s.spec.versioning) else { return Vec::new() };
     let mut bound = Vec::new();
+    if !state.services.contains_key(service) {
+        return bound;
+    }
     for name in state.releases_needing(service) {
         let Some(release) = state.releases.get(name) else { continue };
         let Some((through, share)) = binds(state, release, environment) else { continue };
         for need in release.needs().filter(|n| n.service == *service) {
-            if !build.is_some_and(|b| satisfies(state, b, &need, &release.spec.not, versioning)) {
+            if !build.is_some_and(|b| satisfies(state, b, &need, &release.spec.not)) {
                 bound.push(Bound { release: name.clone(), need, share: share.clone(), through });
             }
         }
@@ -299,7 +304,7 @@ pub fn reached(state: &State, environment: &Name, build: &Build) -> bool {
     let Some(service) = state.services.get(&build.spec.service) else { return false };
     let mut placements = state.placements_of(environment, &service.name).peekable();
     let good = |p: &Arc<Placement>| p.stable.as_ref().and_then(|s| state.builds.get(&s.build)).is_some_and(|b| b.reaches(build, service.spec.versioning));
-    placements.peek().is_some() && placements.all(good)
+    placements.peek().is_some() && placements.all(good) && unplaced(state, environment, service).is_none()
 }
 
 /// Needs of a release that binds in `environment` and are positively contradicted now, by service.

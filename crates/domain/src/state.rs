@@ -19,7 +19,7 @@ use crate::deployment::rollout::Rollout;
 use crate::deployment::service::Service;
 use crate::event::{Event, Token};
 use crate::hold::Hold;
-use crate::id::{BuildLabel, DeploymentId, Digest, FeatureKey, HoldId, Name, PersonId, PlacementKey, RolloutId, TokenId};
+use crate::id::{BuildLabel, DeploymentId, Digest, FeatureKey, HoldId, Name, PersonId, PlacementKey, Requirement, RolloutId, TokenId};
 use crate::map::HashMap;
 use crate::recall::Recalled;
 use crate::release::cohort::Cohort;
@@ -161,6 +161,14 @@ impl State {
     #[must_use]
     pub fn build(&self, label: &BuildLabel) -> Option<&Arc<Build>> {
         self.builds.get(self.versions.get(label)?)
+    }
+
+    /// Whether `build` counts as what `need` asks for, or newer. A floor that is not registered is compared by its version.
+    #[must_use]
+    pub fn meets(&self, build: &Build, need: &Requirement) -> bool {
+        let versioning = self.services.get(&need.service).map(|s| s.spec.versioning).unwrap_or_default();
+        let floor = self.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() });
+        floor.map_or_else(|| build.reaches_version(&need.floor, versioning), |floor| build.reaches(floor, versioning))
     }
 
     /// Placements of `service` in `environment`, in order of target name.

@@ -9,7 +9,8 @@ use crate::deployment::deployment::{Deployment, Motive};
 use crate::deployment::placement::{Observation, Pair, Placement};
 use crate::deployment::rollout::{Rollout, Step, StepKind};
 use crate::event::{Archived, BuildRecalled, BuildRegistered, DeploymentRequested, RolloutMoved};
-use crate::id::{Digest, PlacementKey};
+use crate::few::Few;
+use crate::id::{Digest, FeatureKey, PlacementKey};
 use crate::judge::archive::KEEP;
 use crate::state::{CheckKey, Recorded, State};
 use crate::time::At;
@@ -172,11 +173,19 @@ impl State {
     }
 
     pub(super) fn observed(&mut self, key: &PlacementKey, seen: &Observation, seq: u64, at: At) {
+        let known = self.placements.get(key);
+        let changed = known.and_then(|p| p.observed.as_ref()).is_none_or(|old| old.serving != seen.serving);
+        // what is down for a while comes back as it was
+        let reads_since = (changed && !seen.serving.is_empty()).then(|| {
+            let since = |key: &FeatureKey| known.and_then(|p| p.reads_since.get(key)).copied().unwrap_or(at);
+            let builds = seen.serving.keys().filter_map(|d| self.builds.get(d));
+            builds.flat_map(|b| b.spec.reads.keys()).map(|key| (key.clone(), since(key))).collect()
+        });
         let placement = self.placement(key, at);
-        let changed = placement.observed.as_ref().is_none_or(|old| old.serving != seen.serving);
         if changed {
             placement.observed_since = at;
         }
+        placement.reads_since = reads_since.unwrap_or_else(|| std::mem::take(&mut placement.reads_since));
         placement.observed = Some(seen.clone());
         if let Some(active) = placement.active {
             self.agenda.touch(&Due::Rollout(active), seq);
@@ -198,6 +207,7 @@ impl State {
                 desired: None,
                 observed: None,
                 observed_since: at,
+                reads_since: Few::default(),
                 stable: None,
                 previous: None,
                 contact_lost: None,

@@ -8,10 +8,9 @@ use sha2::{Digest as _, Sha256};
 use super::{Stop, Work};
 use crate::deployment::build::{Build, BuildSpec};
 use crate::deployment::deployment::{AwaitedWithdrawal, Config, Item, Motive, Recipe, Urgency};
-use crate::deployment::environment::{Environment, TargetSpec};
+use crate::deployment::environment::Environment;
 use crate::deployment::placement::Pair;
 use crate::deployment::rollout::{Rollout, Step, StepKind};
-use crate::deployment::service::Service;
 use crate::event::{BuildRegistered, DeploymentRequested, PlannedRollout, RolloutCancelRequested};
 use crate::id::{BuildLabel, DeploymentId, Digest, Name, PlacementKey, RolloutId, digest_of};
 use crate::judge;
@@ -172,11 +171,6 @@ fn back_under_a_release(work: &Work<'_>, env: &Environment, build: &Build) -> Ve
     bound.iter().filter(|b| b.through != Through::Withdrawing).map(|b| link::would_unmet_reason(&env.name, b).remedy(remedy.clone())).collect()
 }
 
-/// Targets of `env` that host `service`.
-fn targets<'a>(env: &'a Environment, service: &'a Service) -> impl Iterator<Item = &'a TargetSpec> {
-    env.spec.targets.iter().filter(|t| t.hosts(&service.name) && service.spec.recipes.supports(t.driver))
-}
-
 /// Makes the deployment: freezes recipes, judges each entry once, and overtakes what still waits for the same places.
 pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Build>], plan: Plan) -> Result<DeploymentId, Refusal> {
     let id = DeploymentId::new(work.id());
@@ -186,7 +180,7 @@ pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Buil
     for build in builds {
         let Some(service) = work.state.services.get(&build.spec.service).cloned() else { continue };
         let mut any = false;
-        for target in targets(env, &service) {
+        for target in env.hosting(&service) {
             any = true;
             let key = PlacementKey { environment: env.name.clone(), target: target.name.clone(), service: service.name.clone() };
             if plan.only.as_ref().is_some_and(|only| !only.contains(&key)) {
@@ -227,9 +221,10 @@ pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Buil
     }
     Refusal::unless_empty(RefusalKind::Refused, std::mem::take(&mut reasons))?;
     let scope = scope(env, &rollouts);
+    let items: Vec<Item> = builds.iter().map(|b| Item { service: b.spec.service.clone(), version: b.spec.version.clone(), build: b.digest.clone() }).collect();
     for planned in &mut rollouts {
         let Some(build) = work.state.builds.get(&planned.build).cloned() else { continue };
-        let ask = judge::rollouts::ask(&work.state, env, &planned.target, &build, None, plan.urgency, work.automatic(), work.actor, &scope, &[]);
+        let ask = judge::rollouts::ask(&work.state, env, &planned.target, &build, None, plan.urgency, work.automatic(), work.actor, &scope, &[], &items);
         let entry = judge::rollouts::judge_entry(&work.state, &ask, &plan.awaits, work.now);
         for reason in entry.deny {
             if !reasons.contains(&reason) {
@@ -240,7 +235,6 @@ pub(crate) fn request(work: &mut Work<'_>, env: &Environment, builds: &[Arc<Buil
     }
     Refusal::unless_empty(RefusalKind::Refused, reasons)?;
     overtake(work, &rollouts, env, work.state.numbers.deployments + 1, plan.urgency);
-    let items = builds.iter().map(|b| Item { service: b.spec.service.clone(), version: b.spec.version.clone(), build: b.digest.clone() }).collect();
     work.push(DeploymentRequested {
         id,
         number: work.state.numbers.deployments + 1,

@@ -1,14 +1,18 @@
 //! Entry: may this build come to this target now? Every rule is asked, and every reason is said.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::actor::Actor;
 use crate::decision::{self, Decision};
 use crate::deployment::build::{Build, SchemaRange};
 use crate::deployment::check::{CheckKind, Outcome, checks_pass};
-use crate::deployment::deployment::Urgency;
+use crate::deployment::deployment::{Item, Urgency};
 use crate::deployment::environment::Environment;
+use crate::deployment::placement::Placement;
 use crate::deployment::policy::{Eligibility, Promotion, RollbackRule, Rule};
 use crate::hold::Plane;
-use crate::id::{Digest, Name, PlacementKey, RolloutId};
+use crate::id::{Digest, Name, PlacementKey, Requirement, RolloutId};
 use crate::refusal::{Reason, ReasonCode};
 use crate::state::State;
 use crate::time::At;
@@ -27,6 +31,8 @@ pub struct Ask<'a> {
     pub by: Actor,
     pub scope: &'a Digest,
     pub decisions: &'a [Decision],
+    /// What else the same deployment brings.
+    pub items: &'a [Item],
     /// What was good here last, or before that: eligibility and soak were settled then.
     pub back: bool,
 }
@@ -78,6 +84,7 @@ pub fn judge(state: &State, ask: &Ask<'_>, now: At) -> Entry {
         );
     }
     requires(state, ask, &mut entry);
+    required(state, ask, &mut entry);
     schema(state, ask, &mut entry);
     if !ask.back {
         upstream(state, ask, now, &mut entry);
@@ -143,21 +150,44 @@ fn holds(state: &State, ask: &Ask<'_>, now: At, entry: &mut Entry) {
 
 fn requires(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
     for need in &ask.build.spec.requires {
-        let versioning = state.services.get(&need.service).map(|s| s.spec.versioning).unwrap_or_default();
-        let floor = state.build(&crate::id::BuildLabel { service: need.service.clone(), version: need.floor.clone() });
-        let mut any = false;
-        let reaches = state.placements_of(&ask.environment.name, &need.service).all(|p| {
-            any = true;
-            p.observed.as_ref().is_some_and(|o| {
-                !o.serving.is_empty()
-                    && o.serving.keys().all(|d| state.builds.get(d).is_some_and(|b| floor.map_or_else(|| b.reaches_version(&need.floor, versioning), |f| b.reaches(f, versioning))))
-            })
-        });
-        if !any || !reaches {
+        if !everywhere(state, ask.environment, need) {
             entry.wait.push(
                 Reason::new(ReasonCode::Requires, format!("service/{}", need.service), format!("requires `{need}` in `{}`, which is not observed there", ask.environment.name))
                     .remedy(format!("greenroom deploy {}@{} --to {}", need.service, need.floor, ask.environment.name)),
             );
+        }
+    }
+}
+
+/// Whether all that serves on every target of the environment meets `need`.
+fn everywhere(state: &State, environment: &Environment, need: &Requirement) -> bool {
+    let Some(service) = state.services.get(&need.service) else { return false };
+    let mut placements = state.placements_of(&environment.name, &need.service).peekable();
+    let meets = |p: &Arc<Placement>| {
+        let serving = p.observed.as_ref().map(|o| &o.serving).filter(|serving| !serving.is_empty());
+        serving.is_some_and(|serving| serving.keys().all(|d| state.builds.get(d).is_some_and(|b| state.meets(b, need))))
+    };
+    let placed = |target: &Name| state.placements.contains_key(&PlacementKey { environment: environment.name.clone(), target: target.clone(), service: need.service.clone() });
+    placements.peek().is_some() && placements.all(meets) && environment.hosting(service).all(|t| placed(&t.name))
+}
+
+/// What serves here may require more of this service than the build is: it has to go first, in the same deployment or
+/// before. What it requires and has not got today is not made worse.
+fn required(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
+    let (environment, service) = (&ask.environment.name, &ask.build.spec.service);
+    let of = |p: &Arc<Placement>| p.observed.iter().flat_map(|o| o.serving.keys()).filter_map(|d| state.builds.get(d)).map(Arc::clone).collect::<Vec<_>>();
+    let mut said = BTreeSet::new();
+    for theirs in state.placements_in(environment).filter(|p| p.key.service != *service).flat_map(of) {
+        for need in theirs.spec.requires.iter().filter(|need| need.service == *service && !state.meets(ask.build, need)) {
+            let met = || state.placements_of(environment, service).flat_map(of).any(|build| state.meets(&build, need));
+            if !said.insert((theirs.digest.clone(), need.clone())) || !met() {
+                continue;
+            }
+            let label = theirs.spec.label();
+            let reason = Reason::new(ReasonCode::Requires, format!("service/{}", label.service), format!("`{label}` serves in `{environment}` and requires `{need}`"))
+                .remedy(format!("first another build of it: greenroom rollback {} --env {environment}", label.service));
+            let replaced = ask.items.iter().any(|item| item.service == label.service && item.build != theirs.digest);
+            if replaced { entry.wait.push(reason) } else { entry.deny.push(reason) }
         }
     }
 }

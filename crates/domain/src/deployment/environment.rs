@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::check::CheckKind;
+use crate::deployment::service::Service;
 use crate::id::Name;
 
 /// What an environment is for.
@@ -123,6 +124,11 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// Targets on which `service` shall run.
+    pub fn hosting<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a TargetSpec> {
+        self.spec.targets.iter().filter(|t| t.hosts(&service.name) && service.spec.recipes.supports(t.driver))
+    }
+
     #[must_use]
     pub fn target(&self, name: &Name) -> Option<&TargetSpec> {
         self.spec.targets.iter().find(|t| t.name == *name)

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::few::Few;
-use crate::id::{Digest, OperationId, PlacementKey, RolloutId};
+use crate::id::{Digest, FeatureKey, OperationId, PlacementKey, RolloutId};
 use crate::time::At;
 
 /// Condensed health of all instances; finer grades live in presence, not in the ledger.
@@ -85,6 +85,9 @@ pub struct Placement {
     pub observed: Option<Observation>,
     /// When what serves last changed.
     pub observed_since: At,
+    /// Since when builds that read each of these features have been serving here, one after the other.
+    #[serde(default)]
+    pub reads_since: Few<FeatureKey, At>,
     /// Last pair that was live here.
     #[serde(default)]
     pub stable: Option<Pair>,

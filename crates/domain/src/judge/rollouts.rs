@@ -1,13 +1,13 @@
 //! When a rollout may start, when it is too late, and what comes to an environment by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::actor::Actor;
 use crate::decide::{self, Plan, Work};
 use crate::decision::Decision;
 use crate::deployment::build::Build;
-use crate::deployment::deployment::{AwaitedWithdrawal, Deployment, Motive, Urgency};
+use crate::deployment::deployment::{AwaitedWithdrawal, Deployment, Item, Motive, Urgency};
 use crate::deployment::entry::{self, Ask, Entry};
 use crate::deployment::environment::Environment;
 use crate::deployment::placement::Pair;
@@ -37,13 +37,14 @@ pub(crate) fn ask<'a>(
     by: Actor,
     scope: &'a Digest,
     decisions: &'a [Decision],
+    items: &'a [Item],
 ) -> Ask<'a> {
     let key = PlacementKey { environment: environment.name.clone(), target: target.clone(), service: build.spec.service.clone() };
     let back = state.placements.get(&key).is_some_and(|p| {
         let is = |pair: &Option<Pair>| pair.as_ref().is_some_and(|pair| pair.build == build.digest);
         is(&p.previous) || is(&p.stable)
     });
-    Ask { environment, target, build, rollout, urgency, automatic, by, scope, decisions, back }
+    Ask { environment, target, build, rollout, urgency, automatic, by, scope, decisions, items, back }
 }
 
 /// Entry rules and the link together.
@@ -123,9 +124,13 @@ fn waiting(work: &mut Work<'_>, r: &Rollout, old: &[Reason], review: At) {
         return moved(work, r, Step::Cancelled { why });
     }
     let automatic = matches!(deployment.by, Actor::System(_));
-    let ask = ask(&work.state, &env, &r.key.target, &build, Some(r.id), deployment.urgency, automatic, deployment.by, &deployment.scope, &deployment.decisions);
+    let ask = ask(&work.state, &env, &r.key.target, &build, Some(r.id), deployment.urgency, automatic, deployment.by, &deployment.scope, &deployment.decisions, &deployment.items);
     let mut entry = judge_entry(&work.state, &ask, &deployment.awaits, work.now);
-    let earlier = deployment.rollouts.iter().filter_map(|id| work.state.rollouts.get(id)).find(|o| o.wave < r.wave && o.step.kind() != StepKind::Live);
+    let earlier = deployment
+        .rollouts
+        .iter()
+        .filter_map(|id| work.state.rollouts.get(id))
+        .find(|o| o.wave < r.wave && o.step.kind() != StepKind::Live && !waits_for(&work.state, &deployment, o, r));
     if let Some(first) = earlier {
         let (target, step) = (&first.key.target, first.step.kind());
         if step.ended() {
@@ -162,6 +167,23 @@ fn waiting(work: &mut Work<'_>, r: &Rollout, old: &[Reason], review: At) {
     if entry.wait != old || review <= work.now {
         moved(work, r, Step::Waiting { reasons: entry.wait, review: work.now + Span::secs(24 * 3600) });
     }
+}
+
+/// Whether `first`, whose wave comes before that of `then`, waits until the service of `then` has come to all targets.
+fn waits_for(state: &State, deployment: &Deployment, first: &Rollout, then: &Rollout) -> bool {
+    if !matches!(&first.step, Step::Waiting { reasons, .. } if reasons.iter().any(|r| r.code == ReasonCode::Requires)) {
+        return false;
+    }
+    let (mut todo, mut known) = (vec![&first.build], BTreeSet::new());
+    while let Some(build) = todo.pop().filter(|build| known.insert(*build)).and_then(|build| state.builds.get(build)) {
+        for need in &build.spec.requires {
+            if need.service == then.key.service {
+                return true;
+            }
+            todo.extend(deployment.items.iter().filter(|item| item.service == need.service).map(|item| &item.build));
+        }
+    }
+    false
 }
 
 /// Releases under which a build that nobody's needs refuse would pull the floor away now.

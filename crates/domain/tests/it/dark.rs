@@ -1,6 +1,7 @@
 //! What those are told who are not shown a feature.
 
 use greenroom_domain::command::Command;
+use greenroom_domain::exposure;
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::CourseKind;
 use greenroom_exposure::Pairs;
@@ -127,4 +128,32 @@ fn the_name_of_someone_who_is_here_is_not_erased() {
     assert_eq!(w.refused(&erase), [ReasonCode::StillReferenced]);
     w.ok(&Command::RemovePerson { id: eve.id });
     w.ok(&erase);
+}
+
+#[test]
+fn a_feature_is_dark_since_its_first_build_or_since_it_was_taken_away() {
+    let mut w = World::shop();
+    let reads = json!({"reads": {"checkout": "boolean"}});
+    let ship = |w: &mut World, build: &str| {
+        w.register_with(build, &reads);
+        w.deploy(build, "staging");
+        w.deploy(build, PRODUCTION);
+    };
+    ship(&mut w, "web@1.1.0");
+    let since = |w: &World| w.state.placements[&place(PRODUCTION, "p1", "web")].reads_since.get(&key("checkout")).copied();
+    let first = since(&w).unwrap();
+    w.pass(MINUTE);
+    ship(&mut w, "web@1.2.0");
+    assert_eq!(since(&w), Some(first), "the next build changes nothing");
+    w.plan("summer", summer());
+    w.ok(&start("summer"));
+    w.pass(MINUTE);
+    let hidden = |w: &World| exposure::hidden_since(&w.state, &n(PRODUCTION), &w.state.features[&key("checkout")]);
+    assert_eq!(hidden(&w), None);
+    let taken = w.now;
+    w.withdraw("summer");
+    w.pass(MINUTE);
+    assert!(hidden(&w).is_some_and(|at| at >= taken && at < w.now));
+    w.ship("web@1.3.0");
+    assert_eq!(since(&w), None, "that one does not read it");
 }

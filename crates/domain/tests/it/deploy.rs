@@ -368,6 +368,68 @@ fn several_builds_go_together_and_requirements_order_them() {
     assert_eq!(w.refused(&World::deploy_command(&[], "staging")), [ReasonCode::Invalid]);
 }
 
+/// Production on two targets, one after the other.
+fn two_waves(w: &mut World) {
+    let targets = json!([target(PRODUCTION, "p1", 0, 7100), target(PRODUCTION, "p2", 1, 7200)]);
+    w.apply(vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "policies": ["production"], "targets": targets}))]);
+}
+
+#[test]
+fn what_others_of_an_earlier_wave_require_goes_before_them() {
+    let mut w = World::shop();
+    two_waves(&mut w);
+    w.apply(vec![manifest("service", "store", service())]);
+    for build in ["stock@1.1.0", "web@1.1.0"] {
+        w.ship(build);
+    }
+    w.register("stock@2.0.0");
+    w.register_with("web@2.0.0", &json!({"requires": ["stock>=2.0.0"]}));
+    w.ok(&World::deploy_command(&["web@2.0.0", "stock@2.0.0"], "staging"));
+    w.fleet = false;
+    w.ok(&World::deploy_command(&["web@2.0.0", "stock@2.0.0"], PRODUCTION));
+    let id = w.last_deployment().id;
+    let place = |r: &greenroom_domain::deployment::rollout::Rollout| format!("{}@{}", r.key.service, r.key.target);
+    let applying = |w: &World| w.rollouts(id).iter().filter(|r| r.step.kind() == StepKind::Applying).map(|r| place(r)).collect::<Vec<_>>();
+    assert_eq!(applying(&w), ["stock@p1"]);
+    w.fleet = true;
+    w.settle();
+    assert_eq!(w.step(id), StepKind::Live, "{:?}", w.last_steps());
+    let order: Vec<String> = w
+        .ledger
+        .iter()
+        .filter_map(|r| {
+            if let Event::RolloutMoved(e) = &r.event { (e.deployment == id && e.to.kind() == StepKind::Live).then(|| format!("{}@{}", e.key.service, e.key.target)) } else { None }
+        })
+        .collect();
+    assert_eq!(order, ["stock@p1", "stock@p2", "web@p1", "web@p2"]);
+}
+
+#[test]
+fn nothing_goes_back_under_what_requires_it() {
+    let mut w = World::shop();
+    w.register("stock@2.0.0");
+    w.register_with("web@2.0.0", &json!({"requires": ["stock>=2.0.0"]}));
+    w.ok(&World::deploy_command(&["web@2.0.0", "stock@2.0.0"], "staging"));
+    w.ok(&World::deploy_command(&["web@2.0.0", "stock@2.0.0"], PRODUCTION));
+    for back in [World::rollback_command("stock"), World::deploy_command(&["stock@1.0.0"], PRODUCTION)] {
+        let refusal = w.refusal(&back);
+        assert!(refusal.starts_with("requires: `web@2.0.0` serves in `production` and requires `stock>=2.0.0`"), "{refusal}");
+    }
+    // both together: first who requires, then what was required
+    w.fleet = false;
+    w.ok(&World::deploy_command(&["stock@1.0.0", "web@1.0.0"], PRODUCTION));
+    let id = w.last_deployment().id;
+    let steps: Vec<_> = w.rollouts(id).iter().map(|r| (r.key.service.to_string(), r.step.kind())).collect();
+    assert_eq!(steps, [("stock".to_owned(), StepKind::Waiting), ("web".to_owned(), StepKind::Applying)]);
+    w.fleet = true;
+    w.settle();
+    assert_eq!((w.running(PRODUCTION, "stock").as_str(), w.running(PRODUCTION, "web").as_str()), ("stock@1.0.0", "web@1.0.0"));
+    // an emergency asks nobody
+    w.ok(&World::deploy_command(&["web@2.0.0", "stock@2.0.0"], PRODUCTION));
+    w.ok(&Command::Rollback { environment: n(PRODUCTION), service: n("stock"), to: None, withdraw_first: false, emergency: true, note: None });
+    assert_eq!(w.running(PRODUCTION, "stock"), "stock@1.0.0");
+}
+
 #[test]
 fn schema_levels_that_do_not_meet_are_refused() {
     let mut w = World::shop();

@@ -694,6 +694,33 @@ fn a_build_is_verified_on_each_target_of_its_own() {
 }
 
 #[test]
+fn a_target_where_nothing_was_ever_seen_is_no_ground_to_show_anything() {
+    let mut w = World::shop();
+    w.ship("web@1.1.0");
+    w.plan("summer", summer());
+    let wide = |more: &[serde_json::Value]| {
+        let targets: Vec<_> = [target(PRODUCTION, "p1", 0, 7100)].into_iter().chain(more.iter().cloned()).collect();
+        manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": targets}))
+    };
+    w.apply(vec![wide(&[target(PRODUCTION, "p2", 0, 7200)])]);
+    let refusal = w.refusal(&World::start_command("summer"));
+    assert!(refusal.contains("need-unknown: needs `web>=1.1.0` in `production`: nothing of `web` was ever observed on `p2`"), "{refusal}");
+    // a target that is not for it does not count
+    let mut other = target(PRODUCTION, "p2", 0, 7200);
+    other["services"] = json!(["stock"]);
+    let mut apart = w.clone();
+    apart.apply(vec![wide(&[other])]);
+    apart.ok(&World::start_command("summer"));
+    w.deploy("web@1.1.0", PRODUCTION);
+    w.ok(&World::start_command("summer"));
+    // one that comes later stops growth, and takes nothing away
+    w.apply(vec![wide(&[target(PRODUCTION, "p2", 0, 7200), target(PRODUCTION, "p3", 0, 7300)])]);
+    w.pass(MINUTE);
+    assert_eq!(w.kind("summer"), CourseKind::Exposing);
+    assert_eq!(w.refused(&World::start_command("summer")), [ReasonCode::NeedUnknown]);
+}
+
+#[test]
 fn what_was_due_while_nobody_had_looked_waits_a_little() {
     let mut w = World::shop();
     w.ship("web@1.1.0");

@@ -19,6 +19,8 @@ use crate::keys::Signer;
 
 /// Copies are at least this far apart; the first after a quiet time is written at once.
 const APART: Duration = Duration::from_millis(500);
+/// A copy that could not be written is tried again after this long.
+const AGAIN: Duration = Duration::from_secs(2);
 /// The file of [`Ticket`]s, beside the snapshots. No environment has a name in capitals.
 const TICKETS: &str = "TICKETS";
 
@@ -63,16 +65,19 @@ pub async fn run(engine: Arc<Engine>, feeds: Arc<Feeds>, snapshots: Snapshots, s
                 None => break,
             },
             () = tokio::time::sleep_until(next), if !waiting.is_empty() => {
-                save(&engine, &feeds, &snapshots, &signer, std::mem::take(&mut waiting)).await;
-                next = Instant::now() + APART;
+                waiting = save(&engine, &feeds, &snapshots, &signer, waiting).await;
+                next = Instant::now() + if waiting.is_empty() { APART } else { AGAIN };
             }
         }
     }
     save(&engine, &feeds, &snapshots, &signer, waiting).await;
 }
 
-async fn save(engine: &Arc<Engine>, feeds: &Arc<Feeds>, snapshots: &Snapshots, signer: &Arc<Signer>, waiting: BTreeSet<Stale>) {
+/// Gives back what could not be written: until it is, a start would serve what is not so any more, a killed feature too.
+async fn save(engine: &Arc<Engine>, feeds: &Arc<Feeds>, snapshots: &Snapshots, signer: &Arc<Signer>, waiting: BTreeSet<Stale>) -> BTreeSet<Stale> {
+    let mut left = BTreeSet::new();
     for one in waiting {
+        let failed = one.clone();
         let (engine, feeds, snapshots, signer) = (Arc::clone(engine), Arc::clone(feeds), snapshots.clone(), Arc::clone(signer));
         let saved = tokio::task::spawn_blocking(move || match one {
             Stale::Tickets => snapshots.save(TICKETS, &serde_json::to_vec(&gate::tickets(&engine.state.load())).unwrap_or_default()),
@@ -83,7 +88,9 @@ async fn save(engine: &Arc<Engine>, feeds: &Arc<Feeds>, snapshots: &Snapshots, s
         })
         .await;
         if let Ok(Err(error)) = saved {
-            tracing::warn!(%error, "the last snapshot could not be kept on disk");
+            tracing::warn!(%error, what = ?failed, "a copy could not be kept on disk: until it is, a start serves the one before for a moment");
+            left.insert(failed);
         }
     }
+    left
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use greenroom_api::views::Dark;
 use greenroom_domain::deployment::environment::Purpose;
 use greenroom_domain::deployment::service::ReleaseGate;
-use greenroom_domain::exposure::reaches_users;
+use greenroom_domain::exposure::{hidden_since, reaches_users};
 use greenroom_domain::id::{BuildLabel, FeatureKey, Name};
 use greenroom_domain::judge::releases::growth;
 use greenroom_domain::link::Seen;
@@ -25,8 +25,9 @@ pub fn dark(look: &Look<'_>) -> Vec<Dark> {
         for placement in look.state.placements_in(&environment.name) {
             let Some(build) = placement.observed.as_ref().and_then(|o| o.build()).and_then(|d| look.state.builds.get(d)) else { continue };
             for key in build.spec.reads.keys() {
-                let entry = read.entry(key).or_insert((placement.observed_since, Vec::new()));
-                entry.0 = entry.0.max(placement.observed_since);
+                let since = placement.reads_since.get(key).copied().unwrap_or(placement.observed_since);
+                let entry = read.entry(key).or_insert((since, Vec::new()));
+                entry.0 = entry.0.min(since);
                 if !entry.1.contains(&build.spec.label()) {
                     entry.1.push(build.spec.label());
                 }
@@ -34,6 +35,7 @@ pub fn dark(look: &Look<'_>) -> Vec<Dark> {
         }
         for (key, (since, builds)) in read {
             let Some(feature) = look.state.features.get(key).filter(|f| !reaches_users(look.state, &environment.name, f)) else { continue };
+            let since = hidden_since(look.state, &environment.name, feature).map_or(since, |hidden| hidden.max(since));
             let release = newest(look, &environment.name, |r| r.spec.features.iter().any(|f| f.key == feature.key));
             all.push(one(look, "feature", key.to_string(), &environment.name, since, builds, release));
         }

@@ -48,4 +48,8 @@ async fn what_runs_is_seen_and_then_adopted() {
     assert_eq!(kinds, ["placement.observed", "placement.adopted"], "{events:?}");
     let board = world.get(&dora, "/board?environment=production").await;
     assert_eq!(board.body["services"][0]["cells"][0]["health"], "healthy", "{board:?}");
+    let yaml = "apiVersion: greenroom/v1\nkind: Environment\nmetadata: { name: production }\nspec: { purpose: production, targets: [] }\n";
+    let less = world.put(&world.admin, "/manifests/here?dry_run=true", &json!({"documents": [{"file": "here.yaml", "text": yaml}]})).await;
+    let note = less.body["notes"][0].as_str().unwrap_or_default();
+    assert!(note.starts_with("`web (sha256:aaaa") && note.ends_with("goes on running on `p` of `production`, and nobody looks at it any more: stopping it is yours"), "{less:?}");
 }

@@ -68,6 +68,26 @@ async fn what_is_removed_is_not_served_any_more() {
     assert!(!world.dir.path().join("data/snapshots/test").exists());
 }
 
+/// Else a start would serve for a moment, or from a torn ledger for ever, what was switched off since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_could_not_be_written_is_written_later() {
+    let mut world = World::new().await;
+    let eva = world.person("eva", &["engineer", "release-manager"]).await;
+    let sdk = world.token("sdk", Some("test")).await;
+    world.put(&eva, BASELINE, &json!({"environment": "test", "variant": "on"})).await;
+    shown(&world, &sdk).await;
+    let (kept, away) = (world.dir.path().join("data/snapshots"), world.dir.path().join("away"));
+    std::fs::rename(&kept, &away).unwrap();
+    std::fs::write(&kept, "no directory").unwrap();
+    let killed = world.post(&eva, "/features/button/kill", &json!({"environment": "test", "reason": "it hurts"})).await;
+    assert_eq!(killed.status, 200, "{killed:?}");
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::rename(&away, &kept).unwrap();
+    while !std::fs::read_to_string(kept.join("test")).unwrap_or_default().contains("killed") {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erased_text_is_nowhere() {
     let mut world = World::new().await;

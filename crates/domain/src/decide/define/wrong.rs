@@ -372,7 +372,7 @@ fn readers(state: &State, key: &FeatureKey, what: &str, path: &str, place: impl 
             if said.insert(place.clone()) {
                 reasons.push(
                     Reason::new(ReasonCode::ReadByLiveBuild, format!("feature/{key}"), format!("{what}: {place} reads `{key}`"))
-                        .remedy("retire the builds that read it, or define a feature with another key")
+                        .remedy("deploy builds there that do not read it, or define a feature with another key")
                         .path(path),
                 );
             }
@@ -429,7 +429,7 @@ pub(super) fn removable(state: &State, world: &World<'_>, leftover: &Leftover, r
     match leftover {
         Leftover::Environment(name) => {
             if let Some(p) = state.placements_in(name).find(|p| in_use(p)) {
-                referenced(format!("`{}`, which runs there", p.key.service), "stop what runs there first");
+                referenced(format!("`{}`, which runs there", p.key.service), "take its targets off it first: what runs there goes on, and stopping it is yours then");
             }
             for other in others().filter(|(_, spec)| spec.after.contains(name)).map(|(other, _)| other) {
                 referenced(format!("environment `{other}` (after)"), "change that first");
@@ -440,7 +440,7 @@ pub(super) fn removable(state: &State, world: &World<'_>, leftover: &Leftover, r
         }
         Leftover::Service(name) => {
             if let Some(p) = state.placements.values().find(|p| p.key.service == *name && in_use(p)) {
-                referenced(format!("`{}`, where it runs", p.key.environment), "stop it there first");
+                referenced(format!("`{}`, where it runs", p.key.environment), "take it off the targets there first: it goes on running, and stopping it is yours then");
             }
             for release in open().filter(|r| r.needs().any(|n| n.service == *name)) {
                 referenced(format!("release `{}`", release.name), "withdraw or cancel it first");

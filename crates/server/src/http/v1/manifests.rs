@@ -9,7 +9,7 @@ use greenroom_api::{Problem, manifest};
 use greenroom_domain::command::{Command, Manifest};
 use greenroom_domain::deployment::environment::{EnvironmentSpec, Purpose};
 use greenroom_domain::event::Event;
-use greenroom_domain::id::Name;
+use greenroom_domain::id::{Digest, Name, PlacementKey};
 use greenroom_domain::state::{Recorded, State};
 use serde::Serialize;
 use serde_json::Value;
@@ -62,11 +62,26 @@ fn preview(asked: &Asked<'_>, command: &Command) -> Result<Preview, Problem> {
         Err(Stop::Refused(refusal)) => Err(refusal.into()),
         Ok(Decided { events, state, .. }) => {
             let changed: Vec<_> = events.iter().filter_map(|e| if let Event::FeatureDefined(defined) = &e.event { state.features.get(&defined.key) } else { None }).collect();
-            let notes = view::remote(&Look { state: &state, ..asked.look }, &changed);
+            let mut notes = view::remote(&Look { state: &state, ..asked.look }, &changed);
+            notes.extend(left_alone(asked.look.state, &state));
             Ok(Preview { events, notes })
         }
         Err(Stop::Recall(_)) => Ok(Preview::default()),
     }
+}
+
+/// What runs where nobody looks any more: taking a target away stops nothing.
+fn left_alone(before: &State, after: &State) -> Vec<String> {
+    let gone = before.placed.iter().filter(|placed| !after.placed.contains(*placed));
+    let placements = gone
+        .filter_map(|(environment, service, target)| before.placements.get(&PlacementKey { environment: environment.clone(), target: target.clone(), service: service.clone() }));
+    let notes = placements.flat_map(|placement| {
+        let PlacementKey { environment, target, service } = &placement.key;
+        let what = |digest: &Digest| before.builds.get(digest).map_or_else(|| format!("{service} ({})", digest.short()), |build| build.spec.label().to_string());
+        let serving = placement.observed.iter().flat_map(|seen| seen.serving.keys());
+        serving.map(move |digest| format!("`{}` goes on running on `{target}` of `{environment}`, and nobody looks at it any more: stopping it is yours", what(digest)))
+    });
+    notes.collect()
 }
 
 fn located(mut problem: Problem, parsed: &[manifest::Parsed]) -> Problem {
