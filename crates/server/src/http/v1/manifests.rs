@@ -77,7 +77,7 @@ fn left_alone(before: &State, after: &State) -> Vec<String> {
         .filter_map(|(environment, service, target)| before.placements.get(&PlacementKey { environment: environment.clone(), target: target.clone(), service: service.clone() }));
     let notes = placements.flat_map(|placement| {
         let PlacementKey { environment, target, service } = &placement.key;
-        let what = |digest: &Digest| before.builds.get(digest).map_or_else(|| format!("{service} ({})", digest.short()), |build| build.spec.label().to_string());
+        let what = move |digest: &Digest| before.builds.get(digest).map_or_else(|| format!("{service} ({})", digest.short()), |build| build.spec.label().to_string());
         let serving = placement.observed.iter().flat_map(|seen| seen.serving.keys());
         serving.map(move |digest| format!("`{}` goes on running on `{target}` of `{environment}`, and nobody looks at it any more: stopping it is yours", what(digest)))
     });
