@@ -698,7 +698,7 @@ fn a_target_where_nothing_was_ever_seen_is_no_ground_to_show_anything() {
     let mut w = World::shop();
     w.ship("web@1.1.0");
     w.plan("summer", summer());
-    let wide = |more: &[serde_json::Value]| {
+    let wide = |more: &[Value]| {
         let targets: Vec<_> = [target(PRODUCTION, "p1", 0, 7100)].into_iter().chain(more.iter().cloned()).collect();
         manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "targets": targets}))
     };
