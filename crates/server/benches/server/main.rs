@@ -71,7 +71,9 @@ async fn report(events: u64, part: Option<&str>) -> Outcome {
     }
     if wanted("streams") {
         println!("\n### A change, heard\n\n| What | Figure |\n|---|---|");
-        streams::heard(&server, &world, 1_000).await?;
+        for clients in [1_000, 10_000] {
+            streams::heard(&server, &world, clients).await?;
+        }
     }
     server.end();
     std::fs::remove_dir_all(&dir)?;
