@@ -75,6 +75,7 @@ impl Follower {
     /// when a report acknowledges a revision, what `heed` does with it is done. It is called for the first time, with
     /// what was on disk, before this returns.
     ///
+    /// What relays on the way had forced off is read with it, and holds until whoever is reached says otherwise or its time is up.
     /// A copy that cannot be used is warned of, and as good as none.
     pub fn start(wire: Wire, copy: Option<PathBuf>, mut heed: impl FnMut(&State) + Send + 'static) -> Self {
         let Upstream { key, environment, .. } = wire.upstream();
@@ -84,7 +85,13 @@ impl Follower {
                 None
             })
         });
-        let first = State { held: held.map(Arc::new), ..State::default() };
+        let forced = copy.as_ref().map(|path| {
+            copy::forced(path, unix_now()).unwrap_or_else(|error| {
+                tracing::warn!(path = %path.display(), %error, "what was forced off is not known any more");
+                Arc::default()
+            })
+        });
+        let first = State { held: held.map(Arc::new), forced: forced.unwrap_or_default(), ..State::default() };
         heed(&first);
         let (sender, state) = watch::channel(first);
         let following = Following { wire, state: sender, heed: Box::new(heed) };

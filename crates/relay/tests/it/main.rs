@@ -95,9 +95,12 @@ pub fn clock() -> (Arc<AtomicU64>, Clock) {
     (time, Arc::new(move || turned.load(Ordering::Relaxed)))
 }
 
+pub fn options(url: &str, instance: &str) -> greenroom_sdk::Options {
+    greenroom_sdk::Options::new(url, "gr_sdk_1", key()).build("shop-web", "1.2.0").instance(instance).pace(quick())
+}
+
 pub async fn application(url: &str, instance: &str) -> Greenroom {
-    let options = greenroom_sdk::Options::new(url, "gr_sdk_1", key()).build("shop-web", "1.2.0").instance(instance).pace(quick());
-    Greenroom::connect(options).await.unwrap()
+    Greenroom::connect(options(url, instance)).await.unwrap()
 }
 
 pub async fn at(greenroom: &Greenroom, revision: u64) {
