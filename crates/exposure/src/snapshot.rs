@@ -303,6 +303,20 @@ impl Snapshot {
         self.store.iter().map(|Entry { program, .. }| (&*program.key, &program.source))
     }
 
+    /// In order of slots.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (usize, &Arc<Program>)> {
+        self.store.iter().map(|entry| (entry.slot as usize, &entry.program))
+    }
+
+    /// Whether answers of both can be counted together: the same features in the same slots, with the same variants.
+    pub(crate) fn counts_like(&self, other: &Self) -> bool {
+        let names = |program: &Program| program.variants.iter().map(|variant| variant.name.clone()).collect::<Vec<_>>();
+        let same = |((slot, one), (its, other)): ((usize, &Arc<Program>), (usize, &Arc<Program>))| {
+            slot == its && (Arc::ptr_eq(one, other) || (one.key == other.key && names(one) == names(other)))
+        };
+        self.len() == other.len() && self.programs().zip(other.programs()).all(same)
+    }
+
     #[must_use]
     pub fn resolve(&self, key: &str) -> Option<Handle> {
         self.store.by_key(key).map(|entry| Handle { slot: entry.slot, hash: entry.hash })
