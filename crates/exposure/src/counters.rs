@@ -169,9 +169,11 @@ impl Board {
         let (mut starts, mut variants) = (Vec::new(), 0);
         for (slot, program) in snapshot.programs() {
             starts.resize(slot, NOWHERE);
-            let fits = variants + program.variants.len() <= room;
-            starts.push(u32::try_from(variants).ok().filter(|_| fits).unwrap_or(NOWHERE));
-            variants += if fits { program.variants.len() } else { 0 };
+            let (start, more) = (u32::try_from(variants).unwrap_or(NOWHERE), program.names().len());
+            if variants + more <= room {
+                starts.push(start);
+                variants += more;
+            }
         }
         Self { starts: starts.into(), variants, lanes: [const { OnceLock::new() }; LANES], dropped: AtomicU64::new(0) }
     }
@@ -190,11 +192,11 @@ impl Board {
         let lanes: Vec<&[AtomicU64]> = self.lanes.iter().filter_map(|lane| lane.get().map(|lane| &**lane)).collect();
         for (slot, program) in snapshot.programs() {
             let Some(start) = self.starts.get(slot).filter(|start| **start != NOWHERE) else { continue };
-            for (at, variant) in program.variants.iter().enumerate() {
+            for (at, variant) in program.names().enumerate() {
                 let numbers = lanes.iter().filter_map(|lane| lane.get(*start as usize + at));
                 let count: u64 = numbers.filter(|number| number.load(Ordering::Relaxed) > 0).map(|number| number.swap(0, Ordering::Relaxed)).sum();
                 if count > 0 {
-                    into.add(&program.key, &variant.name, count, room);
+                    into.add(program.key(), variant, count, room);
                 }
             }
         }

@@ -310,9 +310,8 @@ impl Snapshot {
 
     /// Whether answers of both can be counted together: the same features in the same slots, with the same variants.
     pub(crate) fn counts_like(&self, other: &Self) -> bool {
-        let names = |program: &Program| program.variants.iter().map(|variant| variant.name.clone()).collect::<Vec<_>>();
         let same = |((slot, one), (its, other)): ((usize, &Arc<Program>), (usize, &Arc<Program>))| {
-            slot == its && (Arc::ptr_eq(one, other) || (one.key == other.key && names(one) == names(other)))
+            slot == its && (Arc::ptr_eq(one, other) || (one.key() == other.key() && one.names().eq(other.names())))
         };
         self.len() == other.len() && self.programs().zip(other.programs()).all(same)
     }
