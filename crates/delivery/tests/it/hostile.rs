@@ -140,7 +140,8 @@ async fn who_reads_nothing_is_cut_off_and_others_hear_everything() {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 * 1024).unwrap();
         let mut socket = socket.connect(address).await.unwrap();
-        let request = format!("GET /api/client/streaming HTTP/1.1\r\nHost: {address}\r\nAuthorization: sdk-one\r\nUnleash-Client-Spec: 6.1.0\r\nUnleash-Connection-Id: {name}\r\n\r\n");
+        let request =
+            format!("GET /api/client/streaming HTTP/1.1\r\nHost: {address}\r\nAuthorization: sdk-one\r\nUnleash-Client-Spec: 6.1.0\r\nUnleash-Connection-Id: {name}\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         socket
     };

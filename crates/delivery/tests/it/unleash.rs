@@ -184,7 +184,8 @@ async fn listen(address: &str, last: &str) -> TcpStream {
     // so that not everything fits
     socket.set_recv_buffer_size(64 * 1024).unwrap();
     let mut socket = socket.connect(address.parse().unwrap()).await.unwrap();
-    let request = format!("GET /api/client/streaming HTTP/1.1\r\nHost: {address}\r\nAuthorization: sdk-one\r\nUnleash-Client-Spec: 6.1.0\r\nUnleash-Connection-Id: me\r\n{last}\r\n");
+    let request =
+        format!("GET /api/client/streaming HTTP/1.1\r\nHost: {address}\r\nAuthorization: sdk-one\r\nUnleash-Client-Spec: 6.1.0\r\nUnleash-Connection-Id: me\r\n{last}\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     socket
 }

@@ -3,6 +3,7 @@
 mod break_glass;
 mod chain;
 mod host;
+mod tls;
 mod upward;
 
 use std::path::Path;
@@ -48,10 +49,15 @@ impl Relay {
     }
 
     pub async fn start_at(address: &str, name: &str, upstream: &str, data: &Path, clock: Clock) -> Self {
+        Self::start_with(address, name, upstream, data, clock, |_| ()).await
+    }
+
+    pub async fn start_with(address: &str, name: &str, upstream: &str, data: &Path, clock: Clock, more: impl FnOnce(&mut Options)) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut options = Options::new(upstream, vec!["gr_relay_1".to_owned()], key().parse().unwrap(), data, address.parse().unwrap());
         (options.name, options.pace, options.tickets, options.clock) = (Some(name.to_owned()), quick(), Duration::from_millis(50), clock);
         options.limits.keep_alive = Duration::from_secs(1);
+        more(&mut options);
         let running = runtime.spawn(greenroom_relay::start(options)).await.unwrap().unwrap();
         let url = format!("http://{}", running.address);
         Self { running: Some(running), runtime: Some(runtime), url }
