@@ -310,10 +310,9 @@ impl Snapshot {
 
     /// Whether answers of both can be counted together: the same features in the same slots, with the same variants.
     pub(crate) fn counts_like(&self, other: &Self) -> bool {
-        let same = |((slot, one), (its, other)): ((usize, &Arc<Program>), (usize, &Arc<Program>))| {
-            slot == its && (Arc::ptr_eq(one, other) || (one.key() == other.key() && one.names().eq(other.names())))
-        };
-        self.len() == other.len() && self.programs().zip(other.programs()).all(same)
+        let mut pairs = self.programs().zip(other.programs());
+        self.len() == other.len()
+            && pairs.all(|((slot, one), (its, other))| slot == its && (Arc::ptr_eq(one, other) || (one.key() == other.key() && one.names().eq(other.names()))))
     }
 
     #[must_use]

@@ -191,7 +191,7 @@ async fn listen(address: &str, last: &str) -> TcpStream {
 }
 
 async fn until(socket: &mut TcpStream, text: &str) {
-    let (mut read, mut buffer) = (String::new(), [0; 64 * 1024]);
+    let (mut read, mut buffer) = (String::new(), vec![0; 64 * 1024]);
     while !read.contains(text) {
         let n = tokio::time::timeout(Duration::from_secs(5), socket.read(&mut buffer)).await.unwrap().unwrap();
         assert!(n > 0, "the stream ended after {read}");

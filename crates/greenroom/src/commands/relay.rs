@@ -23,7 +23,7 @@ pub struct Relay {
     /// The control plane to follow, or another relay
     #[arg(long, value_name = "URL", required = true)]
     upstream: Option<String>,
-    /// A file of certificates in PEM form that the one of an https:// upstream is checked against [default: this machine's authorities]
+    /// Authorities that an https:// upstream is checked against, in PEM form [default: those of this machine]
     #[arg(long, value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
     /// A relay token of the control plane; once for each environment
