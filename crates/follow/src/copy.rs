@@ -86,9 +86,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-/// Keeps the copy up to date until the follower has ended, then writes what is left to write.
-pub(super) async fn keep(path: PathBuf, mut state: watch::Receiver<State>) {
-    let mut written = Kept::of(&state.borrow());
+/// Keeps the copy, which is of `read`, up to date until the follower has ended, then writes what is left to write.
+pub(super) async fn keep(path: PathBuf, read: State, mut state: watch::Receiver<State>) {
+    let mut written = Kept::of(&read);
     let mut next = Instant::now();
     loop {
         let ended = state.changed().await.is_err();

@@ -95,9 +95,9 @@ impl Follower {
         });
         let first = State { held: held.map(Arc::new), forced: forced.unwrap_or_default(), ..State::default() };
         heed(&first);
-        let (sender, state) = watch::channel(first);
+        let (sender, state) = watch::channel(first.clone());
         let following = Following { wire, state: sender, heed: Box::new(heed) };
-        let keeper = copy.map(|path| tokio::spawn(copy::keep(path, state.clone())));
+        let keeper = copy.map(|path| tokio::spawn(copy::keep(path, first, state.clone())));
         Self { following: tokio::spawn(following.run()), state, keeper }
     }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result, bail, ensure};
 use open_feature::{Client, EvaluationContext, EvaluationErrorCode as Code, OpenFeature, StructValue, Value as FeatureValue};
 use open_feature_ofrep::{OfrepOptions, OfrepProvider};
-use reqwest::header::HeaderMap;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Map, Value, json};
 
 use self::connect::connect;
@@ -93,9 +93,9 @@ async fn every_error_that_it_can_tell(api: &mut OpenFeature, plane: &Plane, clie
     is(boolean(client, "quarter", &EvaluationContext::default()).await, Err(Code::InvalidContext))?;
     let far = ann().with_custom_field("seats", 9_007_199_254_740_993_i64);
     is(boolean(client, "boolean", &far).await, Err(Code::InvalidContext))?;
-    let nobody = connect_with(api, plane, "nobody", HeaderMap::new()).await?;
-    let (stranger, forbidden) = (connect(api, plane.said("address"), "stranger").await?, connect(api, plane.said("address"), plane.said("forbidden")).await?);
-    for (name, client) in [("nobody", nobody), ("stranger", stranger), ("forbidden", forbidden)] {
+    let as_someone = |token: &str| Ok::<_, anyhow::Error>(HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").parse()?)]));
+    for (name, headers) in [("nobody", HeaderMap::new()), ("stranger", as_someone("stranger")?), ("forbidden", as_someone(plane.said("forbidden"))?)] {
+        let client = connect_with(api, plane, name, headers).await?;
         ensure!(matches!(boolean(&client, "boolean", &ann()).await, Err(Code::General(_))), "{name} is let in");
     }
     let client = connect_with(api, plane, "api-key", HeaderMap::from_iter([("x-api-key".parse()?, plane.said("token").parse()?)])).await?;
