@@ -238,7 +238,7 @@ mod tests {
                 Some((path, rest.split_once("```")?.1.split_once('\n')?.1.split_once("```")?.0))
             })
             .collect();
-        assert_eq!(shown.len(), 3);
+        assert_eq!(shown.len(), 7);
         for (path, code) in shown {
             assert_eq!(fs::read_to_string(root().join("clients").join(path)).unwrap(), code, "{path}");
         }

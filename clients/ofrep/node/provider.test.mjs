@@ -5,18 +5,13 @@ import { after, before, test } from 'node:test';
 import { OFREPProvider } from '@openfeature/ofrep-provider';
 import { OpenFeature } from '@openfeature/server-sdk';
 import { address, change, each, evaluate, forbidden, model, people, start, stop, token } from '../../plane.mjs';
+import { connect } from './connect.mjs';
 
-const bearer = (token) => [['Authorization', `Bearer ${token}`]];
 const ANN = { targetingKey: 'ann', plan: 'gold' };
 let client;
 
-async function connect(domain, options) {
-  await OpenFeature.setProviderAndWait(domain, new OFREPProvider({ baseUrl: address, ...options }));
-  return OpenFeature.getClient(domain);
-}
-
 before(async () => {
-  client = await connect('bearer', { headers: bearer(token) });
+  client = await connect(address, token);
 });
 after(() => OpenFeature.close());
 
@@ -60,10 +55,10 @@ test('every error by its code, and the default', async () => {
     ['INVALID_CONTEXT', client, 'boolean', { targetingKey: 7 }],
     ['GENERAL', client, 'broken', ANN],
     ['TYPE_MISMATCH', client, 'string', ANN],
-    ['GENERAL', await connect('nobody', {}), 'boolean', ANN],
-    ['GENERAL', await connect('stranger', { headers: bearer('stranger') }), 'boolean', ANN],
-    ['GENERAL', await connect('forbidden', { headers: bearer(forbidden) }), 'boolean', ANN],
-    ['PARSE_ERROR', await connect('torn', { headers: bearer(token), fetchImplementation: torn }), 'boolean', ANN],
+    ['GENERAL', await connect(address, token, { domain: 'nobody', headers: [] }), 'boolean', ANN],
+    ['GENERAL', await connect(address, 'stranger', { domain: 'stranger' }), 'boolean', ANN],
+    ['GENERAL', await connect(address, forbidden, { domain: 'forbidden' }), 'boolean', ANN],
+    ['PARSE_ERROR', await connect(address, token, { domain: 'torn', fetchImplementation: torn }), 'boolean', ANN],
   ];
   for (const [code, client, key, context] of failing) {
     const details = await client.getBooleanDetails(key, true, context);
@@ -79,7 +74,7 @@ async function torn(request) {
 }
 
 test('a key in X-API-Key opens as well', async () => {
-  const client = await connect('api-key', { headers: [['X-API-Key', token]] });
+  const client = await connect(address, token, { domain: 'api-key', headers: [['X-API-Key', token]] });
   assert.equal(await client.getBooleanValue('boolean', false, ANN), true);
 });
 
@@ -87,7 +82,7 @@ test('10,000 people get what the library gives them', async () => {
   const callers = people(10_000);
   const expected = await evaluate(callers);
   const features = Object.keys(expected[0]).filter((key) => key !== 'broken');
-  const provider = new OFREPProvider({ baseUrl: address, headers: bearer(token) });
+  const provider = new OFREPProvider({ baseUrl: address, headers: [['Authorization', `Bearer ${token}`]] });
   await each(callers, 32, async (caller, n) => {
     const key = features[n % features.length];
     const { value } = expected[n][key];

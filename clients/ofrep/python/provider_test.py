@@ -3,30 +3,20 @@
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from openfeature import api
-from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
 import plane
+from connect import connect
 
 ANN = EvaluationContext("ann", {"plan": "gold"})
-
-
-def connect(domain, headers):
-    api.set_provider_and_wait(OFREPProvider(plane.ADDRESS, headers_factory=lambda: headers), domain=domain)
-    return api.get_client(domain)
-
-
-def bearer(token):
-    return {"Authorization": f"Bearer {token}"}
 
 
 class Provider(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.client = connect("bearer", bearer(plane.TOKEN))
+        cls.client = connect(plane.ADDRESS, plane.TOKEN)
 
     def test_every_type_arrives_as_it_is(self):
         client = self.client
@@ -66,9 +56,9 @@ class Provider(unittest.TestCase):
             (ErrorCode.INVALID_CONTEXT, self.client, "boolean", EvaluationContext(7)),
             (ErrorCode.GENERAL, self.client, "broken", ANN),
             (ErrorCode.TYPE_MISMATCH, self.client, "string", ANN),
-            (ErrorCode.GENERAL, connect("nobody", {}), "boolean", ANN),
-            (ErrorCode.GENERAL, connect("stranger", bearer("stranger")), "boolean", ANN),
-            (ErrorCode.GENERAL, connect("forbidden", bearer(plane.FORBIDDEN)), "boolean", ANN),
+            (ErrorCode.GENERAL, connect(plane.ADDRESS, plane.TOKEN, "nobody", headers_factory=lambda: {}), "boolean", ANN),
+            (ErrorCode.GENERAL, connect(plane.ADDRESS, "stranger", "stranger"), "boolean", ANN),
+            (ErrorCode.GENERAL, connect(plane.ADDRESS, plane.FORBIDDEN, "forbidden"), "boolean", ANN),
         )
         for code, client, key, context in failing:
             details = client.get_boolean_details(key, True, context)
@@ -76,7 +66,7 @@ class Provider(unittest.TestCase):
             self.assertTrue(details.error_message, key)
 
     def test_a_key_in_x_api_key_opens_as_well(self):
-        client = connect("api-key", {"X-API-Key": plane.TOKEN})
+        client = connect(plane.ADDRESS, plane.TOKEN, "api-key", headers_factory=lambda: {"X-API-Key": plane.TOKEN})
         self.assertIs(client.get_boolean_value("boolean", False, ANN), True)
 
     def test_people_get_what_the_library_gives_them(self):

@@ -7,11 +7,10 @@ import { OFREPWebProvider } from '@openfeature/ofrep-web-provider';
 import { OpenFeature, ProviderEvents } from '@openfeature/web-sdk';
 import { EventSource } from 'eventsource';
 import { address, change, each, evaluate, forbidden, model, people, start, stop, token } from '../../plane.mjs';
+import { connect as connected } from './connect.mjs';
 
 globalThis.EventSource = EventSource;
 
-const headers = [['Authorization', `Bearer ${token}`]];
-const OPTIONS = { baseUrl: address, headers, cacheMode: 'disabled' };
 const ANN = { targetingKey: 'ann', plan: 'gold' };
 
 after(() => OpenFeature.close());
@@ -24,9 +23,8 @@ async function connect(domain, context, options) {
     asked.push({ status: response.status, url: response.url });
     return response;
   };
-  await OpenFeature.setContext(domain, context);
-  await OpenFeature.setProviderAndWait(domain, new OFREPWebProvider({ ...OPTIONS, fetchImplementation: recorded, ...options }));
-  return { client: OpenFeature.getClient(domain), asked };
+  const client = await connected(address, token, context, { domain, cacheMode: 'disabled', fetchImplementation: recorded, ...options });
+  return { client, asked };
 }
 
 /** Resolves at the next event of this kind; to be called before what causes it. */
@@ -132,7 +130,7 @@ test('10,000 people get what the library gives them', async () => {
   const expected = await evaluate(callers);
   const of = ({ value, variant, reason }) => ({ value, variant, reason });
   await each(Array.from({ length: 8 }, (_, lane) => lane), 8, async (lane) => {
-    const provider = new OFREPWebProvider({ ...OPTIONS, changeDetection: 'none' });
+    const provider = new OFREPWebProvider({ baseUrl: address, headers: [['Authorization', `Bearer ${token}`]], changeDetection: 'none' });
     let last = callers[lane];
     await provider.initialize(last);
     for (let n = lane; n < callers.length; n += 8) {

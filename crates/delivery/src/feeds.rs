@@ -11,14 +11,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use greenroom_exposure::wire::Announcement;
 use greenroom_exposure::wire::follow::{Canonical, Forced};
-use greenroom_exposure::{Answer, Counters, Snapshot};
+use greenroom_exposure::{Answer, Board, Counters, Snapshot};
 use tokio::sync::watch;
 
 use crate::follow::Trail;
 use crate::unleash::Stages;
-
-/// Variants that are counted beside the answers between two looks.
-const COUNTED: usize = 2_000;
 
 /// All environments that are served.
 #[derive(Default)]
@@ -39,6 +36,8 @@ pub struct Published {
     origin: Option<Origin>,
     forced: Arc<[Forced]>,
     edition: u64,
+    /// Where answers are counted that do not say by which build they were asked.
+    board: Arc<Board>,
     /// Attributes that Unleash's contexts give as text and our rules compare as numbers.
     numbers: OnceLock<BTreeSet<String>>,
 }
@@ -65,16 +64,15 @@ pub(crate) struct Feed {
     head: watch::Sender<Head>,
     trail: Trail,
     unleash: Stages,
-    /// Answers that did not say by whom they were asked.
     counters: Counters,
 }
 
 impl Published {
-    fn new(snapshot: Arc<Snapshot>, origin: Option<Origin>, forced: Arc<[Forced]>) -> Self {
+    fn new(snapshot: Arc<Snapshot>, board: Arc<Board>, origin: Option<Origin>, forced: Arc<[Forced]>) -> Self {
         let at = unix_now();
         let announcement = announcement(snapshot.revision(), at);
         let edition = if forced.is_empty() { 0 } else { edition(&forced) };
-        Self { snapshot, at, announcement, json: OnceLock::new(), origin, forced, edition, numbers: OnceLock::new() }
+        Self { snapshot, at, announcement, json: OnceLock::new(), origin, forced, edition, board, numbers: OnceLock::new() }
     }
 
     /// What was published, if another has signed it.
@@ -120,6 +118,11 @@ impl Published {
         self.numbers.get_or_init(|| greenroom_exposure::wire::unleash::numbers(&self.snapshot))
     }
 
+    /// Counts an answer of this snapshot.
+    pub(crate) fn count(&self, answer: &Answer<'_>) {
+        self.board.count(answer);
+    }
+
     pub(crate) fn announcement(&self) -> Bytes {
         self.announcement.clone()
     }
@@ -144,22 +147,25 @@ impl Feeds {
     /// Serves `snapshot` from now on and tells everyone who follows. An older one than is served is ignored; one of the
     /// same revision replaces it in silence.
     pub fn publish(&self, environment: &str, snapshot: Arc<Snapshot>) {
-        self.put(environment, Published::new(snapshot, None, Arc::default()));
+        self.put(environment, snapshot, None, Arc::default());
     }
 
     /// As [`Self::publish`], for a relay: followers are given what the origin has signed and, beside it, what is forced off here, as
     /// `snapshot` already has it. That is news even of the same revision.
     pub fn relay(&self, environment: &str, snapshot: Arc<Snapshot>, origin: Origin, forced: Arc<[Forced]>) {
-        self.put(environment, Published::new(snapshot, Some(origin), forced));
+        self.put(environment, snapshot, Some(origin), forced);
     }
 
-    fn put(&self, environment: &str, published: Published) {
+    fn put(&self, environment: &str, snapshot: Arc<Snapshot>, origin: Option<Origin>, forced: Arc<[Forced]>) {
         let feed = self.feed_or_new(environment);
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (revision, edition) = (published.revision(), published.edition);
+        let revision = snapshot.revision();
         if feed.published.load().as_ref().is_some_and(|known| known.revision() > revision) {
             return;
         }
+        let board = feed.counters.board(&snapshot);
+        let published = Published::new(snapshot, board, origin, forced);
+        let edition = published.edition;
         feed.published.store(Some(Arc::new(published)));
         feed.head.send_if_modified(|head| {
             let news = head.revision < revision || head.edition != edition;
@@ -225,7 +231,7 @@ impl Feeds {
                 head: watch::Sender::new(Head::default()),
                 trail: Trail::default(),
                 unleash: Stages::default(),
-                counters: Counters::new(COUNTED),
+                counters: Counters::default(),
             })
         });
         let feed = Arc::clone(feed);
@@ -245,10 +251,6 @@ impl Feed {
 
     pub(crate) const fn trail(&self) -> &Trail {
         &self.trail
-    }
-
-    pub(crate) fn count(&self, answer: &Answer<'_>) {
-        self.counters.count(answer);
     }
 
     pub(crate) const fn unleash(&self) -> &Stages {

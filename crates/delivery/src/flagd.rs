@@ -20,7 +20,7 @@ pub mod value;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -73,12 +73,14 @@ pub struct Flagd {
     admission: Admission,
     rendered: Rendered,
     changes: Changes,
+    /// Whether it was said that there is nothing to serve.
+    missed: AtomicBool,
 }
 
 impl Flagd {
     #[must_use]
     pub fn new(plane: DataPlane, environment: &str, admission: Admission) -> Arc<Self> {
-        Arc::new(Self { plane, environment: environment.into(), admission, rendered: Rendered::default(), changes: Changes::default() })
+        Arc::new(Self { plane, environment: environment.into(), admission, rendered: Rendered::default(), changes: Changes::default(), missed: AtomicBool::new(false) })
     }
 
     pub fn router(self: &Arc<Self>, service: Service) -> Router {
@@ -119,7 +121,14 @@ impl Flagd {
     }
 
     fn published(&self) -> Result<Arc<Published>, Status> {
-        self.plane.feeds.published(&self.environment).ok_or_else(|| Status::unavailable(format!("environment `{}` is not served here yet", self.environment)))
+        self.plane.feeds.published(&self.environment).ok_or_else(|| {
+            // most clients show the code and not the message, so whoever runs the port is told as well
+            if !self.missed.swap(true, Ordering::Relaxed) {
+                let served = self.plane.feeds.environments().join(", ");
+                tracing::warn!(env.name = %self.environment, %served, "a port of flagd's is asked for an environment that is not served here; is its name right?");
+            }
+            Status::unavailable(format!("environment `{}` is not served here: it is not there yet, or the port is configured for another name than it has", self.environment))
+        })
     }
 
     /// Notes an open stream. Nothing on this wire tells two streams of one process from two processes, so each is one.

@@ -13,6 +13,7 @@ mod follow;
 mod gate;
 mod listen;
 mod ofrep;
+mod outflow;
 mod presence;
 mod source;
 mod unleash;
@@ -26,7 +27,7 @@ use axum::Router;
 pub use feeds::{Feeds, Head, Origin, Published};
 pub use follow::{Chain, Sign};
 pub use gate::{Denied, Gate, Scope};
-pub use listen::serve;
+pub use listen::{serve, serve_readers};
 pub use presence::{Acknowledged, Connection, Presence};
 pub use usage::{Counted, Usage};
 

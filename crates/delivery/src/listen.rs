@@ -4,21 +4,24 @@
 use std::fmt::Display;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::outflow::{OUTFLOW, Watched};
 
 /// A head that is not complete after this long is not waited for. The same holds for the next request on a connection: longer than
 /// clients keep one in store (90 s by custom) and than evaluators are silent, so that nobody writes to one that is just being closed.
 const HEAD: Duration = Duration::from_secs(100);
 /// Whoever acknowledges nothing of what was sent to them for this long is cut off, by the system itself: a reader that
 /// is too slow holds one socket's buffer and nothing else.
-const UNREAD: Duration = Duration::from_secs(60);
+pub(crate) const UNREAD: Duration = Duration::from_secs(60);
 /// Bytes that are read ahead of, or held back from, one connection.
 const BUFFER: usize = 16 * 1024;
 /// After a connection that could not be taken.
@@ -28,13 +31,18 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves `app` until `stop` is done, over HTTP/1.1.
 pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
+    serve_readers(listener, app, UNREAD, stop).await;
+}
+
+/// As [`serve`], and cuts off whoever leaves what was sent to them unread, or is not there any more, for longer than `unread`.
+pub async fn serve_readers(listener: TcpListener, app: Router, unread: Duration, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
-    accept(listener, stop, |stream| http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()))).await;
+    accept(listener, unread, stop, |stream| http.serve_connection(stream, TowerToHyperService::new(app.clone()))).await;
 }
 
 /// Takes connections until `stop` is done, and lets those that are open then end what is under way.
-pub(crate) async fn accept<C>(listener: TcpListener, stop: impl Future<Output = ()>, connect: impl Fn(TcpStream) -> C)
+pub(crate) async fn accept<C>(listener: TcpListener, unread: Duration, stop: impl Future<Output = ()>, connect: impl Fn(Watched) -> C)
 where
     C: GracefulConnection<Error: Display> + Send + 'static,
 {
@@ -47,13 +55,14 @@ where
         match taken {
             Ok((stream, _)) => {
                 // one that cannot be set up is about to end
-                let _ = set_up(&stream);
-                let connection = open.watch(connect(stream));
-                tokio::spawn(async move {
+                let _ = set_up(&stream, unread);
+                let outflow = Arc::default();
+                let connection = open.watch(connect(Watched::new(stream, Arc::clone(&outflow))));
+                tokio::spawn(OUTFLOW.scope(outflow, async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection ended");
                     }
-                });
+                }));
             }
             Err(error) => {
                 // out of files, say: trying again at once would only burn time
@@ -66,8 +75,8 @@ where
     let _ = tokio::time::timeout(FAREWELL, open.shutdown()).await;
 }
 
-fn set_up(stream: &TcpStream) -> io::Result<()> {
+fn set_up(stream: &TcpStream, unread: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    rustix::net::sockopt::set_tcp_user_timeout(stream, u32::try_from(UNREAD.as_millis()).unwrap_or(u32::MAX))?;
+    rustix::net::sockopt::set_tcp_user_timeout(stream, u32::try_from(unread.as_millis()).unwrap_or(u32::MAX))?;
     Ok(())
 }

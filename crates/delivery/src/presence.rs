@@ -55,6 +55,8 @@ struct Evaluator {
     opening: Option<u64>,
     /// Who asks through it, if it is a relay, as of its revision.
     relayed: Option<Relayed>,
+    /// The latest revision that it was sent something of.
+    given: u64,
     /// It names its own process, so it is one however many streams are open: a second is the first come back.
     single: bool,
 }
@@ -124,6 +126,20 @@ impl Presence {
         if newer {
             evaluator.relayed = relayed;
             shard.relays.insert((Arc::clone(environment), id));
+        }
+    }
+
+    /// An evaluator that names its own process asks, says that it has revision `known`, and is answered with `given`. That counts as
+    /// taken unless it comes back with less: then it has not arrived, or was of no use, and only what it says itself counts.
+    pub fn asked(&self, environment: &Arc<str>, id: u64, name: &str, known: u64, given: u64) {
+        let now = Instant::now();
+        let mut shard = self.shard(environment, id);
+        shard.prune(now, self.in_contact);
+        let evaluator = shard.evaluator(environment, id, name, now);
+        (evaluator.last, evaluator.single, evaluator.fetches) = (now, true, 1);
+        evaluator.revision = if known < evaluator.given { known } else { given };
+        if known < given {
+            evaluator.given = given;
         }
     }
 
@@ -221,6 +237,7 @@ impl Shard {
             silent: Duration::ZERO,
             opening: None,
             relayed: None,
+            given: 0,
             single: false,
         })
     }
@@ -254,6 +271,14 @@ impl Connection {
     #[must_use]
     pub const fn seen(&self) -> Option<u64> {
         self.seen
+    }
+
+    /// What was sent over the stream has arrived, up to `revision`.
+    pub(crate) fn has(&self, revision: u64) {
+        let mut shard = self.presence.shard(&self.environment, self.id);
+        if let Some(evaluator) = shard.evaluators.get_mut(&(Arc::clone(&self.environment), self.id)) {
+            (evaluator.revision, evaluator.given) = (evaluator.revision.max(revision), evaluator.given.max(revision));
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 //! and what both report.
 //!
 //! What an SDK is handed out, and what not, says [`greenroom_exposure::wire::unleash`]. An id of an event, and the tag of
-//! an answer, name the revision; whoever comes back with one has taken what it stood for.
+//! an answer, name the revision. An SDK comes back with the one it has, which is the only acknowledgement in this protocol: a
+//! poller does at its next question, one that listens only after its stream broke. A withdrawal cannot wait for that, so what
+//! a poller was answered counts as taken, and what was sent over a stream once the other end's system has it ([`crate::outflow`]);
+//! until the SDK itself says that it has less.
 
 mod delta;
 mod features;
@@ -99,10 +102,10 @@ impl Instance {
 }
 
 impl DataPlane {
-    /// Notes who asked, what they have, and when they will ask again.
-    fn asked(&self, scope: &Scope, headers: &HeaderMap, revision: u64) {
+    /// Notes who asked, what they have, what they are given, and when they will ask again.
+    fn asked(&self, scope: &Scope, headers: &HeaderMap, known: u64, given: u64) {
         let instance = Instance::of(scope, headers);
-        self.presence.reported(&scope.environment, instance.id, &instance.name, revision, None);
+        self.presence.asked(&scope.environment, instance.id, &instance.name, known, given);
         if let Some(every) = text(headers, "unleash-interval").and_then(|text| text.parse().ok()).map(Duration::from_millis) {
             self.presence.polls(&scope.environment, instance.id, every);
         }

@@ -1,39 +1,37 @@
 //! How often which variant of which feature was served, counted beside the answers without holding them up.
 //!
-//! A count belongs to the key of a feature and the name of a variant, whatever snapshot the answer came from. What is
-//! counted lies in memory set aside beforehand; an answer for which there is no room is counted as dropped.
+//! A [`Board`] has a number for each variant of each feature, side by side, in a lane for each of a few threads: to count is to find
+//! the feature's first number by its slot and to add one. Boards last as long as features and variants do. What they held is
+//! kept by name until someone takes it; what there is no room for is counted as dropped.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::evaluate::Answer;
-use crate::hash::same;
-use crate::program::Program;
+use crate::snapshot::Snapshot;
 use crate::wire::follow::Count;
 
 /// Threads count in lanes of their own, as long as there are not more of them.
 const LANES: usize = 8;
-/// So many places are tried before an answer counts as dropped.
-const TRIES: usize = 16;
+/// Variants that are counted, unless it is said otherwise: 800 kB for each lane that is used.
+const ROOM: usize = 100_000;
+/// The place of a feature that is not counted.
+const NOWHERE: u32 = u32::MAX;
 
-/// Counts answers from any number of threads.
+/// The counts of one environment, whatever its revision.
 pub struct Counters {
-    lanes: Box<[Lane]>,
-    dropped: AtomicU64,
+    room: usize,
+    held: Mutex<Held>,
 }
 
-/// Lanes keep out of each other's cache lines.
-#[repr(align(128))]
-struct Lane(Mutex<Box<[Place]>>);
-
-#[derive(Clone, Default)]
-struct Place {
-    count: u64,
-    /// Which variant is counted here, if any is.
-    of: Option<(Arc<Program>, u16)>,
+#[derive(Default)]
+struct Held {
+    /// The one in use last. Those before it are there until nobody can count on them any more.
+    boards: Vec<(Arc<Board>, Snapshot)>,
+    waiting: Waiting,
 }
 
 /// What was counted since the last time.
@@ -47,17 +45,118 @@ pub struct Counted {
 
 impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counters").field("dropped", &self.dropped).finish_non_exhaustive()
+        f.debug_struct("Counters").field("room", &self.room).finish_non_exhaustive()
     }
 }
 
-thread_local! {
-    static LANE: Cell<Option<usize>> = const { Cell::new(None) };
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new(ROOM)
+    }
+}
+
+impl Counters {
+    /// With room for so many variants.
+    #[must_use]
+    pub fn new(room: usize) -> Self {
+        Self { room, held: Mutex::default() }
+    }
+
+    /// Where answers of `snapshot` are counted, and of no other: get it once a revision, beside the snapshot. It is the same as
+    /// long as features and variants are.
+    #[must_use]
+    pub fn board(&self, snapshot: &Snapshot) -> Arc<Board> {
+        let mut held = self.held();
+        if let Some((board, known)) = held.boards.last_mut().filter(|(_, known)| known.counts_like(snapshot)) {
+            *known = snapshot.clone();
+            return Arc::clone(board);
+        }
+        let board = Arc::new(Board::new(snapshot, self.room));
+        held.boards.push((Arc::clone(&board), snapshot.clone()));
+        held.read_out(self.room);
+        board
+    }
+
+    /// Takes all counts out and starts anew. Each answer is in exactly one of the results.
+    #[must_use]
+    pub fn drain(&self) -> Counted {
+        let mut held = self.held();
+        held.read_out(self.room);
+        let Waiting { counts, dropped } = std::mem::take(&mut held.waiting);
+        let counts = counts.into_iter().map(|((feature, variant), count)| Count { build: None, feature, variant, count });
+        Counted { counts: counts.collect(), dropped }
+    }
+
+    /// Takes back what could not be reported.
+    pub fn give_back(&self, counts: &[Count], dropped: u64) {
+        let mut held = self.held();
+        for Count { feature, variant, count, .. } in counts {
+            held.waiting.add(feature, variant, *count, self.room);
+        }
+        held.waiting.dropped = held.waiting.dropped.saturating_add(dropped);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Empties all boards, and forgets those that are not in use.
+    fn read_out(&mut self, room: usize) {
+        let last = self.boards.len().saturating_sub(1);
+        let mut at = 0;
+        self.boards.retain(|(board, snapshot)| {
+            // looked at before it is emptied: whoever holds it then may still count
+            let used = at == last || Arc::strong_count(board) > 1;
+            at += 1;
+            board.read_out(snapshot, &mut self.waiting, room);
+            used
+        });
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    counts: BTreeMap<(String, String), u64>,
+    dropped: u64,
+}
+
+impl Waiting {
+    fn add(&mut self, feature: &str, variant: &str, count: u64, room: usize) {
+        let (full, key) = (self.counts.len() >= room, (feature.to_owned(), variant.to_owned()));
+        match self.counts.get_mut(&key) {
+            Some(known) => *known = known.saturating_add(count),
+            None if full => self.dropped = self.dropped.saturating_add(count),
+            None => drop(self.counts.insert(key, count)),
+        }
+    }
+}
+
+/// Counts answers of one snapshot, and of those with the same features and variants, from any number of threads.
+pub struct Board {
+    /// Where a feature's variants begin, by its slot.
+    starts: Box<[u32]>,
+    /// How many are counted.
+    variants: usize,
+    /// Each is there once a thread has counted in it.
+    lanes: [OnceLock<Box<[AtomicU64]>>; LANES],
+    dropped: AtomicU64,
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").field("variants", &self.variants).finish_non_exhaustive()
+    }
 }
 
 /// Where this thread counts.
+#[inline]
 fn lane() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static LANE: Cell<Option<usize>> = const { Cell::new(None) };
+    }
     LANE.get().unwrap_or_else(|| {
         let lane = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
         LANE.set(Some(lane));
@@ -65,67 +164,42 @@ fn lane() -> usize {
     })
 }
 
-impl Counters {
-    /// With room for about `room` variants between one [`Self::drain`] and the next.
-    #[must_use]
-    pub fn new(room: usize) -> Self {
-        let places = room.saturating_mul(2).next_power_of_two().max(TRIES);
-        let lane = || Lane(Mutex::new(vec![Place::default(); places].into()));
-        Self { lanes: std::iter::repeat_with(lane).take(LANES).collect(), dropped: AtomicU64::new(0) }
+impl Board {
+    fn new(snapshot: &Snapshot, room: usize) -> Self {
+        let (mut starts, mut variants) = (Vec::new(), 0);
+        for (slot, program) in snapshot.programs() {
+            starts.resize(slot, NOWHERE);
+            let (start, more) = (u32::try_from(variants).unwrap_or(NOWHERE), program.names().len());
+            if variants + more <= room {
+                starts.push(start);
+                variants += more;
+            }
+        }
+        Self { starts: starts.into(), variants, lanes: [const { OnceLock::new() }; LANES], dropped: AtomicU64::new(0) }
     }
 
-    /// Counts one answer. Nothing is allocated.
+    /// Counts one answer. Nothing is allocated, but a lane by the first thread that counts in it.
     #[inline]
     pub fn count(&self, answer: &Answer<'_>) {
-        let (program, variant, hash) = answer.counted();
-        let Some(mut places) = self.free() else { return };
-        let mask = places.len().wrapping_sub(1);
-        for at in (hash as usize..).take(TRIES) {
-            let Some(place) = places.get_mut(at & mask) else { break };
-            match &place.of {
-                Some((other, theirs)) if is_same(program, variant, other, *theirs) => place.count += 1,
-                Some(_) => continue,
-                None => *place = Place { count: 1, of: Some((Arc::clone(program), variant)) },
-            }
-            return;
-        }
-        drop(places);
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+        let start = self.starts.get(answer.handle().index()).copied().unwrap_or(NOWHERE);
+        let lane = self.lanes.get(lane()).map(|lane| lane.get_or_init(|| (0..self.variants).map(|_| AtomicU64::new(0)).collect()));
+        // nowhere is past the end of every lane
+        let number = lane.and_then(|lane| lane.get((start as usize).saturating_add(answer.variant_index())));
+        number.unwrap_or(&self.dropped).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The lane of this thread, or another one if someone else is in it.
-    #[inline]
-    fn free(&self) -> Option<MutexGuard<'_, Box<[Place]>>> {
-        let own = lane();
-        for at in own..own + LANES {
-            match self.lanes.get(at % LANES).map(|lane| lane.0.try_lock()) {
-                Some(Ok(places)) => return Some(places),
-                Some(Err(TryLockError::Poisoned(places))) => return Some(places.into_inner()),
-                Some(Err(TryLockError::WouldBlock)) | None => {}
+    fn read_out(&self, snapshot: &Snapshot, into: &mut Waiting, room: usize) {
+        let lanes: Vec<&[AtomicU64]> = self.lanes.iter().filter_map(|lane| lane.get().map(|lane| &**lane)).collect();
+        for (slot, program) in snapshot.programs() {
+            let Some(start) = self.starts.get(slot).filter(|start| **start != NOWHERE) else { continue };
+            for (at, variant) in program.names().enumerate() {
+                let numbers = lanes.iter().filter_map(|lane| lane.get(*start as usize + at));
+                let count: u64 = numbers.filter(|number| number.load(Ordering::Relaxed) > 0).map(|number| number.swap(0, Ordering::Relaxed)).sum();
+                if count > 0 {
+                    into.add(program.key(), variant, count, room);
+                }
             }
         }
-        Some(self.lanes.get(own)?.0.lock().unwrap_or_else(PoisonError::into_inner))
+        into.dropped = into.dropped.saturating_add(self.dropped.swap(0, Ordering::Relaxed));
     }
-
-    /// Takes all counts out and starts anew. Each answer is in exactly one of the results.
-    #[must_use]
-    pub fn drain(&self) -> Counted {
-        let mut taken: Vec<(Arc<Program>, u16, u64)> = Vec::new();
-        for lane in &self.lanes {
-            let mut places = lane.0.lock().unwrap_or_else(PoisonError::into_inner);
-            taken.extend(places.iter_mut().map(std::mem::take).filter_map(|place| place.of.map(|(program, variant)| (program, variant, place.count))));
-        }
-        let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for (program, variant, count) in &taken {
-            *counts.entry((&program.key, program.name(*variant))).or_default() += count;
-        }
-        let counts = counts.into_iter().map(|((feature, variant), count)| Count { build: None, feature: feature.to_owned(), variant: variant.to_owned(), count });
-        Counted { counts: counts.collect(), dropped: self.dropped.swap(0, Ordering::Relaxed) }
-    }
-}
-
-/// Whether two programs' variants go by the same names. Mostly it is the same program.
-#[inline]
-fn is_same(program: &Arc<Program>, variant: u16, other: &Arc<Program>, theirs: u16) -> bool {
-    (Arc::ptr_eq(program, other) && variant == theirs) || (same(&program.key, &other.key) && same(program.name(variant), other.name(theirs)))
 }

@@ -51,7 +51,7 @@ pub use bucket::bucket;
 pub use capability::{Capability, Evaluated, Protocol, capabilities};
 pub use compile::Warning;
 pub use context::{Anonymous, Attribute, Context, Json, Pairs};
-pub use counters::{Counted, Counters};
+pub use counters::{Board, Counted, Counters};
 pub use evaluate::{Answer, INVALID, Reason};
 pub use explain::{Explained, Explanation, Step};
 pub use model::{Change, Model};

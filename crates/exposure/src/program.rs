@@ -48,6 +48,14 @@ impl Program {
         claims.get(at).or_else(|| self.source.baseline.get(at.checked_sub(claims.len())?))
     }
 
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.variants.iter().map(|variant| &*variant.name)
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     #[inline]
     pub(crate) fn name(&self, variant: u16) -> &str {
         self.variants.get(usize::from(variant)).map_or("", |variant| &variant.name)

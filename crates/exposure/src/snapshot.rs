@@ -303,6 +303,18 @@ impl Snapshot {
         self.store.iter().map(|Entry { program, .. }| (&*program.key, &program.source))
     }
 
+    /// In order of slots.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (usize, &Arc<Program>)> {
+        self.store.iter().map(|entry| (entry.slot as usize, &entry.program))
+    }
+
+    /// Whether answers of both can be counted together: the same features in the same slots, with the same variants.
+    pub(crate) fn counts_like(&self, other: &Self) -> bool {
+        let mut pairs = self.programs().zip(other.programs());
+        self.len() == other.len()
+            && pairs.all(|((slot, one), (its, other))| slot == its && (Arc::ptr_eq(one, other) || (one.key() == other.key() && one.names().eq(other.names()))))
+    }
+
     #[must_use]
     pub fn resolve(&self, key: &str) -> Option<Handle> {
         self.store.by_key(key).map(|entry| Handle { slot: entry.slot, hash: entry.hash })

@@ -10,6 +10,7 @@ mod copy;
 mod events;
 mod forced;
 mod held;
+mod http;
 mod key;
 mod pace;
 mod upstream;
@@ -26,6 +27,7 @@ pub use self::copy::{Unusable, replace};
 use self::events::Event;
 pub use self::forced::{unix_now, without};
 pub use self::held::{Held, Refused};
+pub use self::http::NoAuthorities;
 pub use self::key::{Key, NoKey};
 pub use self::pace::Pace;
 use self::upstream::Stream;
@@ -75,6 +77,7 @@ impl Follower {
     /// when a report acknowledges a revision, what `heed` does with it is done. It is called for the first time, with
     /// what was on disk, before this returns.
     ///
+    /// What relays on the way had forced off is read with it, and holds until whoever is reached says otherwise or its time is up.
     /// A copy that cannot be used is warned of, and as good as none.
     pub fn start(wire: Wire, copy: Option<PathBuf>, mut heed: impl FnMut(&State) + Send + 'static) -> Self {
         let Upstream { key, environment, .. } = wire.upstream();
@@ -84,11 +87,17 @@ impl Follower {
                 None
             })
         });
-        let first = State { held: held.map(Arc::new), ..State::default() };
+        let forced = copy.as_ref().map(|path| {
+            copy::forced(path, unix_now()).unwrap_or_else(|error| {
+                tracing::warn!(path = %path.display(), %error, "what was forced off is not known any more");
+                Arc::default()
+            })
+        });
+        let first = State { held: held.map(Arc::new), forced: forced.unwrap_or_default(), ..State::default() };
         heed(&first);
-        let (sender, state) = watch::channel(first);
+        let (sender, state) = watch::channel(first.clone());
         let following = Following { wire, state: sender, heed: Box::new(heed) };
-        let keeper = copy.map(|path| tokio::spawn(copy::keep(path, state.clone())));
+        let keeper = copy.map(|path| tokio::spawn(copy::keep(path, first, state.clone())));
         Self { following: tokio::spawn(following.run()), state, keeper }
     }
 

@@ -2,21 +2,28 @@
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, LONGEST_NAME, RELAY, Report, STREAM};
-use reqwest::header::{ACCEPT, ETAG, IF_NONE_MATCH};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, USER_AGENT};
+use http::request::Builder;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
 
 use super::events::{Event, Reader};
 use super::held::Refused;
+use super::http::{self as wire, Cause, Http, NoAuthorities};
 use super::key::Key;
 use super::pace::Pace;
 
-const CONNECT: Duration = Duration::from_secs(5);
 /// An answer that is no stream is there within this time.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The most bytes of one.
+const LARGEST: usize = 64 * 1024 * 1024;
 
 /// A name that no other process has: `of`, as far as that can stand in one, and twelve digits.
 #[must_use]
@@ -30,8 +37,10 @@ pub fn instance(of: &str) -> String {
 /// A control plane or a relay, and who follows it.
 #[derive(Clone)]
 pub struct Upstream {
-    /// `http://greenroom.example:7800`
+    /// `https://greenroom.example`, `http://127.0.0.1:7800`
     pub url: String,
+    /// A file of certificates in PEM form that its own is checked against, instead of those that the machine believes.
+    pub authorities: Option<PathBuf>,
     /// Names the environment.
     pub token: String,
     /// What is followed is signed by this.
@@ -54,17 +63,19 @@ impl fmt::Debug for Upstream {
 /// Nobody can be followed as it was said.
 #[derive(Debug, thiserror::Error)]
 pub enum NoUpstream {
-    #[error("`{url}` is no address: it begins with http:// and names a host")]
+    #[error("`{url}` is no address: it begins with https:// or http:// and names a host")]
     Address { url: String },
-    #[error("an HTTP client cannot be made")]
-    Client(#[from] reqwest::Error),
+    #[error(transparent)]
+    Authorities(#[from] NoAuthorities),
+    #[error("the token cannot stand in a header")]
+    Token,
 }
 
 /// Why there is no stream, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     #[error("it cannot be reached: {}", root(.0))]
-    Unreachable(#[from] reqwest::Error),
+    Unreachable(#[source] Cause),
     /// The token is not, or no longer, good for this.
     #[error("it does not take the token")]
     Denied,
@@ -81,9 +92,15 @@ pub enum Broken {
     Refused(#[from] Refused),
 }
 
+impl From<Cause> for Broken {
+    fn from(cause: Cause) -> Self {
+        Self::Unreachable(cause)
+    }
+}
+
 /// The last of an error's causes: those above say only that a request failed.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+fn root(error: &Cause) -> String {
+    let mut cause: &dyn std::error::Error = &**error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
@@ -93,23 +110,23 @@ fn root(error: &reqwest::Error) -> String {
 /// Makes requests of one upstream.
 #[derive(Debug, Clone)]
 pub struct Wire {
-    http: Client,
+    http: Http,
     upstream: Arc<Upstream>,
     base: Arc<str>,
+    bearer: HeaderValue,
 }
 
 impl Wire {
     /// # Errors
-    /// If the address is none.
+    /// If the address is none, or there is nothing to check its certificate against.
     pub fn new(upstream: Upstream) -> Result<Self, NoUpstream> {
-        let url = || Url::parse(&upstream.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let url = url().ok_or_else(|| NoUpstream::Address { url: upstream.url.clone() })?;
-        let mut http = Client::builder().connect_timeout(CONNECT).read_timeout(upstream.pace.silence).user_agent(concat!("greenroom-follow/", env!("CARGO_PKG_VERSION")));
-        if url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]") {
-            http = http.no_proxy();
-        }
-        let base = url.as_str().trim_end_matches('/').into();
-        Ok(Self { http: http.build()?, upstream: Arc::new(upstream), base })
+        let is_address = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty());
+        let url = upstream.url.parse().ok().filter(is_address).ok_or_else(|| NoUpstream::Address { url: upstream.url.clone() })?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", upstream.token)).map_err(|_| NoUpstream::Token)?;
+        bearer.set_sensitive(true);
+        let http = Http::new(&url, upstream.authorities.as_deref())?;
+        let base = upstream.url.trim_end_matches('/').into();
+        Ok(Self { http, upstream: Arc::new(upstream), base, bearer })
     }
 
     #[must_use]
@@ -119,14 +136,15 @@ impl Wire {
 
     /// Opens the stream, from `last` on if that is known.
     pub(super) async fn open(&self, last: Option<u64>) -> Result<Stream, Broken> {
-        let mut request = self.dressed(self.http.get(self.at(STREAM))).header(ACCEPT, "text/event-stream");
+        let mut request = self.request(Method::GET, STREAM).header(ACCEPT, "text/event-stream");
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let response = taken(request.send().await?).await?;
+        let silence = self.upstream.pace.silence;
+        let response = taken(self.send(request, Bytes::new(), silence).await?).await?;
         let path = response.headers().get(RELAY).and_then(|path| path.to_str().ok()).unwrap_or_default();
         let path = path.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect();
-        Ok(Stream { response, reader: Reader::default(), waiting: Vec::new().into_iter(), path })
+        Ok(Stream { body: response.into_body(), silence, reader: Reader::default(), waiting: Vec::new().into_iter(), path })
     }
 
     /// Says which revision is answered from and what was counted.
@@ -134,8 +152,9 @@ impl Wire {
     /// # Errors
     /// See [`Broken`].
     pub async fn report(&self, report: &Report) -> Result<(), Broken> {
-        let request = self.dressed(self.http.post(self.at(EVALUATORS))).timeout(ANSWER).json(report);
-        taken(request.send().await?).await.map(drop)
+        let body = serde_json::to_vec(report).map_err(|error| Broken::Unreachable(error.into()))?;
+        let request = self.request(Method::POST, EVALUATORS).header(CONTENT_TYPE, "application/json");
+        taken(self.send(request, body.into(), ANSWER).await?).await.map(drop)
     }
 
     /// Fetches something small unless it is still what `tag` names: its new tag and itself.
@@ -143,45 +162,53 @@ impl Wire {
     /// # Errors
     /// See [`Broken`].
     pub async fn fetch(&self, path: &str, tag: Option<&str>) -> Result<Option<(Option<String>, Vec<u8>)>, Broken> {
-        let mut request = self.dressed(self.http.get(self.at(path))).timeout(ANSWER);
+        let mut request = self.request(Method::GET, path);
         if let Some(tag) = tag {
             request = request.header(IF_NONE_MATCH, tag);
         }
-        let response = request.send().await?;
+        let response = self.send(request, Bytes::new(), ANSWER).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
         let response = taken(response).await?;
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        Ok(Some((tag, response.bytes().await?.into())))
+        Ok(Some((tag, wire::whole(response.into_body(), LARGEST, ANSWER).await?.into())))
     }
 
-    fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
-    }
-
-    fn dressed(&self, request: RequestBuilder) -> RequestBuilder {
-        let Upstream { token, instance, relay, .. } = &*self.upstream;
-        let request = request.bearer_auth(token).header(INSTANCE, instance);
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let Upstream { instance, relay, .. } = &*self.upstream;
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = request.header(AUTHORIZATION, &self.bearer).header(INSTANCE, instance).header(USER_AGENT, AGENT);
         match relay {
-            Some(relay) => request.header(RELAY, relay),
+            Some(relay) => request.header(HeaderName::from_static(RELAY), relay),
             None => request,
         }
     }
+
+    async fn send(&self, request: Builder, body: Bytes, patience: Duration) -> Result<Response<Incoming>, Broken> {
+        let request = request.body(Full::new(body)).map_err(|error| Broken::Unreachable(error.into()))?;
+        Ok(self.http.send(request, patience).await?)
+    }
 }
 
-async fn taken(response: Response) -> Result<Response, Broken> {
+const AGENT: &str = concat!("greenroom-follow/", env!("CARGO_PKG_VERSION"));
+
+async fn taken(response: Response<Incoming>) -> Result<Response<Incoming>, Broken> {
     match response.status() {
         status if status.is_success() => Ok(response),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Broken::Denied),
-        StatusCode::LOOP_DETECTED => Err(Broken::Chain(response.text().await.unwrap_or_default())),
+        StatusCode::LOOP_DETECTED => {
+            let why = wire::whole(response.into_body(), LARGEST, ANSWER).await.unwrap_or_default();
+            Err(Broken::Chain(String::from_utf8_lossy(&why).into_owned()))
+        }
         status => Err(Broken::Status(status)),
     }
 }
 
 /// An open stream.
 pub(super) struct Stream {
-    response: Response,
+    body: Incoming,
+    silence: Duration,
     reader: Reader,
     waiting: std::vec::IntoIter<Event>,
     /// The relays through which it comes, nearest last.
@@ -194,7 +221,7 @@ impl Stream {
             if let Some(event) = self.waiting.next() {
                 return Ok(event);
             }
-            let chunk = self.response.chunk().await?.ok_or(Broken::Ended)?;
+            let chunk = wire::piece(&mut self.body, self.silence).await?.ok_or(Broken::Ended)?;
             self.waiting = self.reader.take(&chunk).map_err(|_| Broken::Malformed)?.into_iter();
         }
     }

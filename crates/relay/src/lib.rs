@@ -44,6 +44,8 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     pub upstream: String,
+    /// A file of certificates in PEM form that the upstream's is checked against, instead of those that the machine believes.
+    pub authorities: Option<PathBuf>,
     /// Relay tokens of the upstream: one for each environment.
     pub tokens: Vec<String>,
     /// The public key of the control plane at the beginning of the chain.
@@ -73,6 +75,7 @@ impl Options {
     pub fn new(upstream: impl Into<String>, tokens: Vec<String>, key: Key, data: impl Into<PathBuf>, listen: SocketAddr) -> Self {
         Self {
             upstream: upstream.into(),
+            authorities: None,
             tokens,
             key,
             data: data.into(),
@@ -146,7 +149,7 @@ impl std::fmt::Debug for Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(options: Options) -> Result<Running, StartError> {
-    let Options { upstream, tokens, key, data, listen, flagd, name, limits, pace, tickets, clock } = options;
+    let Options { upstream, authorities, tokens, key, data, listen, flagd, name, limits, pace, tickets, clock } = options;
     let broken = |source: io::Error| StartError::Data { path: data.clone(), source };
     let dir = disk::Dir::open(&data).map_err(broken)?;
     let name: Arc<str> = dir.name(name).map_err(broken)?.into();
@@ -165,7 +168,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let forced = forced::Watched::new(&data, Arc::clone(&name), Arc::clone(&clock));
     let wires = tokens.into_iter().map(|token| {
         let (instance, relay) = (instance.clone(), Some(name.to_string()));
-        Wire::new(Upstream { url: upstream.clone(), token, key: key.clone(), environment: None, instance, relay, pace })
+        Wire::new(Upstream { url: upstream.clone(), authorities: authorities.clone(), token, key: key.clone(), environment: None, instance, relay, pace })
     });
     let wires = wires.collect::<Result<Vec<_>, _>>()?;
     let lines: Vec<Arc<Line>> = wires

@@ -3,7 +3,6 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
 mod caller;
-mod counts;
 mod feature;
 mod now;
 mod options;
@@ -15,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use greenroom_exposure::wire::follow::Forced;
-use greenroom_exposure::{Context, Explained, Explanation, Snapshot};
+use greenroom_exposure::{Context, Counters, Explained, Explanation, Snapshot};
 use greenroom_follow::{Follower, State, Wire, without};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -24,7 +23,6 @@ pub use greenroom_exposure as exposure;
 pub use greenroom_follow as follow;
 
 pub use self::caller::Build;
-use self::counts::Counts;
 pub use self::feature::Feature;
 
 use self::now::Live;
@@ -38,7 +36,7 @@ use self::report::Reporter;
 #[derive(Debug)]
 pub(crate) struct Shared {
     live: ArcSwapOption<Live>,
-    counts: Counts,
+    counters: Counters,
     build: Option<Build>,
 }
 
@@ -73,7 +71,7 @@ impl Greenroom {
     /// Only if the options cannot be right.
     pub async fn connect(options: Options) -> Result<Self, Invalid> {
         let wire = Wire::new(options.upstream()?)?;
-        let shared = Arc::new(Shared { live: ArcSwapOption::empty(), counts: Counts::default(), build: options.build });
+        let shared = Arc::new(Shared { live: ArcSwapOption::empty(), counters: Counters::default(), build: options.build });
         let (showing, mut shown) = (Arc::clone(&shared), None);
         let follower = Follower::start(wire.clone(), options.copy, move |state| showing.show(state, &mut shown));
         let mut state = follower.state().clone();
@@ -165,7 +163,7 @@ impl Shared {
         }
         *shown = Some((Arc::clone(signed), Arc::clone(forced)));
         let snapshot = without(signed, forced);
-        let board = self.counts.board(&snapshot);
+        let board = self.counters.board(&snapshot);
         self.live.store(Some(Arc::new(Live::new(snapshot, board))));
     }
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use greenroom_exposure::{Answer, Context, Explanation, Handle, Snapshot};
+use greenroom_exposure::{Answer, Board, Context, Explanation, Handle, Snapshot};
 
 use crate::Shared;
 use crate::caller::Caller;
-use crate::counts::Board;
 
 /// What is answered from, and where answers are counted.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use crate::caller::Build;
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) url: String,
+    pub(crate) authorities: Option<PathBuf>,
     pub(crate) token: Secret,
     pub(crate) key: String,
     pub(crate) environment: Option<String>,
@@ -48,7 +49,14 @@ impl Options {
     /// shows it: pin it, do not fetch it.
     #[must_use]
     pub fn new(url: impl Into<String>, token: impl Into<String>, key: impl Into<String>) -> Self {
-        Self { url: url.into(), token: Secret(token.into()), key: key.into(), environment: None, build: None, copy: None, instance: None, pace: Pace::default() }
+        Self { url: url.into(), authorities: None, token: Secret(token.into()), key: key.into(), environment: None, build: None, copy: None, instance: None, pace: Pace::default() }
+    }
+
+    /// A file of certificates in PEM form that the one of `https://…` is checked against, instead of those that the machine believes.
+    #[must_use]
+    pub fn authorities(mut self, file: impl Into<PathBuf>) -> Self {
+        self.authorities = Some(file.into());
+        self
     }
 
     /// The build that this process runs. Rules see it as `app.service` and `app.version`, reports name it.
@@ -109,6 +117,15 @@ impl Options {
             }
         }
         let environment = self.environment.as_deref().map(Into::into);
-        Ok(Upstream { url: self.url.clone(), token: self.token.0.clone(), key: self.key.parse()?, environment, instance, relay: None, pace: self.pace })
+        Ok(Upstream {
+            url: self.url.clone(),
+            authorities: self.authorities.clone(),
+            token: self.token.0.clone(),
+            key: self.key.parse()?,
+            environment,
+            instance,
+            relay: None,
+            pace: self.pace,
+        })
     }
 }

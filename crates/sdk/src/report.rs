@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom_exposure::Counted;
 use greenroom_exposure::wire::follow::{Count, Report};
 use greenroom_follow::{Broken, State, Wire};
 use tokio::sync::{oneshot, watch};
@@ -61,14 +62,14 @@ impl Reporter {
     }
 
     async fn counts(&self) {
-        let (counts, dropped) = self.shared.counts.take();
+        let Counted { counts, dropped } = self.shared.counters.drain();
         let mut rest = counts.as_slice();
         let mut lost = dropped;
         while !rest.is_empty() || lost > 0 {
             let (now, later) = rest.split_at(rest.len().min(COUNTS));
             if let Err(broken) = self.report(now.to_vec(), lost).await {
                 tracing::debug!(%broken, "counts could not be reported");
-                self.shared.counts.give_back(rest, lost);
+                self.shared.counters.give_back(rest, lost);
                 return;
             }
             (rest, lost) = (later, 0);

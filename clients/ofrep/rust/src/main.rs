@@ -2,13 +2,17 @@
 //!
 //! This provider reports every answer as static, and turns every 400 into an invalid context; so that is all it can tell.
 
+mod connect;
+
 use std::collections::HashMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use open_feature::{Client, EvaluationContext, EvaluationErrorCode as Code, OpenFeature, StructValue, Value as FeatureValue};
 use open_feature_ofrep::{OfrepOptions, OfrepProvider};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Map, Value, json};
+
+use self::connect::connect;
 
 /// The data plane under test.
 struct Plane {
@@ -35,11 +39,8 @@ impl Plane {
     }
 }
 
-async fn connect(api: &mut OpenFeature, plane: &Plane, name: &str, header: Option<(&str, String)>) -> Result<Client> {
-    let mut headers = HeaderMap::new();
-    if let Some((header, value)) = header {
-        headers.insert(header.parse::<HeaderName>()?, HeaderValue::from_str(&value)?);
-    }
+/// As someone without a token of the environment, or with none at all; or by another header.
+async fn connect_with(api: &mut OpenFeature, plane: &Plane, name: &str, headers: HeaderMap) -> Result<Client> {
     let options = OfrepOptions { base_url: plane.said("address").to_owned(), headers, ..OfrepOptions::default() };
     api.set_named_provider(name, OfrepProvider::new(options).await.map_err(|error| anyhow::anyhow!("{error:?}"))?).await;
     Ok(api.create_named_client(name))
@@ -92,15 +93,12 @@ async fn every_error_that_it_can_tell(api: &mut OpenFeature, plane: &Plane, clie
     is(boolean(client, "quarter", &EvaluationContext::default()).await, Err(Code::InvalidContext))?;
     let far = ann().with_custom_field("seats", 9_007_199_254_740_993_i64);
     is(boolean(client, "boolean", &far).await, Err(Code::InvalidContext))?;
-    for (name, header) in [
-        ("nobody", None),
-        ("stranger", Some(("authorization", "Bearer stranger".to_owned()))),
-        ("forbidden", Some(("authorization", format!("Bearer {}", plane.said("forbidden"))))),
-    ] {
-        let client = connect(api, plane, name, header).await?;
+    let as_someone = |token: &str| Ok::<_, anyhow::Error>(HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").parse()?)]));
+    for (name, headers) in [("nobody", HeaderMap::new()), ("stranger", as_someone("stranger")?), ("forbidden", as_someone(plane.said("forbidden"))?)] {
+        let client = connect_with(api, plane, name, headers).await?;
         ensure!(matches!(boolean(&client, "boolean", &ann()).await, Err(Code::General(_))), "{name} is let in");
     }
-    let client = connect(api, plane, "api-key", Some(("x-api-key", plane.said("token").to_owned()))).await?;
+    let client = connect_with(api, plane, "api-key", HeaderMap::from_iter([("x-api-key".parse()?, plane.said("token").parse()?)])).await?;
     is(boolean(&client, "boolean", &ann()).await, Ok(true))
 }
 
@@ -147,7 +145,7 @@ async fn a_change_counts_and_a_restart_is_survived(plane: &Plane, client: &Clien
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let (plane, mut api) = (Plane::of_environment()?, OpenFeature::default());
-    let client = connect(&mut api, &plane, "bearer", Some(("authorization", format!("Bearer {}", plane.said("token"))))).await?;
+    let client = connect(&mut api, plane.said("address"), plane.said("token")).await?;
     let outcomes = [
         ("every type arrives as it is", every_type_arrives_as_it_is(&client).await),
         ("keys and contexts", keys_and_contexts(&client).await),

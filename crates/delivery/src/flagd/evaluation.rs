@@ -51,9 +51,7 @@ impl Flagd {
             return Err(Status::failed_precondition("the answer depends on `targetingKey`, and the context has none"));
         }
         let reply = R::new(of, answer.value(), why(snapshot, &answer)).ok_or_else(|| Status::invalid_argument(format!("`{key}` is of type {of}, not {}", R::ASKED)))?;
-        if let Some(feed) = self.plane.feeds.feed(&self.environment) {
-            self.plane.count(&self.environment, &feed, &answer, caller);
-        }
+        self.plane.count(&self.environment, &published, &answer, caller);
         Ok(reply)
     }
 

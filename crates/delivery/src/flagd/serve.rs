@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -22,5 +22,6 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIME);
     // how often a client pings us is its own affair: there are some that do every 30 s with no stream open
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PONG).max_concurrent_streams(CALLS).max_header_list_size(HEADERS);
-    crate::listen::accept(listener, shutdown, |socket| builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router.clone())).into_owned()).await;
+    let connect = |socket| builder.serve_connection(socket, TowerToHyperService::new(router.clone())).into_owned();
+    crate::listen::accept(listener, crate::listen::UNREAD, shutdown, connect).await;
 }

@@ -11,7 +11,6 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use super::reply::{self, Refusal};
 use crate::DataPlane;
-use crate::follow::not_yet;
 
 const PREFIX: &str = "/ofrep/v1/evaluate/flags/";
 
@@ -22,13 +21,12 @@ pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, head
     let key = key(uri.path());
     let body = plane.body(&headers, body).await?;
     let caller = read_request(&body).map_err(|request| Refusal::Bad { key: Some(key.to_string()), request })?;
-    let feed = plane.feed(&scope)?;
-    let published = feed.published().ok_or_else(|| not_yet(&scope))?;
+    let published = plane.published(&scope)?;
     let snapshot = published.snapshot();
     let response = match snapshot.evaluate(&key, &caller) {
         Some(answer) if answer.needs_targeting_key() => reply::failed(StatusCode::BAD_REQUEST, &key, ErrorCode::TargetingKeyMissing, NO_KEY),
         Some(answer) => {
-            plane.count(&scope.environment, &feed, &answer, &caller);
+            plane.count(&scope.environment, &published, &answer, &caller);
             let mut body = Vec::with_capacity(384);
             write_answer(&mut body, snapshot, &answer);
             reply::json(StatusCode::OK, body)

@@ -20,6 +20,7 @@ use crate::feeds::{Feed, Head, Published};
 use crate::gate::Pass;
 use crate::ofrep::reply::Refusal;
 use crate::ofrep::stream::{COMMENT, events, retry};
+use crate::outflow::Outflow;
 use crate::presence::Connection;
 use crate::source::Source;
 
@@ -28,12 +29,12 @@ pub(super) async fn poll(State(plane): State<Arc<DataPlane>>, headers: HeaderMap
     let (feed, published, level) = (plane.feed(&scope)?, plane.published(&scope)?, level(&headers));
     // an id that nobody here has given out yet is of another life: begin anew
     let known = text(&headers, "if-none-match").and_then(|tag| Place::read(crate::ofrep::tag::bare(tag))).filter(|known| known.revision <= published.revision());
-    plane.asked(&scope, &headers, known.map_or(0, |known| known.revision));
     let way = match feed.unleash().of(level) {
         Some(stage) => stage.way(Place::of(known, &published), &published, level).await,
         None => None,
     };
     let here = Place { revision: way.as_ref().map_or(published.revision(), |way| way.revision), edition: published.edition() };
+    plane.asked(&scope, &headers, known.map_or(0, |known| known.revision), here.revision);
     Ok(match way {
         Some(Way { body, .. }) => found(body, &here.to_string()),
         None => unchanged(&here.to_string()),
@@ -46,10 +47,13 @@ pub(super) async fn stream(State(plane): State<Arc<DataPlane>>, headers: HeaderM
     let known = text(&headers, "last-event-id").and_then(Place::read).filter(|known| known.revision <= published.revision());
     let instance = Instance::of(&scope, &headers);
     let connection = plane.presence.connected(&scope.environment, instance.id, &instance.name);
-    plane.presence.reported(&scope.environment, instance.id, &instance.name, known.map_or(0, |known| known.revision), None);
+    // nothing is given yet: what it says it has is what it has
+    let has = known.map_or(0, |known| known.revision);
+    plane.presence.asked(&scope.environment, instance.id, &instance.name, has, has);
     let head = feed.follow();
     let pass = Pass { gate: Arc::clone(&plane.gate), id: Arc::clone(&scope.id) };
-    let listener = Listener { pass, feed, head, level: level(&headers), known, greeted: false, keep_alive: plane.limits.keep_alive, connection };
+    let outflow = Outflow::current();
+    let listener = Listener { pass, feed, head, level: level(&headers), known, given: None, outflow, greeted: false, keep_alive: plane.limits.keep_alive, connection };
     Ok(events(Body::from_stream(listener.events())))
 }
 
@@ -88,10 +92,12 @@ struct Listener {
     head: watch::Receiver<Head>,
     level: Level,
     known: Option<Place>,
+    /// The revision of what was sent and has not arrived, as far as we know.
+    given: Option<u64>,
+    outflow: Option<Arc<Outflow>>,
     greeted: bool,
     keep_alive: Duration,
     /// In contact for as long as this lives.
-    #[expect(dead_code, reason = "held for its drop")]
     connection: Connection,
 }
 
@@ -109,16 +115,27 @@ impl Source for Listener {
             }
             if let Some((way, edition)) = self.way().await {
                 let here = Place { revision: way.revision, edition };
-                self.known = Some(here);
+                (self.known, self.given) = (Some(here), Some(here.revision));
                 return Some(event(&way, here));
             }
-            match tokio::time::timeout_at(quiet, self.head.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => return Some(COMMENT),
+            tokio::select! {
+                changed = self.head.changed() => changed.ok()?,
+                revision = arrived(self.outflow.as_deref(), self.given), if self.given.is_some() => {
+                    self.given = None;
+                    self.connection.has(revision);
+                }
+                () = tokio::time::sleep_until(quiet) => return Some(COMMENT),
             }
         }
     }
+}
+
+/// Nothing in this protocol says that an event was taken, so it counts once the other end's system has it.
+async fn arrived(outflow: Option<&Outflow>, given: Option<u64>) -> u64 {
+    if let Some(outflow) = outflow {
+        outflow.arrived().await;
+    }
+    given.unwrap_or_default()
 }
 
 impl Listener {

@@ -18,7 +18,7 @@ pub(super) async fn all(State(plane): State<Arc<DataPlane>>, headers: HeaderMap)
     let rendered = plane.rendered(&scope, &headers).await?;
     let known = text(&headers, "if-none-match").map(crate::ofrep::tag::bare);
     let acknowledged = known.and_then(|tag| rendered.acknowledged(tag));
-    plane.asked(&scope, &headers, acknowledged.unwrap_or(0));
+    plane.asked(&scope, &headers, acknowledged.unwrap_or(0), rendered.revision());
     // the revision may have moved and brought nothing that this SDK is handed
     let same = acknowledged == Some(rendered.revision());
     Ok(if same { unchanged(&rendered.tag) } else { found(rendered.body.clone(), &rendered.tag) })

@@ -6,9 +6,9 @@ use greenroom_delivery::Limits;
 use http::StatusCode;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::{Plane, limits, plane, plane_with, snapshot};
+use crate::{Plane, large, limits, plane, plane_with, snapshot};
 
 const SINGLE: &str = "/ofrep/v1/evaluate/flags/plain";
 const BULK: &str = "/ofrep/v1/evaluate/flags";
@@ -126,4 +126,41 @@ async fn who_does_not_read_holds_up_nobody() {
         }
         read.clear();
     }
+}
+
+/// Whoever leaves what is sent to them unread is cut off by the system; nobody else notices.
+#[tokio::test]
+async fn who_reads_nothing_is_cut_off_and_others_hear_everything() {
+    let plane = plane();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = plane.router.clone();
+    tokio::spawn(greenroom_delivery::serve_readers(listener, router, Duration::from_millis(300), std::future::pending()));
+    let connect = async |name: &str| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        let mut socket = socket.connect(address).await.unwrap();
+        let request =
+            format!("GET /api/client/streaming HTTP/1.1\r\nHost: {address}\r\nAuthorization: sdk-one\r\nUnleash-Client-Spec: 6.1.0\r\nUnleash-Connection-Id: {name}\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        socket
+    };
+    let (silent, mut reader) = (connect("silent").await, connect("reader").await);
+    while plane.presence.streams("production") < 2 {
+        tokio::task::yield_now().await;
+    }
+    let (mut buffer, mut revision) = (vec![0; 64 * 1024], 41);
+    while plane.presence.streams("production") == 2 {
+        revision += 1;
+        plane.feeds.publish("production", large(revision, 1 << 20));
+        // the whole of every event: one line, and an empty one after it
+        let (wanted, mut heard) = (format!("id: {revision}\n"), String::new());
+        while !heard.split_once(&wanted).is_some_and(|(_, event)| event.contains("\n\n")) {
+            let n = tokio::time::timeout(BOUND, reader.read(&mut buffer)).await.unwrap().unwrap();
+            assert!(n > 0, "the stream of the one who reads ended");
+            heard.push_str(str::from_utf8(&buffer[..n]).unwrap());
+        }
+    }
+    assert_eq!(plane.presence.streams("production"), 1);
+    drop((silent, reader));
 }

@@ -103,6 +103,14 @@ pub fn snapshot(environment: &str, revision: u64, shown: bool) -> Arc<Snapshot> 
     Arc::new(Snapshot::compile(&model).0)
 }
 
+/// Of production, with one feature whose value is that long and another each time.
+pub fn large(revision: u64, bytes: usize) -> Arc<Snapshot> {
+    let letter = char::from(b'a' + (revision % 26) as u8).to_string();
+    let feature = json!({"type": "string", "variants": {"long": letter.repeat(bytes), "off": ""}, "off": "off", "default": "long"});
+    let model: Model = serde_json::from_value(json!({"format": "greenroom/snapshot/1", "environment": "production", "revision": revision, "features": {"long": feature}})).unwrap();
+    Arc::new(Snapshot::compile(&model).0)
+}
+
 /// A request of `sdk-one`, unless `headers` present something else.
 pub fn request(path: &str, body: &str, headers: &[(&str, &str)]) -> Request<Body> {
     let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");

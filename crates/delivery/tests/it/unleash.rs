@@ -8,9 +8,11 @@ use futures_util::StreamExt as _;
 use greenroom_delivery::Acknowledged;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use tower::ServiceExt as _;
 
-use crate::{Plane, Reply, plane, snapshot};
+use crate::{Plane, Reply, large, plane, snapshot};
 
 const FEATURES: &str = "/api/client/features";
 const DELTA: &str = "/api/client/delta";
@@ -83,7 +85,7 @@ async fn nothing_new_is_304_and_acknowledges() {
     let plane = plane();
     let me = ("unleash-connection-id", "me");
     let known = plane.get(FEATURES, &[ONE, MODERN, me]).await.header("etag").to_owned();
-    assert_eq!(plane.presence.acknowledged("production", 41), Acknowledged { in_contact: 1, acknowledged: 0, laggards: vec!["sdk-one".to_owned()] });
+    assert_eq!(plane.presence.acknowledged("production", 41), Acknowledged { in_contact: 1, acknowledged: 1, laggards: vec![] });
     let same = plane.get(FEATURES, &[ONE, MODERN, me, ("if-none-match", &known)]).await;
     assert_eq!((same.status, same.text.as_str(), same.header("etag")), (StatusCode::NOT_MODIFIED, "", known.as_str()));
     assert_eq!(plane.presence.acknowledged("production", 41).acknowledged, 1);
@@ -97,7 +99,26 @@ async fn nothing_new_is_304_and_acknowledges() {
 
     plane.feeds.publish("production", snapshot("production", 43, false));
     assert_eq!(plane.get(FEATURES, &[ONE, MODERN, me, ("if-none-match", &known)]).await.status, StatusCode::OK);
-    assert_eq!(plane.presence.acknowledged("production", 43).acknowledged, 0);
+    assert_eq!(plane.presence.acknowledged("production", 43).acknowledged, 1);
+}
+
+/// An answer that did not arrive, or that the SDK could not read: it says so by coming back with what it has.
+#[tokio::test]
+async fn what_an_sdk_says_it_has_counts_more_than_what_it_was_given() {
+    let plane = plane();
+    let (me, laggard) = (("unleash-connection-id", "me"), Acknowledged { in_contact: 1, acknowledged: 0, laggards: vec!["sdk-one".to_owned()] });
+    for (path, next) in [(FEATURES, 42), (DELTA, 43)] {
+        let known = plane.get(path, &[ONE, MODERN, me]).await.header("etag").to_owned();
+        plane.feeds.publish("production", snapshot("production", next, next % 2 == 1));
+        let given = plane.get(path, &[ONE, MODERN, me, ("if-none-match", &known)]).await.header("etag").to_owned();
+        assert_eq!(plane.presence.acknowledged("production", next).acknowledged, 1, "{path}");
+        for _ in 0..2 {
+            plane.get(path, &[ONE, MODERN, me, ("if-none-match", &known)]).await;
+            assert_eq!(plane.presence.acknowledged("production", next), laggard, "{path}");
+        }
+        plane.get(path, &[ONE, MODERN, me, ("if-none-match", &given)]).await;
+        assert_eq!(plane.presence.acknowledged("production", next).acknowledged, 1, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -119,7 +140,11 @@ async fn deltas_lead_from_one_revision_to_the_next() {
     for unknown in ["\"40\"", "\"99\"", "x"] {
         assert_eq!(plane.get(DELTA, &[ONE, MODERN, ("if-none-match", unknown)]).await.json()["events"][0]["type"], "hydration", "{unknown}");
     }
-    assert_eq!(plane.presence.acknowledged("production", 41).acknowledged, 1);
+    let revisions = async |known| {
+        plane.get(DELTA, &[ONE, MODERN, ("if-none-match", known)]).await;
+        [41, 43].map(|revision| plane.presence.acknowledged("production", revision).acknowledged)
+    };
+    assert_eq!((revisions("\"41\"").await, revisions("43").await), ([1, 0], [1, 1]));
 }
 
 /// The next event that is no comment.
@@ -151,6 +176,67 @@ async fn a_stream_hydrates_updates_and_goes_on_where_it_broke_off() {
     assert!(event(&mut lost).await.contains("unleash-connected"));
     plane.feeds.close();
     assert!(again.next().await.is_none());
+}
+
+/// Someone on a connection of their own who asks for the stream and reads nothing yet.
+async fn listen(address: &str, last: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    // so that not everything fits
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    let mut socket = socket.connect(address.parse().unwrap()).await.unwrap();
+    let request =
+        format!("GET /api/client/streaming HTTP/1.1\r\nHost: {address}\r\nAuthorization: sdk-one\r\nUnleash-Client-Spec: 6.1.0\r\nUnleash-Connection-Id: me\r\n{last}\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    socket
+}
+
+async fn until(socket: &mut TcpStream, text: &str) {
+    let (mut read, mut buffer) = (String::new(), vec![0; 64 * 1024]);
+    while !read.contains(text) {
+        let n = tokio::time::timeout(Duration::from_secs(5), socket.read(&mut buffer)).await.unwrap().unwrap();
+        assert!(n > 0, "the stream ended after {read}");
+        read.push_str(str::from_utf8(&buffer[..n]).unwrap());
+    }
+}
+
+impl Plane {
+    async fn acknowledges(&self, revision: u64) {
+        for _ in 0..500 {
+            if self.presence.acknowledged("production", revision) == (Acknowledged { in_contact: 1, acknowledged: 1, laggards: vec![] }) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await; // sleep: polls another task or process until a deadline
+        }
+        panic!("{revision}: {:?}", self.presence.acknowledged("production", revision));
+    }
+}
+
+/// Who listens never says that it has heard. Its system does.
+#[tokio::test]
+async fn what_arrives_over_a_stream_is_acknowledged_and_what_does_not_is_not() {
+    let plane = plane();
+    let address = crate::stream::serve(&plane).await;
+    let mut socket = listen(&address, "").await;
+    until(&mut socket, "unleash-connected").await;
+    plane.acknowledges(41).await;
+    plane.feeds.publish("production", snapshot("production", 42, false));
+    until(&mut socket, "id: 42\n").await;
+    plane.acknowledges(42).await;
+
+    // comes back, and says that it has less
+    drop(socket);
+    let mut socket = listen(&address, "Last-Event-ID: 41\r\n").await;
+    until(&mut socket, "id: 42\n").await;
+    plane.acknowledges(42).await;
+
+    // more than it has room for: it has left the program, and has not arrived
+    plane.feeds.publish("production", large(43, 1 << 20));
+    until(&mut socket, "id: 43\n").await;
+    tokio::time::sleep(Duration::from_millis(200)).await; // sleep: nothing is to happen for a while
+    let said = plane.presence.acknowledged("production", 43);
+    assert_eq!(said, Acknowledged { in_contact: 1, acknowledged: 0, laggards: vec!["sdk-one".to_owned()] });
+    until(&mut socket, "\n\n").await;
+    plane.acknowledges(43).await;
 }
 
 #[tokio::test]

@@ -1,13 +1,10 @@
 //! What an evaluation comes to.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::hash::Packed;
 use crate::model::{Blocked, Feature, Rule, ValueType};
-use crate::program::{Cause, Entry, Program, Served, Subject};
+use crate::program::{Cause, Entry, Served, Subject};
 use crate::snapshot::Handle;
 
 /// What an answer is blocked by when the feature's own definition is at fault.
@@ -59,12 +56,6 @@ impl<'s> Answer<'s> {
     #[inline]
     pub(crate) const fn new(entry: &'s Entry, outcome: Outcome<'s>) -> Self {
         Self { entry, outcome }
-    }
-
-    /// What is to be counted: a feature and a variant of it, and a hash of both.
-    #[inline]
-    pub(crate) fn counted(&self) -> (&'s Arc<Program>, u16, u64) {
-        (&self.entry.program, self.outcome.served.variant(), self.entry.hash.rotate_left(32) ^ Packed::of(self.variant()).hash(self.variant()))
     }
 
     #[must_use]

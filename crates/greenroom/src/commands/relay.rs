@@ -23,6 +23,9 @@ pub struct Relay {
     /// The control plane to follow, or another relay
     #[arg(long, value_name = "URL", required = true)]
     upstream: Option<String>,
+    /// Authorities that an https:// upstream is checked against, in PEM form [default: those of this machine]
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
     /// A relay token of the control plane; once for each environment
     #[arg(long = "upstream-token", value_name = "TOKEN", env = "GREENROOM_RELAY_TOKENS", hide_env_values = true, value_delimiter = ',', required = true)]
     tokens: Vec<String>,
@@ -91,14 +94,14 @@ impl Relay {
 
     fn serve(self) -> Result<(), Failure> {
         let flagd = self.ports();
-        let Self { upstream: Some(upstream), tokens, public_key: Some(key), data, listen, name, .. } = self else {
+        let Self { upstream: Some(upstream), upstream_ca: authorities, tokens, public_key: Some(key), data, listen, name, .. } = self else {
             return Err(Failure::usage("say whom to follow, with --upstream and --public-key"));
         };
         let filter = tracing_subscriber::EnvFilter::new("info");
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         runtime.block_on(async {
-            let options = Options { name, flagd, ..Options::new(upstream, tokens, key, data, listen) };
+            let options = Options { name, flagd, authorities, ..Options::new(upstream, tokens, key, data, listen) };
             let running = greenroom_relay::start(options).await.map_err(|e| Failure::new(Exit::Failed, chain(&e)))?;
             crate::output::raw(format!("greenroom relay `{}` listens on http://{}\n", running.name, running.address).as_bytes());
             for port in &running.flagd {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use greenroom_exposure::wire::follow::Forced;
 use greenroom_follow::unix_now;
 use greenroom_relay::OffError;
+use greenroom_sdk::Greenroom;
 
 use crate::host::Host;
-use crate::{ANYONE, Relay, application, at, clock, eventually, free, ofrep};
+use crate::{ANYONE, Relay, application, at, clock, eventually, free, ofrep, options};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -59,6 +60,38 @@ async fn what_is_forced_off_is_off_for_all_behind_the_relay_until_the_clock_says
     eventually(async || shop.boolean("plain", &ANYONE, false).then_some(())).await;
     assert_eq!(ofrep(&near.url).await["value"], true);
     eventually(async || host.presence.forced("production").is_empty().then_some(())).await;
+}
+
+/// It holds for those behind the relay also when it cannot be reached, and they start anew.
+#[tokio::test]
+async fn what_was_forced_off_on_the_way_outlives_a_restart_while_nobody_can_be_reached() {
+    let (host, dirs) = (Host::start(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let address = free();
+    let near = Relay::start_at(&address, "near", &host.url(), dirs[0].path(), clock().1).await;
+    near.at(41).await;
+    let (far, copy) = (Relay::start("far", &near.url, dirs[1].path()).await, dirs[2].path().join("production.json"));
+    far.at(41).await;
+    let shop = async || Greenroom::connect(options(&format!("http://{address}"), "shop-1").copy(&copy)).await.unwrap();
+    let application = shop().await;
+    off(dirs[0].path(), "payments fail", unix_now()).await;
+    eventually(async || (!application.boolean("plain", &ANYONE, true)).then_some(())).await;
+    eventually(async || (ofrep(&far.url).await["value"] == false).then_some(())).await;
+
+    application.close().await;
+    far.stop().await;
+    near.stop().await;
+    let (far, application) = (Relay::start("far", &format!("http://{address}"), dirs[1].path()).await, shop().await);
+    let answer = ofrep(&far.url).await;
+    assert_eq!((&answer["value"], &answer["metadata"]["blocked_by"]), (&false.into(), &"relay:near".into()));
+    assert_eq!(application.evaluate("plain", &ANYONE).unwrap().blocked_by.as_deref(), Some("relay:near"));
+
+    // it is back, and has lifted it
+    assert!(greenroom_relay::lift(dirs[0].path(), "plain", unix_now()).unwrap());
+    let _near = Relay::start_at(&address, "near", &host.url(), dirs[0].path(), clock().1).await;
+    eventually(async || application.boolean("plain", &ANYONE, false).then_some(())).await;
+    eventually(async || (ofrep(&far.url).await["value"] == true).then_some(())).await;
+    application.close().await;
+    assert_eq!(std::fs::read_to_string(dirs[2].path().join("production.json.forced")).unwrap(), "[]");
 }
 
 /// Pages that cache learn of it, although the revision is the same.

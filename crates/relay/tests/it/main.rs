@@ -3,6 +3,7 @@
 mod break_glass;
 mod chain;
 mod host;
+mod tls;
 mod upward;
 
 use std::path::Path;
@@ -48,10 +49,15 @@ impl Relay {
     }
 
     pub async fn start_at(address: &str, name: &str, upstream: &str, data: &Path, clock: Clock) -> Self {
+        Self::start_with(address, name, upstream, data, clock, |_| ()).await
+    }
+
+    pub async fn start_with(address: &str, name: &str, upstream: &str, data: &Path, clock: Clock, more: impl FnOnce(&mut Options)) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut options = Options::new(upstream, vec!["gr_relay_1".to_owned()], key().parse().unwrap(), data, address.parse().unwrap());
         (options.name, options.pace, options.tickets, options.clock) = (Some(name.to_owned()), quick(), Duration::from_millis(50), clock);
         options.limits.keep_alive = Duration::from_secs(1);
+        more(&mut options);
         let running = runtime.spawn(greenroom_relay::start(options)).await.unwrap().unwrap();
         let url = format!("http://{}", running.address);
         Self { running: Some(running), runtime: Some(runtime), url }
@@ -95,9 +101,12 @@ pub fn clock() -> (Arc<AtomicU64>, Clock) {
     (time, Arc::new(move || turned.load(Ordering::Relaxed)))
 }
 
+pub fn options(url: &str, instance: &str) -> greenroom_sdk::Options {
+    greenroom_sdk::Options::new(url, "gr_sdk_1", key()).build("shop-web", "1.2.0").instance(instance).pace(quick())
+}
+
 pub async fn application(url: &str, instance: &str) -> Greenroom {
-    let options = greenroom_sdk::Options::new(url, "gr_sdk_1", key()).build("shop-web", "1.2.0").instance(instance).pace(quick());
-    Greenroom::connect(options).await.unwrap()
+    Greenroom::connect(options(url, instance)).await.unwrap()
 }
 
 pub async fn at(greenroom: &Greenroom, revision: u64) {

@@ -10,8 +10,16 @@ use crate::{ANYONE, Relay, application, at, eventually, quick};
 
 /// Follows and acknowledges nothing.
 fn laggard(url: &str) -> Follower {
-    let upstream =
-        Upstream { url: url.to_owned(), token: "gr_sdk_1".to_owned(), key: key().parse().unwrap(), environment: None, instance: "shop-9".to_owned(), relay: None, pace: quick() };
+    let upstream = Upstream {
+        url: url.to_owned(),
+        authorities: None,
+        token: "gr_sdk_1".to_owned(),
+        key: key().parse().unwrap(),
+        environment: None,
+        instance: "shop-9".to_owned(),
+        relay: None,
+        pace: quick(),
+    };
     Follower::start(Wire::new(upstream).unwrap(), None, |_| {})
 }
 

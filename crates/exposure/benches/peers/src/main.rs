@@ -119,12 +119,12 @@ fn answers(size: usize) {
         print_row(row, &compare(contestants));
     }
     println!("\n| With variant, reason and count | ours, by key | yggdrasil with `count_toggle` | ratio |\n|---|---|---|---|");
-    let counters = Counters::new(2 * features.len());
+    let counts = Counters::default().board(&engines.greenroom);
     for (row, key, _) in CASES {
         let figures = compare(vec![
             contestant(COUNTED, |n| {
                 let answer = engines.greenroom.evaluate(black_box(key), &caller(&users[at(n)], &attributes)).unwrap();
-                counters.count(&answer);
+                counts.count(&answer);
                 black_box((answer.value().as_bool(), answer.variant(), answer.reason()));
             }),
             contestant(COUNTED_YGGDRASIL, |n| {
