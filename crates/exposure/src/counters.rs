@@ -117,7 +117,7 @@ impl Counters {
         }
         let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for (program, variant, count) in &taken {
-            *counts.entry((&program.key, program.name(*variant))).or_default() += count;
+            *counts.entry((program.key(), program.name(*variant))).or_default() += count;
         }
         let counts = counts.into_iter().map(|((feature, variant), count)| Count { build: None, feature: feature.to_owned(), variant: variant.to_owned(), count });
         Counted { counts: counts.collect(), dropped: self.dropped.swap(0, Ordering::Relaxed) }
@@ -127,5 +127,5 @@ impl Counters {
 /// Whether two programs' variants go by the same names. Mostly it is the same program.
 #[inline]
 fn is_same(program: &Arc<Program>, variant: u16, other: &Arc<Program>, theirs: u16) -> bool {
-    (Arc::ptr_eq(program, other) && variant == theirs) || (same(&program.key, &other.key) && same(program.name(variant), other.name(theirs)))
+    (Arc::ptr_eq(program, other) && variant == theirs) || (same(program.key(), other.key()) && same(program.name(variant), other.name(theirs)))
 }
