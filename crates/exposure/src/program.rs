@@ -117,11 +117,7 @@ impl Program {
     }
 
     pub(crate) fn rule(&self, rule: u16) -> Option<source::Rule<'_>> {
-        self.rule_source(rule)?.rule().ok()
-    }
-
-    pub(crate) fn rule_source(&self, rule: u16) -> Option<Reader<'_>> {
-        self.part(2 * (usize::from(self.variants) + usize::from(rule))).map(Reader::new)
+        Reader::new(self.part(2 * (usize::from(self.variants) + usize::from(rule)))?).rule().ok()
     }
 
     /// What keeps it, or its next release, from users: what killed it, and what the default says.
@@ -342,6 +338,12 @@ impl Cohort {
             return Verdict::Yes;
         }
         let mut caller = Asked::new(context, names);
+        if let [only] = &*self.clauses {
+            return match only.kind.judge(&mut caller) {
+                telling @ (Verdict::Yes | Verdict::NoKey | Verdict::Missing(_)) => telling,
+                _ => Verdict::No,
+            };
+        }
         let (mut outcome, mut at) = (Verdict::No, 0);
         while let Some(clause) = self.clauses.get(at) {
             at += 1;

@@ -6,6 +6,8 @@ mod ask;
 mod bytes;
 mod heads;
 mod index;
+mod json;
+mod parts;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +15,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::bytes::{BINARY_FORMAT, Unreadable};
+use self::parts::{Parts, Sources};
+pub(crate) use self::parts::Origin;
 pub use self::store::Handle;
 use self::store::Store;
 use crate::compile::{self, Bench, Scope, Surroundings, Warning};
@@ -374,62 +378,6 @@ impl Snapshot {
 }
 
 type Dependents = BTreeMap<Box<str>, Vec<Box<str>>>;
-
-/// Where sources come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// We wrote them.
-    Model,
-    /// They may say anything.
-    Bytes,
-}
-
-/// A [`Change`] as sources. Both lists are in order of names.
-struct Parts<'a> {
-    revision: u64,
-    attributes: Option<&'a BTreeMap<String, AttributeType>>,
-    put_cohorts: Vec<(&'a str, &'a str)>,
-    drop_cohorts: &'a [String],
-    put: Vec<(&'a str, &'a str)>,
-    drop: &'a [String],
-}
-
-impl Parts<'_> {
-    fn puts(&self, key: &str) -> bool {
-        self.put.binary_search_by(|(other, _)| (*other).cmp(key)).is_ok()
-    }
-}
-
-/// Cohorts and features of a model as sources, one behind the other.
-struct Sources<'a> {
-    text: String,
-    /// Where each ends.
-    cohorts: Vec<(&'a str, usize)>,
-    features: Vec<(&'a str, usize)>,
-}
-
-impl<'a> Sources<'a> {
-    fn of(cohorts: &'a BTreeMap<String, Arc<model::Cohort>>, features: &'a BTreeMap<String, Arc<Feature>>) -> Self {
-        let mut text = String::new();
-        let mut put = |name: &'a String, put: &dyn Fn(&mut String)| {
-            put(&mut text);
-            (name.as_str(), text.len())
-        };
-        let cohorts = cohorts.iter().map(|(name, cohort)| put(name, &|out| source::put_cohort(out, cohort))).collect();
-        let features = features.iter().map(|(key, feature)| put(key, &|out| source::put_feature(out, feature))).collect();
-        Self { text, cohorts, features }
-    }
-
-    fn parts(&'a self, revision: u64, attributes: Option<&'a BTreeMap<String, AttributeType>>, drop_cohorts: &'a [String], drop: &'a [String]) -> Parts<'a> {
-        let mut start = 0;
-        let mut source = |(name, end): &(&'a str, usize)| {
-            let source = self.text.get(start..*end).unwrap_or_default();
-            start = *end;
-            (*name, source)
-        };
-        Parts { revision, attributes, put_cohorts: self.cohorts.iter().map(&mut source).collect(), put: self.features.iter().map(&mut source).collect(), drop_cohorts, drop }
-    }
-}
 
 fn metadata(environment: &str, revision: u64) -> Arc<str> {
     let environment = serde_json::Value::from(environment);

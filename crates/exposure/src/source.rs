@@ -66,7 +66,8 @@ impl<'a> Reader<'a> {
             number |= bits << shift;
             self.at += 1;
             if digit < 64 {
-                return Ok(number);
+                // there is one way to write it
+                return if bits > 0 || shift == 0 { Ok(number) } else { Err(Malformed) };
             }
             shift += 6;
         }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::request::{BadRequest, Caller, read_request};
+pub use self::request::{BadRequest, Caller, DEEPEST, read_request};
 use crate::evaluate::Answer;
 use crate::snapshot::Snapshot;
 

@@ -30,9 +30,9 @@ struct Layout {
 impl Layout {
     fn of(snapshot: &Snapshot) -> Self {
         let mut layout = Self { starts: Vec::new(), names: Vec::new() };
-        for (key, feature) in snapshot.features() {
-            let Some(slot) = snapshot.resolve(key).map(greenroom_exposure::Handle::index) else { continue };
-            if layout.names.len() + feature.variants.len() > CELLS {
+        for key in snapshot.keys() {
+            let (Some(slot), Some(variants)) = (snapshot.resolve(key).map(greenroom_exposure::Handle::index), snapshot.variants(key)) else { continue };
+            if layout.names.len() + variants.len() > CELLS {
                 break;
             }
             if layout.starts.len() <= slot {
@@ -41,8 +41,8 @@ impl Layout {
             if let (Some(place), Ok(start)) = (layout.starts.get_mut(slot), u32::try_from(layout.names.len())) {
                 *place = start;
             }
-            let key: Arc<str> = key.into();
-            layout.names.extend(feature.variants.keys().map(|variant| (Arc::clone(&key), variant.as_str().into())));
+            let shared: Arc<str> = key.into();
+            layout.names.extend(variants.map(|variant| (Arc::clone(&shared), variant.into())));
         }
         layout
     }

@@ -167,7 +167,7 @@ pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Drive
     let (left, tickets) = keep::left(&dir.snapshots())?;
     for (environment, signed) in left {
         match signer.open_snapshot(&signed) {
-            Some(model) => feeds.publish(&environment, Arc::new(Snapshot::compile(&model).0)),
+            Some(snapshot) => feeds.publish(&environment, Arc::new(snapshot)),
             None => tracing::warn!(env.name = %environment, "the snapshot on disk is not signed by this server; it is not served"),
         }
     }

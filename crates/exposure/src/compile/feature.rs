@@ -249,12 +249,10 @@ fn compile_rule(
     place: &RulePlace,
     scope: Scope<'_>,
 ) -> Result<Result<(), String>, Malformed> {
-    let first_clause = bench.clauses.len();
     let clauses = clause::all(steps, bench, Step::Clause, from, clause::Place { count: rule.clauses, rule: place.at, after: 1 }, scope)?;
     let shared = steps.last().is_some_and(|step| matches!(step, Step::Clause(Clause { kind: Kind::Share(_), rule, .. }) if *rule == place.at));
     let outcome = from.outcome()?;
     let blocked = rule.blocked.map(|_| place.off);
-    debug_assert!(bench.clauses.len() == first_clause + rule.clauses);
     let step = || {
         clauses?;
         match outcome {

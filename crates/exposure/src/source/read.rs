@@ -207,7 +207,7 @@ impl From<Blocked<'_>> for model::Blocked {
     }
 }
 
-pub(crate) fn rule(from: &mut Reader<'_>) -> Read<model::Rule> {
+fn rule(from: &mut Reader<'_>) -> Read<model::Rule> {
     let Rule { name, release, blocked, clauses } = from.rule()?;
     let when = (0..clauses).map(|_| from.clause().map(Into::into)).collect::<Read<_>>()?;
     Ok(model::Rule { name: name.to_owned(), when, then: from.outcome()?.into(), release: release.map(str::to_owned), blocked: blocked.map(str::to_owned) })
