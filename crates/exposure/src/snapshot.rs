@@ -20,7 +20,7 @@ pub(crate) use self::parts::Origin;
 pub use self::store::Handle;
 use self::store::Store;
 use crate::compile::{self, Bench, Scope, Surroundings, Warning};
-use crate::model::{self, AttributeType, Change, Clause, Feature, Model, ValueType};
+use crate::model::{AttributeType, Change, Clause, Feature, Model, ValueType};
 use crate::program::{Cohorts, Entry, Names, Prerequisite, Program};
 use crate::source::{self, Malformed};
 
@@ -154,7 +154,7 @@ impl Snapshot {
     }
 
     /// The cohorts after `change`, and those which became valid, invalid, known or unknown.
-    fn cohorts_with<'c>(&self, change: &Parts<'c>, bench: &mut Bench, scope: Scope<'_>, redeclared: bool) -> Result<(Arc<Cohorts>, Vec<Warning>, BTreeSet<&'c str>), Malformed> {
+    fn cohorts_with<'c>(&self, change: &Parts<'c>, bench: &mut Bench, scope: Scope<'_>, redeclared: bool) -> Result<Unsettled<'c>, Malformed> {
         let (mut warnings, mut unsettled) = (Vec::new(), BTreeSet::new());
         if change.put_cohorts.is_empty() && change.drop_cohorts.is_empty() && !redeclared {
             return Ok((Arc::clone(&self.cohorts), warnings, unsettled));
@@ -376,6 +376,9 @@ impl Snapshot {
         self.store.by_key(key).map(|entry| Handle { slot: entry.slot, hash: entry.hash })
     }
 }
+
+/// Cohorts, what is wrong with them, and which of them became valid, invalid, known or unknown.
+type Unsettled<'c> = (Arc<Cohorts>, Vec<Warning>, BTreeSet<&'c str>);
 
 type Dependents = BTreeMap<Box<str>, Vec<Box<str>>>;
 

@@ -178,7 +178,7 @@ fn variants_of(bench: &mut Bench, from: &mut Reader<'_>, before: usize, count: u
 /// `clauses` are those of all rules, as they stand in the source.
 fn skip_the_known(steps: &mut [Step], needed: usize, clauses: &[Span], source: &str) {
     let text = |at: usize| clauses.get(at).and_then(|span| source.get(span.start as usize..span.end as usize));
-    let (mut later, mut own): (Vec<(usize, u32)>, Vec<(usize, u32)>) = (Vec::new(), Vec::new());
+    let (mut later, mut own) = (Vec::<(usize, u32)>::new(), Vec::new());
     let (mut end, mut first) = (steps.len(), clauses.len());
     while end > needed {
         // a rule is its clauses and what it serves

@@ -56,7 +56,7 @@ fn put_list<T>(out: &mut String, list: &[T], put: impl Fn(&mut String, &T)) {
 }
 
 /// By its place among all.
-fn put_one_of<T: PartialEq>(out: &mut String, all: &[T], one: T) {
+fn put_one_of<T: PartialEq + Copy>(out: &mut String, all: &[T], one: T) {
     put_number(out, all.iter().position(|other| *other == one).unwrap_or(all.len()) as u64);
 }
 
