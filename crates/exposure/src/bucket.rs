@@ -23,34 +23,26 @@ pub fn bucket(algorithm: Algorithm, salt: &str, value: &str) -> u32 {
 #[derive(Debug, Clone)]
 pub(crate) struct Bucketer {
     prefix: Prefix,
-    range: Range,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Range {
-    /// Scaled down to [`WHOLE`].
-    Scaled,
-    Modulo(u32),
+    /// The hash modulo this; or, where it is 0, scaled down to [`WHOLE`].
+    modulo: u32,
 }
 
 impl Bucketer {
     /// `total` counts for `unleash-variant/1` alone.
     pub(crate) fn new(algorithm: Algorithm, salt: &str, total: u32) -> Self {
-        let (seed, separator, range) = match algorithm {
-            Algorithm::M3 => (0, 0, Range::Scaled),
-            Algorithm::Unleash => (0, b':', Range::Modulo(100)),
-            Algorithm::UnleashVariant => (UNLEASH_VARIANT_SEED, b':', Range::Modulo(total.max(1))),
+        let (seed, separator, modulo) = match algorithm {
+            Algorithm::M3 => (0, 0, 0),
+            Algorithm::Unleash => (0, b':', 100),
+            Algorithm::UnleashVariant => (UNLEASH_VARIANT_SEED, b':', total.max(1)),
         };
-        let mut bytes = salt.as_bytes().to_vec();
-        bytes.push(separator);
-        Self { prefix: Prefix::new(seed, &bytes), range }
+        Self { prefix: Prefix::new(seed, salt.as_bytes(), separator), modulo }
     }
 
     pub(crate) fn bucket(&self, value: &str) -> u32 {
         let hash = self.prefix.hash(value.as_bytes());
-        match self.range {
-            Range::Scaled => ((u64::from(hash) * u64::from(WHOLE)) >> 32) as u32,
-            Range::Modulo(total) => hash % total,
+        match hash.checked_rem(self.modulo) {
+            Some(bucket) => bucket,
+            None => ((u64::from(hash) * u64::from(WHOLE)) >> 32) as u32,
         }
     }
 }
@@ -59,31 +51,33 @@ impl Bucketer {
 #[derive(Debug, Clone)]
 struct Prefix {
     state: u32,
-    /// Up to three bytes which do not fill a block yet.
+    /// Up to three bytes which do not fill a block yet, and in the highest byte how many bits they are.
     carry: u32,
-    held: u32,
     len: u32,
 }
 
 impl Prefix {
-    fn new(seed: u32, prefix: &[u8]) -> Self {
-        let (blocks, rest) = prefix.as_chunks::<4>();
+    /// Of `salt` and the byte behind it.
+    fn new(seed: u32, salt: &[u8], separator: u8) -> Self {
+        let (blocks, rest) = salt.as_chunks::<4>();
         let state = blocks.iter().fold(seed, |state, block| absorb(state, u32::from_le_bytes(*block)));
-        Self { state, carry: little_endian(rest), held: rest.len() as u32, len: prefix.len() as u32 }
+        let (carry, bits) = (little_endian(rest) | u32::from(separator) << (8 * rest.len()), 8 * (rest.len() as u32 + 1));
+        let (state, carry) = if bits == 32 { (absorb(state, carry), 0) } else { (state, carry | bits << 24) };
+        Self { state, carry, len: salt.len() as u32 + 1 }
     }
 
     #[inline]
     fn hash(&self, value: &[u8]) -> u32 {
         let (blocks, rest) = value.as_chunks::<4>();
-        let shift = 8 * self.held;
-        let (mut state, mut carry) = (self.state, u64::from(self.carry));
+        let shift = self.carry >> 24;
+        let (mut state, mut carry) = (self.state, u64::from(self.carry & 0x00ff_ffff));
         for block in blocks {
             carry |= u64::from(u32::from_le_bytes(*block)) << shift;
             state = absorb(state, carry as u32);
             carry >>= 32;
         }
         carry |= u64::from(little_endian(rest)) << shift;
-        let mut left = self.held + rest.len() as u32;
+        let mut left = shift / 8 + rest.len() as u32;
         if left >= 4 {
             state = absorb(state, carry as u32);
             carry >>= 32;
@@ -129,7 +123,7 @@ mod tests {
     use super::*;
 
     fn murmur3(seed: u32, bytes: &[u8]) -> u32 {
-        Prefix::new(seed, &[]).hash(bytes)
+        Prefix { state: seed, carry: 0, len: 0 }.hash(bytes)
     }
 
     /// Vectors of Appleby's reference implementation, as published with SMHasher and its ports.
@@ -171,9 +165,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_prefix_hashed_beforehand_changes_nothing(seed: u32, prefix: Vec<u8>, value: Vec<u8>) {
-            let whole: Vec<u8> = prefix.iter().chain(&value).copied().collect();
-            prop_assert_eq!(Prefix::new(seed, &prefix).hash(&value), murmur3(seed, &whole));
+        fn a_prefix_hashed_beforehand_changes_nothing(seed: u32, salt: Vec<u8>, separator: u8, value: Vec<u8>) {
+            let whole: Vec<u8> = salt.iter().chain([&separator]).chain(&value).copied().collect();
+            prop_assert_eq!(Prefix::new(seed, &salt, separator).hash(&value), murmur3(seed, &whole));
         }
     }
 }

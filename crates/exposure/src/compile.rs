@@ -1,16 +1,19 @@
-//! From the canonical form to programs. What is wrong with a feature switches that feature off and nothing else.
+//! From sources to programs. What is wrong with a feature switches that feature off and nothing else.
 
 mod clause;
 mod feature;
 mod order;
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{self, AttributeType};
-use crate::program::{Cohort, Cohorts};
+use serde_json::Value;
+
+use crate::model::AttributeType;
+use crate::program::{Cohort, Cohorts, Names, Span, Step};
+use crate::snapshot::Origin;
+use crate::source::{self, Malformed, Reader};
 
 pub(crate) use self::feature::{Surroundings, compile as feature};
 pub(crate) use self::order::{Edges, faults as disorder, sorted};
@@ -45,40 +48,49 @@ pub(crate) struct Scope<'a> {
     pub attributes: &'a BTreeMap<String, AttributeType>,
     /// `None` inside a cohort, which may not name others.
     pub cohorts: Option<&'a Cohorts>,
-    pub names: &'a Names,
 }
 
-/// The names of attributes that rules read, each in memory once.
+/// What one compile after the other works with: memory that is used again, and the names that are known by then.
 #[derive(Debug, Default)]
-pub(crate) struct Names(RefCell<Arc<BTreeSet<Arc<str>>>>);
+pub(crate) struct Bench {
+    pub names: Arc<Names>,
+    /// Lists and objects in the value of a variant may be so deep inside one another.
+    deepest: usize,
+    text: String,
+    /// How an answer begins on the wire, up to its value.
+    opening: String,
+    parts: Vec<Span>,
+    values: Vec<Value>,
+    steps: Vec<Step>,
+    /// Where each clause of each rule stands in the source.
+    clauses: Vec<Span>,
+}
 
-impl Names {
-    pub(crate) const fn new(known: Arc<BTreeSet<Arc<str>>>) -> Self {
-        Self(RefCell::new(known))
-    }
-
-    pub(crate) fn into_inner(self) -> Arc<BTreeSet<Arc<str>>> {
-        self.0.into_inner()
-    }
-
-    fn shared(&self, name: &str) -> Arc<str> {
-        let mut names = self.0.borrow_mut();
-        if let Some(known) = names.get(name) {
-            return Arc::clone(known);
-        }
-        let name: Arc<str> = name.into();
-        Arc::make_mut(&mut names).insert(Arc::clone(&name));
-        name
+impl Bench {
+    pub(crate) fn new(names: Arc<Names>, origin: Origin) -> Self {
+        let deepest = match origin {
+            Origin::Model => usize::MAX,
+            Origin::Bytes => source::DEEPEST,
+        };
+        Self { names, deepest, ..Self::default() }
     }
 }
 
-pub(crate) fn cohort(name: &Arc<str>, source: &Arc<model::Cohort>, scope: Scope<'_>) -> Cohort {
+pub(crate) fn cohort(bench: &mut Bench, name: &Arc<str>, source: &str, scope: Scope<'_>) -> Result<Cohort, Malformed> {
     let scope = Scope { cohorts: None, ..scope };
-    let mut clauses = Vec::with_capacity(source.any_of.iter().map(Vec::len).sum());
-    let fault = source.any_of.iter().find_map(|group| clause::all(&mut clauses, |clause| clause, group, 0, 0, scope).err());
+    let mut from = Reader::new(source);
+    from.cohort()?;
+    let (mut clauses, mut fault, mut everyone) = (Vec::new(), None, false);
+    for _ in 0..from.count()? {
+        let count = from.count()?;
+        everyone |= count == 0;
+        bench.clauses.clear();
+        fault = clause::all(&mut clauses, bench, |clause| clause, &mut from, clause::Place { count, rule: 0, after: 0 }, scope)?.err().or(fault);
+    }
+    from.end()?;
     if fault.is_some() {
         clauses.clear();
+        everyone = false;
     }
-    let everyone = fault.is_none() && source.any_of.iter().any(Vec::is_empty);
-    Cohort { name: Arc::clone(name), clauses: clauses.into(), everyone, fault, source: Arc::clone(source) }
+    Ok(Cohort { name: Arc::clone(name), clauses: clauses.into(), everyone, fault, source: source.into() })
 }

@@ -6,11 +6,13 @@
 mod answer;
 mod waiting;
 
+use std::sync::Arc;
+
 pub(crate) use self::answer::Outcome;
 pub use self::answer::{Answer, INVALID, Reason};
 use self::waiting::Waiting;
 use crate::context::Context;
-use crate::program::{Asked, Cause, Clause, Entry, Gate, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};
+use crate::program::{Asked, Cause, Clause, Entry, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};
 use crate::snapshot::Snapshot;
 
 /// Watches an evaluation. The defaults watch nothing and compile to nothing.
@@ -18,9 +20,9 @@ pub(crate) trait Tracer<'s> {
     /// Whether every step is to be taken, also those whose outcome is known beforehand.
     const WATCHES: bool = true;
 
-    fn clause(&mut self, _of: &'s Program, _clause: &'s Clause, _verdict: Verdict<'s>) {}
+    fn clause(&mut self, _of: &'s Program, _clause: &'s Clause, _verdict: Verdict) {}
     fn matched(&mut self, _of: &'s Program, _rule: u16) {}
-    fn split(&mut self, _of: &'s Program, _split: &'s Split, _bucket: Result<u32, Verdict<'s>>) {}
+    fn split(&mut self, _of: &'s Program, _split: &'s Split, _bucket: Result<u32, Verdict>) {}
     /// `answer` is the variant of the feature that is needed.
     fn prerequisite(&mut self, _of: &'s Program, _needed: &'s Prerequisite, _answer: Option<&'s str>, _holds: bool) {}
 }
@@ -31,14 +33,12 @@ impl Tracer<'_> for Silent {
     const WATCHES: bool = false;
 }
 
-static TARGETING_KEY: Subject = Subject::TargetingKey;
-
 /// One caller's questions.
 pub(crate) struct Evaluation<'s, 'c, C: ?Sized, T> {
     snapshot: &'s Snapshot,
-    caller: Asked<'c, C>,
+    caller: Asked<'c, 's, C>,
     tracer: T,
-    missing: Option<&'s Subject>,
+    missing: Option<Subject>,
     needs_targeting_key: bool,
     cohorts: Membership,
 }
@@ -53,28 +53,39 @@ struct Membership {
 impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     #[inline]
     pub(crate) fn new(snapshot: &'s Snapshot, context: &'c C, tracer: T) -> Self {
-        Self { snapshot, caller: Asked::new(context), tracer, missing: None, needs_targeting_key: false, cohorts: Membership::default() }
+        Self { snapshot, caller: Asked::new(context, snapshot.names()), tracer, missing: None, needs_targeting_key: false, cohorts: Membership::default() }
     }
 
     /// Whatever was asked before about the same caller is remembered.
     pub(crate) fn ask(&mut self, entry: &'s Entry) -> Option<Answer<'s>> {
         let outcome = match entry.head() {
             Head::Unusable => return None,
-            Head::Fixed(served) if !T::WATCHES || !matches!(entry.program.gate, Gate::Open) => Outcome { served, missing: None },
+            Head::Fixed(served) if !T::WATCHES || entry.steps.is_empty() => Outcome { served: self.fixed(entry, served), missing: None },
             _ => self.steps(entry),
         };
-        Some(Answer::new(entry, outcome))
+        Some(Answer::new(self.snapshot, entry, outcome))
+    }
+
+    /// An answer that takes no step: by the first rule, which is for everyone, if by any.
+    #[inline(always)]
+    fn fixed(&mut self, entry: &'s Entry, served: Served) -> Served {
+        if T::WATCHES
+            && let Cause::Rule(rule) = served.cause()
+        {
+            self.tracer.matched(&entry.program, rule);
+        }
+        served
     }
 
     #[inline(always)]
-    pub(crate) fn steps(&mut self, entry: &'s Entry) -> Outcome<'s> {
+    pub(crate) fn steps(&mut self, entry: &'s Entry) -> Outcome {
         (self.missing, self.needs_targeting_key) = (None, false);
         let served = if matches!(entry.steps.first(), Some(Step::Need(_))) { self.needing(entry) } else { self.go(entry, 0) };
         self.outcome(served)
     }
 
     #[inline(always)]
-    pub(crate) const fn outcome(&self, served: Served) -> Outcome<'s> {
+    pub(crate) const fn outcome(&self, served: Served) -> Outcome {
         Outcome { served: served.for_want_of_key(self.needs_targeting_key), missing: self.missing }
     }
 
@@ -112,17 +123,19 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
                 Step::Need(_) => {}
             }
         }
-        unanswered(entry)
+        entry.default()
     }
 
     /// `None` if the caller has no bucket in it: the next rule is tried.
     #[inline(always)]
     fn split(&mut self, program: &'s Program, split: &'s Split) -> Option<Served> {
-        self.tracer.matched(program, split.rule);
+        if T::WATCHES {
+            self.tracer.matched(program, split.rule);
+        }
         let bucket = split.subject.bucket(&split.bucketer, &mut self.caller);
         self.tracer.split(program, split, bucket);
         match bucket {
-            Ok(bucket) => split.pick(bucket).map(|variant| if split.blocked { split.served } else { split.served.with_variant(variant) }),
+            Ok(bucket) => split.serve(bucket),
             Err(verdict) => {
                 self.note(verdict);
                 None
@@ -131,7 +144,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     }
 
     #[inline(always)]
-    fn belongs(&mut self, cohort: u32) -> Verdict<'s> {
+    fn belongs(&mut self, cohort: u32) -> Verdict {
         let bit = 1_u64.checked_shl(cohort).unwrap_or(0);
         if self.cohorts.inside & bit != 0 {
             return Verdict::Yes;
@@ -139,7 +152,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         if self.cohorts.outside & bit != 0 {
             return Verdict::No;
         }
-        let verdict = self.snapshot.cohorts().get(cohort).map_or(Verdict::No, |cohort| cohort.judge(self.caller.context));
+        let verdict = self.snapshot.cohorts().get(cohort).map_or(Verdict::No, |cohort| cohort.judge(self.caller.context, self.caller.names));
         match verdict {
             Verdict::Yes => self.cohorts.inside |= bit,
             Verdict::No => self.cohorts.outside |= bit,
@@ -151,12 +164,12 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
 
     /// Remembers what the caller lacked.
     #[inline]
-    fn note(&mut self, verdict: Verdict<'s>) {
+    fn note(&mut self, verdict: Verdict) {
         let missing = match verdict {
             Verdict::Missing(subject) => subject,
             Verdict::NoKey => {
                 self.needs_targeting_key = true;
-                &TARGETING_KEY
+                Subject::TARGETING_KEY
             }
             _ => return,
         };
@@ -172,7 +185,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         loop {
             let mut answered = match (entry.head(), entry.steps.get(at)) {
                 (Head::Unusable, _) => None,
-                (Head::Fixed(served), _) if !T::WATCHES || !matches!(entry.program.gate, Gate::Open) => Some((entry, served)),
+                (Head::Fixed(served), _) if !T::WATCHES || entry.steps.is_empty() => Some((entry, self.fixed(entry, served))),
                 (_, Some(Step::Need(place))) => {
                     waiting.push(entry, at);
                     if let Some(needed) = entry.program.prerequisites.get(usize::from(*place)).and_then(|needed| self.snapshot.needed(needed)) {
@@ -185,7 +198,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
             };
             // Whoever waits for an answer that does not do is off, and that is an answer for whoever waits for them.
             (entry, at) = loop {
-                let Some((dependent, step)) = waiting.pop() else { return answered.map_or(unanswered(entry), |(_, served)| served) };
+                let Some((dependent, step)) = waiting.pop() else { return answered.map_or(entry.default(), |(_, served)| served) };
                 match self.broken(dependent, step, answered) {
                     None => break (dependent, step + 1),
                     Some(off) => answered = Some((dependent, off)),
@@ -208,33 +221,22 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
 
 /// What [`Evaluation::go`] makes of a single clause that names no cohort.
 #[inline(always)]
-pub(crate) fn by_one<'s, C: Context + ?Sized>(clause: &'s Clause, yes: Served, no: Served, context: &C) -> Outcome<'s> {
-    match clause.kind.judge(&mut Asked::new(context)) {
+pub(crate) fn by_one<C: Context + ?Sized>(clause: &Clause, yes: Served, no: Served, context: &C, names: &[Arc<str>]) -> Outcome {
+    match clause.kind.judge(&mut Asked::new(context, names)) {
         Verdict::Yes => Outcome { served: yes, missing: None },
         Verdict::Missing(subject) => Outcome { served: no, missing: Some(subject) },
-        Verdict::NoKey => Outcome { served: no.for_want_of_key(true), missing: Some(&TARGETING_KEY) },
+        Verdict::NoKey => Outcome { served: no.for_want_of_key(true), missing: Some(Subject::TARGETING_KEY) },
         _ => Outcome { served: no, missing: None },
     }
 }
 
 /// What [`Evaluation::go`] makes of a split without clauses.
 #[inline(always)]
-pub(crate) fn by_split<'s, C: Context + ?Sized>(split: &'s Split, default: Served, context: &C) -> Outcome<'s> {
-    let missing = match split.subject.bucket(&split.bucketer, &mut Asked::new(context)) {
-        Ok(bucket) => match split.pick(bucket) {
-            Some(_) if split.blocked => return Outcome { served: split.served, missing: None },
-            Some(variant) => return Outcome { served: split.served.with_variant(variant), missing: None },
-            None => None,
-        },
-        Err(Verdict::Missing(subject)) => Some(subject),
-        Err(Verdict::NoKey) => return Outcome { served: default.for_want_of_key(true), missing: Some(&TARGETING_KEY) },
-        Err(_) => None,
-    };
-    Outcome { served: default, missing }
-}
-
-/// Never served: every feature ends by serving its default.
-#[cold]
-fn unanswered(entry: &Entry) -> Served {
-    Served::new(entry.program.off, Reason::Disabled, Cause::Fault)
+pub(crate) fn by_split<C: Context + ?Sized>(split: &Split, default: Served, context: &C, names: &[Arc<str>]) -> Outcome {
+    match split.subject.bucket(&split.bucketer, &mut Asked::new(context, names)) {
+        Ok(bucket) => Outcome { served: split.serve(bucket).unwrap_or(default), missing: None },
+        Err(Verdict::NoKey) => Outcome { served: default.for_want_of_key(true), missing: Some(Subject::TARGETING_KEY) },
+        Err(Verdict::Missing(subject)) => Outcome { served: default, missing: Some(subject) },
+        Err(_) => Outcome { served: default, missing: None },
+    }
 }

@@ -1,12 +1,13 @@
 //! Why a caller gets an answer: the steps of the very evaluation that gives it, as text and as data.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::{Attribute, Context};
 use crate::evaluate::{Answer, Evaluation, Reason, Tracer};
-use crate::model::Split as SourceSplit;
-use crate::model::{Clause as SourceClause, Outcome};
+use crate::model::{Clause as SourceClause, Feature, Outcome, Rule, Split as SourceSplit};
 use crate::program::{Asked, Cause, Clause, Entry, Kind, Prerequisite, Program, Split, Subject, Verdict};
 use crate::snapshot::Snapshot;
 
@@ -75,11 +76,11 @@ impl From<&Answer<'_>> for Explained {
 
 pub(crate) fn explain<C: Context + ?Sized>(snapshot: &Snapshot, entry: &Entry, context: &C) -> Option<Explanation> {
     let program = &*entry.program;
-    let mut recorder = Recorder { snapshot, asked: &program.key, context, steps: Vec::new() };
+    let mut recorder = Recorder { snapshot, asked: program.key(), context, decoded: BTreeMap::new(), steps: Vec::new() };
     let answer = Evaluation::new(snapshot, context, &mut recorder).ask(entry)?;
     let mut steps = recorder.steps;
     steps.extend(last_word(program, &answer));
-    Some(Explanation { feature: program.key.to_string(), environment: snapshot.environment().to_owned(), revision: snapshot.revision(), steps, answer: Explained::from(&answer) })
+    Some(Explanation { feature: program.key().to_owned(), environment: snapshot.environment().to_owned(), revision: snapshot.revision(), steps, answer: Explained::from(&answer) })
 }
 
 /// What no clause says: a switch thrown, a definition at fault, or that nothing matched.
@@ -108,32 +109,39 @@ struct Recorder<'s, 'c, C: ?Sized> {
     /// The feature that the explanation is about.
     asked: &'s str,
     context: &'c C,
+    /// The canonical forms of the features that were asked, by their keys.
+    decoded: BTreeMap<&'s str, Feature>,
     steps: Vec<Step>,
 }
 
 impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
     fn push(&mut self, of: &Program, rule: Option<u16>, clause: Option<String>, matched: bool, why: String) {
-        let feature = (*of.key != *self.asked).then(|| of.key.to_string());
-        let rule = rule.and_then(|at| of.source_rule(usize::from(at))).map(|rule| rule.name.clone());
+        let feature = (of.key() != self.asked).then(|| of.key().to_owned());
+        let rule = rule.and_then(|at| of.rule(at)).map(|rule| rule.name.to_owned());
         self.steps.push(Step { feature, rule, clause, matched, why });
     }
 
+    fn rule(&mut self, of: &'s Program, at: u16) -> Option<&Rule> {
+        let feature = self.decoded.entry(of.key()).or_insert_with(|| of.feature());
+        feature.claims.iter().chain(&feature.baseline).nth(usize::from(at))
+    }
+
     /// What the caller has, from the clause's point of view.
-    fn given(&self, kind: &Kind, verdict: Verdict<'s>) -> String {
+    fn given(&self, kind: &Kind, verdict: Verdict) -> String {
         if let Some(what) = verdict.mismatch() {
             let subject = match kind {
-                Kind::Test(subject, _) | Kind::Not(subject, _) => subject,
-                Kind::Share(share) => &share.subject,
+                Kind::Test(subject, _) | Kind::Not(subject, _) => *subject,
+                Kind::Share(share) => share.subject,
                 Kind::Cohort(_) => return "no group of the cohort matches".to_owned(),
             };
             return format!("{}, which {what}", self.shown(subject));
         }
         match (verdict, kind) {
-            (Verdict::Missing(subject), _) => format!("attribute `{}` is missing", subject.name()),
+            (Verdict::Missing(subject), _) => format!("attribute `{}` is missing", subject.name(self.snapshot.names())),
             (Verdict::NoKey, _) => "there is no targeting key".to_owned(),
-            (_, Kind::Test(subject, _) | Kind::Not(subject, _)) => self.shown(subject),
+            (_, Kind::Test(subject, _) | Kind::Not(subject, _)) => self.shown(*subject),
             (_, Kind::Share(share)) => {
-                let bucket = share.subject.bucket(&share.bucketer, &mut Asked::new(self.context)).unwrap_or_default();
+                let bucket = share.subject.bucket(&share.bucketer, &mut Asked::new(self.context, self.snapshot.names())).unwrap_or_default();
                 let side = if matches!(verdict, Verdict::Yes) { "below" } else { "not below" };
                 format!("bucket {bucket} is {side} {}", share.below)
             }
@@ -146,12 +154,13 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
     }
 
     fn group(&self, cohort: u32) -> Option<usize> {
-        self.snapshot.cohorts().get(cohort)?.group(self.context)
+        self.snapshot.cohorts().get(cohort)?.group(self.context, self.snapshot.names())
     }
 
-    fn shown(&self, subject: &Subject) -> String {
-        let name = subject.name();
-        match subject.of(self.context) {
+    fn shown(&self, subject: Subject) -> String {
+        let names = self.snapshot.names();
+        let name = subject.name(names);
+        match subject.of(self.context, names) {
             None => format!("`{name}` is absent"),
             Some(Attribute::Text(text)) => format!("`{name}` is {text:?}"),
             Some(Attribute::Number(number)) => format!("`{name}` is {number}"),
@@ -162,32 +171,32 @@ impl<'s, C: Context + ?Sized> Recorder<'s, '_, C> {
 }
 
 impl<'s, C: Context + ?Sized> Tracer<'s> for &mut Recorder<'s, '_, C> {
-    fn clause(&mut self, of: &'s Program, clause: &'s Clause, verdict: Verdict<'s>) {
-        let source = of.source_rule(usize::from(clause.rule)).and_then(|rule| rule.when.get(usize::from(clause.at)));
+    fn clause(&mut self, of: &'s Program, clause: &'s Clause, verdict: Verdict) {
+        let source = self.rule(of, clause.rule).and_then(|rule| rule.when.get(usize::from(clause.at))).map(SourceClause::to_string);
         let why = self.given(&clause.kind, verdict);
-        self.push(of, Some(clause.rule), source.map(SourceClause::to_string), matches!(verdict, Verdict::Yes), why);
+        self.push(of, Some(clause.rule), source, matches!(verdict, Verdict::Yes), why);
     }
 
     fn matched(&mut self, of: &'s Program, rule: u16) {
-        if of.source_rule(usize::from(rule)).is_some_and(|rule| rule.when.is_empty()) {
+        if of.rule(rule).is_some_and(|rule| rule.clauses == 0) {
             self.push(of, Some(rule), None, true, "the rule is for everyone".to_owned());
         }
     }
 
-    fn split(&mut self, of: &'s Program, split: &'s Split, bucket: Result<u32, Verdict<'s>>) {
-        let source = match of.source_rule(usize::from(split.rule)).map(|rule| &rule.then) {
+    fn split(&mut self, of: &'s Program, split: &'s Split, bucket: Result<u32, Verdict>) {
+        let source = match self.rule(of, split.rule).map(|rule| &rule.then) {
             Some(Outcome::Split(source)) => weights(source),
             _ => "split".to_owned(),
         };
         let (matched, why) = match bucket {
             Ok(bucket) => {
-                let variant = split.pick(bucket).and_then(|at| of.variants.get(usize::from(at)));
-                (variant.is_some(), format!("bucket {bucket} falls to `{}`", variant.map_or("", |variant| &variant.name)))
+                let variant = split.pick(bucket);
+                (variant.is_some(), format!("bucket {bucket} falls to `{}`", variant.map_or("", |variant| of.name(variant))))
             }
             Err(verdict) => match verdict.mismatch() {
-                Some(what) => (false, format!("{}, which {what}", self.shown(&split.subject))),
+                Some(what) => (false, format!("{}, which {what}", self.shown(split.subject))),
                 None if matches!(verdict, Verdict::NoKey) => (false, "there is no targeting key".to_owned()),
-                None => (false, format!("attribute `{}` is missing", split.subject.name())),
+                None => (false, format!("attribute `{}` is missing", split.subject.name(self.snapshot.names()))),
             },
         };
         self.push(of, Some(split.rule), Some(source), matched, why);

@@ -17,13 +17,14 @@ use crate::bucket::Bucketer;
 use crate::context::Context;
 use crate::evaluate::Reason;
 use crate::hash::{Packed, same};
-use crate::model;
+use crate::model::{self, Feature, ValueType};
+use crate::source::{self, Reader};
 
 use self::caller::Given;
-pub(crate) use self::caller::{Asked, Subject, Verdict};
-pub(crate) use self::entry::{Entry, Head};
+pub(crate) use self::caller::{Asked, Names, Subject, Verdict};
+pub(crate) use self::entry::{Entry, Head, Truth, truth};
 pub(crate) use self::served::{Cause, Served};
-pub(crate) use self::test::{Affixes, Comparison, Members, Networks, OwnedVersion, Set, Test};
+pub(crate) use self::test::{Comparison, Members, Networks, OwnedVersion, Set, Test};
 
 /// Numbers beyond ±(2^53−1) are not exact on every wire, so no comparison holds for them.
 pub(crate) const EXACT: f64 = 9_007_199_254_740_991.0;
@@ -31,39 +32,115 @@ pub(crate) const EXACT: f64 = 9_007_199_254_740_991.0;
 /// What evaluation needs of a feature only now and then. The rest is in its [`Entry`].
 #[derive(Debug)]
 pub(crate) struct Program {
-    pub key: Box<str>,
-    pub gate: Gate,
+    /// The key, then the source, then what of its answers never varies on the wire.
+    pub text: Box<str>,
+    /// Parts of the text: of each variant the name and how an answer with it begins on the wire,
+    /// `{"key":"…","value":…,"variant":"…","reason":"`; of each rule of the source, claims first, the rule and how an answer
+    /// by it ends, `,"rule":"…"`, its release, what blocks it, and the braces.
+    pub parts: Box<[Span]>,
+    /// The end of the key.
+    pub key: u32,
+    /// The end of the source.
+    pub source: u32,
+    pub variants: u16,
     pub off: u16,
-    pub variants: Box<[Variant]>,
+    pub r#type: ValueType,
+    /// Whether the default says why it is served.
+    pub is_dark: bool,
+    pub truth: Option<Truth>,
+    /// Of each variant, unless `truth` says it.
+    pub values: Box<[Value]>,
     pub prerequisites: Box<[Prerequisite]>,
-    /// How an answer by each rule of the source, claims first, ends on the wire: `,"rule":"…"`, its release and what
-    /// blocks it, and the braces.
-    pub endings: Box<[Box<str>]>,
-    pub source: Arc<model::Feature>,
+    pub default: Served,
+    pub gate: Gate,
+}
+
+/// A part of a program's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub start: u32,
+    pub end: u32,
 }
 
 impl Program {
-    pub(crate) fn source_rule(&self, at: usize) -> Option<&model::Rule> {
-        let claims = &self.source.claims;
-        claims.get(at).or_else(|| self.source.baseline.get(at.checked_sub(claims.len())?))
+    #[inline]
+    pub(crate) fn key(&self) -> &str {
+        self.text.get(..self.key as usize).unwrap_or_default()
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        self.text.get(self.key as usize..self.source as usize).unwrap_or_default()
+    }
+
+    /// The canonical form that this was made of.
+    pub(crate) fn feature(&self) -> Feature {
+        // what does not read has never been compiled
+        source::feature(self.source()).unwrap_or_else(|_| source::no_feature())
+    }
+
+    #[inline]
+    fn part(&self, at: usize) -> Option<&str> {
+        let Span { start, end } = *self.parts.get(at)?;
+        self.text.get(start as usize..end as usize)
     }
 
     pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.variants.iter().map(|variant| &*variant.name)
-    }
-
-    pub(crate) fn key(&self) -> &str {
-        &self.key
+        (0..self.variants).map(|variant| self.name(variant))
     }
 
     #[inline]
     pub(crate) fn name(&self, variant: u16) -> &str {
-        self.variants.get(usize::from(variant)).map_or("", |variant| &variant.name)
+        if variant < self.variants { self.part(2 * usize::from(variant)).unwrap_or_default() } else { "" }
+    }
+
+    /// The value of a variant that exists.
+    pub(crate) fn value(&self, variant: u16) -> &Value {
+        self.truth.and_then(|truth| entry::value(truth, variant)).or_else(|| self.values.get(usize::from(variant))).unwrap_or(&Value::Null)
+    }
+
+    /// The value of the variant of this name.
+    pub(crate) fn variant(&self, name: &str) -> Option<&Value> {
+        let at = self.names().position(|other| other == name)?;
+        u16::try_from(at).ok().map(|at| self.value(at))
+    }
+
+    /// How an answer with this variant begins on the wire.
+    #[inline]
+    pub(crate) fn beginning(&self, variant: u16) -> &str {
+        if variant < self.variants { self.part(2 * usize::from(variant) + 1).unwrap_or_default() } else { "" }
+    }
+
+    /// How an answer by this rule ends there.
+    #[inline]
+    pub(crate) fn ending(&self, rule: u16) -> Option<&str> {
+        self.part(2 * (usize::from(self.variants) + usize::from(rule)) + 1)
+    }
+
+    pub(crate) fn rule(&self, rule: u16) -> Option<source::Rule<'_>> {
+        Reader::new(self.part(2 * (usize::from(self.variants) + usize::from(rule)))?).rule().ok()
+    }
+
+    /// What keeps it, or its next release, from users: what killed it, and what the default says.
+    pub(crate) fn killed(&self) -> Option<source::Blocked<'_>> {
+        self.opening()?.killed
+    }
+
+    pub(crate) fn dark(&self) -> Option<source::Blocked<'_>> {
+        self.opening()?.dark
+    }
+
+    fn opening(&self) -> Option<source::Opening<'_>> {
+        Reader::new(self.source()).opening().ok()
+    }
+
+    /// Features that it needs, each with the variants that do.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = source::Prerequisite<'_>> {
+        source::needs(self.source())
     }
 
     /// Whether the prerequisite at this place holds if its feature answers this variant.
     pub(crate) fn accepts(&self, place: u16, answer: &str) -> bool {
-        self.source.prerequisites.get(usize::from(place)).is_some_and(|needed| needed.variants.iter().any(|name| same(name, answer)))
+        self.needs().nth(usize::from(place)).is_some_and(|mut needed| needed.variants.any(|name| same(name, answer)))
     }
 
     /// What is served while the prerequisite at this place does not hold.
@@ -98,14 +175,6 @@ pub(crate) struct Fault {
 }
 
 #[derive(Debug)]
-pub(crate) struct Variant {
-    pub name: Box<str>,
-    pub value: Value,
-    /// How an answer begins on the wire: `{"key":"…","value":…,"variant":"…","reason":"`.
-    pub wire: Box<str>,
-}
-
-#[derive(Debug)]
 pub(crate) struct Prerequisite {
     pub feature: Box<str>,
     pub packed: Packed,
@@ -117,7 +186,7 @@ pub(crate) struct Prerequisite {
 }
 
 /// The steps of a feature in the order in which they are tried, side by side: its prerequisites, then for each rule its
-/// clauses and what it serves, then the default.
+/// clauses and what it serves. Whoever comes to the end is served the default.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The prerequisite at this place must hold.
@@ -135,10 +204,8 @@ pub(crate) struct Split {
     pub bucketer: Bucketer,
     pub shares: Shares,
     pub rule: u16,
-    /// What is served, but for the variant.
-    pub served: Served,
-    /// Whether that is served whatever the bucket.
-    pub blocked: bool,
+    /// What is served whatever the bucket, as the rule is blocked; else [`Self::FREE`].
+    pub off: u16,
 }
 
 /// Variant of all buckets below a number and not below the one before.
@@ -153,6 +220,17 @@ pub(crate) enum Shares {
 }
 
 impl Split {
+    /// The number of no variant.
+    pub(crate) const FREE: u16 = u16::MAX;
+
+    /// What whoever has `bucket` is served.
+    #[inline]
+    pub(crate) fn serve(&self, bucket: u32) -> Option<Served> {
+        let variant = self.pick(bucket)?;
+        let (variant, reason) = if self.off == Self::FREE { (variant, Reason::Split) } else { (self.off, Reason::Disabled) };
+        Some(Served::new(variant, reason, Cause::Rule(self.rule)))
+    }
+
     /// The variant of whoever has `bucket`.
     #[inline]
     pub(crate) fn pick(&self, bucket: u32) -> Option<u16> {
@@ -196,17 +274,17 @@ pub(crate) struct Share {
 impl Kind {
     /// What is asked of the caller alone. No cohort is.
     #[inline(always)]
-    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, caller: &mut Asked<'_, C>) -> Verdict<'s> {
+    pub(crate) fn judge<C: Context + ?Sized>(&self, caller: &mut Asked<'_, '_, C>) -> Verdict {
         match self {
             Self::Test(subject, test) => {
-                let given = caller.of(subject);
+                let given = caller.of(*subject);
                 match given.text {
                     Some(text) => test.judge_text(text, given.packed),
-                    None if given.other.is_none() && !matches!(test, Test::Absent) => Verdict::Missing(subject),
+                    None if given.other.is_none() && !matches!(test, Test::Absent) => Verdict::Missing(*subject),
                     None => test.judge_other(given.other),
                 }
             }
-            Self::Not(subject, test) => Verdict::of(!matches!(test.judge(caller.of(subject)), Verdict::Yes)),
+            Self::Not(subject, test) => Verdict::of(!matches!(test.judge(caller.of(*subject)), Verdict::Yes)),
             Self::Share(share) => match share.subject.bucket(&share.bucketer, caller) {
                 Ok(bucket) => Verdict::of(bucket < share.below),
                 Err(verdict) => verdict,
@@ -232,7 +310,7 @@ pub(crate) struct Cohort {
     /// Some group asks nothing.
     pub everyone: bool,
     pub fault: Option<String>,
-    pub source: Arc<model::Cohort>,
+    pub source: Box<str>,
 }
 
 impl Cohorts {
@@ -255,11 +333,17 @@ impl Cohort {
     /// `Yes` if any group matches. Otherwise what would help most to know: that only a key was missing, then that an
     /// attribute was.
     #[inline(never)]
-    pub(crate) fn judge<'s, C: Context + ?Sized>(&'s self, context: &C) -> Verdict<'s> {
+    pub(crate) fn judge<C: Context + ?Sized>(&self, context: &C, names: &[Arc<str>]) -> Verdict {
         if self.everyone {
             return Verdict::Yes;
         }
-        let mut caller = Asked::new(context);
+        let mut caller = Asked::new(context, names);
+        if let [only] = &*self.clauses {
+            return match only.kind.judge(&mut caller) {
+                telling @ (Verdict::Yes | Verdict::NoKey | Verdict::Missing(_)) => telling,
+                _ => Verdict::No,
+            };
+        }
         let (mut outcome, mut at) = (Verdict::No, 0);
         while let Some(clause) = self.clauses.get(at) {
             at += 1;
@@ -275,10 +359,16 @@ impl Cohort {
         outcome
     }
 
+    /// The canonical form that this was made of.
+    pub(crate) fn model(&self) -> model::Cohort {
+        // what does not read has never been compiled
+        source::cohort(&self.source).unwrap_or_else(|_| model::Cohort { version: 0, any_of: Vec::new(), internal: false })
+    }
+
     /// The place of the first group that matches.
-    pub(crate) fn group<C: Context + ?Sized>(&self, context: &C) -> Option<usize> {
-        let (mut caller, mut start) = (Asked::new(context), 0);
-        self.source.any_of.iter().position(|group| {
+    pub(crate) fn group<C: Context + ?Sized>(&self, context: &C, names: &[Arc<str>]) -> Option<usize> {
+        let (mut caller, mut start) = (Asked::new(context, names), 0);
+        self.model().any_of.iter().position(|group| {
             let clauses = self.clauses.get(start..start + group.len()).unwrap_or_default();
             start += group.len();
             clauses.iter().all(|clause| matches!(clause.kind.judge(&mut caller), Verdict::Yes))

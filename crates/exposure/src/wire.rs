@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::request::{BadRequest, Caller, read_request};
+pub use self::request::{BadRequest, Caller, DEEPEST, read_request};
 use crate::evaluate::Answer;
 use crate::snapshot::Snapshot;
 
@@ -142,21 +142,23 @@ pub fn write_answer(out: &mut Vec<u8>, snapshot: &Snapshot, answer: &Answer<'_>)
     }
     match end {
         Some(end) => out.extend_from_slice(end.as_bytes()),
-        None => out.extend_from_slice(ending(None, answer.release(), answer.blocked_by()).as_bytes()),
+        None => {
+            let mut ending = String::with_capacity(64);
+            push_ending(&mut ending, None, answer.release(), answer.blocked_by());
+            out.extend_from_slice(ending.as_bytes());
+        }
     }
 }
 
 /// The rest of the metadata and the braces that close it and the answer.
-pub(crate) fn ending(rule: Option<&str>, release: Option<&str>, blocked_by: Option<&str>) -> String {
-    let mut out = String::with_capacity(64);
+pub(crate) fn push_ending(out: &mut String, rule: Option<&str>, release: Option<&str>, blocked_by: Option<&str>) {
     for (name, said) in [(",\"rule\":", rule), (",\"release\":", release), (",\"blocked_by\":", blocked_by)] {
         if let Some(said) = said {
             out.push_str(name);
-            push_text(&mut out, said);
+            push_text(out, said);
         }
     }
     out.push_str("}}");
-    out
 }
 
 /// Writes a failure about one feature.

@@ -3,6 +3,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use greenroom_exposure::{Attribute, Change, Context, Counters, Json, Model, Pairs, Snapshot};
 use serde_json::{Map, Value, json};
@@ -137,8 +138,8 @@ fn counting_allocates_nothing() {
 #[test]
 fn a_small_change_allocates_little() {
     let mut model = Model::new("production", 1);
-    let feature = snapshot().feature("in").unwrap().clone();
-    let small = snapshot().feature("number").unwrap().clone();
+    let feature = Arc::new(snapshot().feature("in").unwrap());
+    let small = Arc::new(snapshot().feature("number").unwrap());
     model.features = (0..10_000).map(|n| (format!("feature-{n}"), small.clone())).collect();
     model.features.insert("large".to_owned(), feature);
     let (snapshot, _) = Snapshot::compile(&model);

@@ -155,14 +155,25 @@ proptest! {
     fn changing_is_compiling_anew(changes in vec(change(), 1..6), contexts in vec(context(), 1..6)) {
         let mut model = Model::new("production", 0);
         let mut snapshot = Snapshot::empty("production", 0);
+        let mut loaded = snapshot.clone();
         for (revision, change) in (1..).zip(changes) {
             let change = Change { revision, ..change };
             model.apply(&change);
             let before = (snapshot.model(), snapshot.clone());
             snapshot = snapshot.with(&change).0;
             prop_assert_eq!(&before.0, &before.1.model(), "an old snapshot must not change");
+            prop_assert_eq!(snapshot.change_from(&before.1), model.change_from(&before.0));
 
             let (anew, warnings) = Snapshot::compile(&model);
+            // from its bytes, from its JSON, and what the same change makes of the one before that came from bytes
+            let bytes = snapshot.to_bytes();
+            prop_assert_eq!(&loaded.with(&change).0.to_bytes(), &bytes);
+            prop_assert_eq!(&anew.to_bytes(), &bytes);
+            let (read, of_json) = Snapshot::read(&serde_json::to_vec(&model).unwrap()).unwrap();
+            prop_assert_eq!((&read.to_bytes(), &of_json), (&bytes, &warnings));
+            let (from_bytes, of_bytes) = Snapshot::from_bytes(&bytes).unwrap();
+            prop_assert_eq!((&from_bytes.to_bytes(), &of_bytes, &from_bytes.model()), (&bytes, &warnings, &model));
+            loaded = from_bytes;
             prop_assert_eq!(snapshot.model(), model.clone());
             prop_assert_eq!((snapshot.revision(), snapshot.len()), (anew.revision(), anew.len()));
             prop_assert_eq!(as_set(snapshot.warnings()), as_set(anew.warnings()));
@@ -175,6 +186,8 @@ proptest! {
                     let explanation = snapshot.explain(key, &context);
                     prop_assert_eq!(answer.as_ref().map(Explained::from), explanation.as_ref().map(|e| e.answer.clone()));
                     prop_assert_eq!(&explanation, &anew.explain(key, &context));
+                    prop_assert_eq!(&explanation, &loaded.explain(key, &context));
+                    prop_assert_eq!(loaded.evaluate(key, &context).as_ref().map(Explained::from), answer.as_ref().map(Explained::from));
                     let handle = snapshot.resolve(key).and_then(|handle| snapshot.evaluate_handle(handle, &context));
                     prop_assert_eq!(handle.as_ref().map(Explained::from), answer.as_ref().map(Explained::from));
                     let Some(answer) = answer else { continue };

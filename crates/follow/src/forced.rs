@@ -19,7 +19,7 @@ pub fn without(snapshot: &Arc<Snapshot>, forced: &[Forced]) -> Arc<Snapshot> {
     let off = forced.iter().filter_map(|forced| {
         let feature = snapshot.feature(&forced.feature).filter(|feature| feature.killed.is_none())?;
         let killed = Some(Blocked { release: None, blocked_by: format!("relay:{}", forced.relay) });
-        Some((forced.feature.clone(), Arc::new(Feature { killed, ..Feature::clone(feature) })))
+        Some((forced.feature.clone(), Arc::new(Feature { killed, ..feature })))
     });
     let change = Change { revision: snapshot.revision(), put: off.collect(), ..Change::default() };
     if change.put.is_empty() { Arc::clone(snapshot) } else { Arc::new(snapshot.with(&change).0) }

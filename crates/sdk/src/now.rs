@@ -128,5 +128,5 @@ impl<'a> Now<'a> {
 
 #[cold]
 fn missing(snapshot: &Snapshot, key: &str) -> NoAnswer {
-    if snapshot.feature(key).is_some() { NoAnswer::Unusable } else { NoAnswer::NotFound }
+    if snapshot.contains(key) { NoAnswer::Unusable } else { NoAnswer::NotFound }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
-use greenroom_exposure::Model;
+use greenroom_exposure::{Model, Snapshot};
 
 use crate::secret;
 
@@ -50,9 +50,9 @@ impl Signer {
         STANDARD.encode(self.key.sign(body).to_bytes())
     }
 
-    /// The model in a file that this key signed.
+    /// The snapshot in a file that this key signed.
     #[must_use]
-    pub fn open_snapshot(&self, signed: &[u8]) -> Option<Model> {
+    pub fn open_snapshot(&self, signed: &[u8]) -> Option<Snapshot> {
         #[derive(serde::Deserialize)]
         struct Signed<'a> {
             #[serde(borrow)]
@@ -63,7 +63,7 @@ impl Signer {
         let bytes: [u8; 64] = STANDARD.decode(parsed.signature).ok()?.try_into().ok()?;
         let body = parsed.snapshot.get().as_bytes();
         self.key.verify(body, &ed25519_dalek::Signature::from_bytes(&bytes)).ok()?;
-        serde_json::from_slice(body).ok()
+        Snapshot::read(body).ok().map(|(snapshot, _)| snapshot)
     }
 }
 

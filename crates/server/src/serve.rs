@@ -20,7 +20,6 @@ use greenroom_domain::time::Span;
 use greenroom_drivers::Driver;
 use greenroom_drivers::command::CommandDriver;
 use greenroom_drivers::process::ProcessDriver;
-use greenroom_exposure::Snapshot;
 use greenroom_ledger::{DataDir, Ledger as _};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -170,7 +169,7 @@ pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Drive
     let (left, tickets) = keep::left(&dir.snapshots())?;
     for (environment, signed) in left {
         match signer.open_snapshot(&signed) {
-            Some(model) => feeds.publish(&environment, Arc::new(Snapshot::compile(&model).0)),
+            Some(snapshot) => feeds.publish(&environment, Arc::new(snapshot)),
             None => tracing::warn!(env.name = %environment, "the snapshot on disk is not signed by this server; it is not served"),
         }
     }

@@ -47,7 +47,7 @@ impl Changes {
         let Some(latest) = log.latest.clone() else { return Err(Status::internal("nothing is published")) };
         let data = match known.and_then(|known| log.missed(known)) {
             Some(data) => data,
-            None => log.all.get_or_insert_with(|| data(latest.snapshot().features().map(|(key, _)| key))).clone(),
+            None => log.all.get_or_insert_with(|| data(latest.snapshot().keys())).clone(),
         };
         Ok((latest.revision(), data))
     }
@@ -96,17 +96,17 @@ fn data<'k>(keys: impl Iterator<Item = &'k str>) -> Bytes {
 /// The features whose answers may differ: those that differ themselves, that ask for a cohort which does, and that need
 /// one of these.
 fn touched(before: &Snapshot, after: &Snapshot) -> BTreeSet<String> {
-    let (before, after) = (before.model(), after.model());
-    let change = after.change_from(&before);
+    let change = after.change_from(before);
     if change.attributes.is_some() {
-        return before.features.into_keys().chain(after.features.into_keys()).collect();
+        return before.keys().chain(after.keys()).map(str::to_owned).collect();
     }
     let mut keys: BTreeSet<String> = change.put.into_keys().chain(change.drop).collect();
     let cohorts: BTreeSet<&str> = change.put_cohorts.keys().map(String::as_str).chain(change.drop_cohorts.iter().map(String::as_str)).collect();
-    keys.extend(after.features.iter().filter(|(_, feature)| asks(feature, &cohorts)).map(|(key, _)| key.clone()));
+    let features: Vec<(&str, Feature)> = after.features().collect();
+    keys.extend(features.iter().filter(|(_, feature)| asks(feature, &cohorts)).map(|(key, _)| (*key).to_owned()));
     loop {
-        let needing = after.features.iter().filter(|(key, feature)| !keys.contains(*key) && feature.prerequisites.iter().any(|needed| keys.contains(&needed.feature)));
-        let needing: Vec<String> = needing.map(|(key, _)| key.clone()).collect();
+        let needing = features.iter().filter(|(key, feature)| !keys.contains(*key) && feature.prerequisites.iter().any(|needed| keys.contains(&needed.feature)));
+        let needing: Vec<String> = needing.map(|(key, _)| (*key).to_owned()).collect();
         if needing.is_empty() {
             return keys;
         }

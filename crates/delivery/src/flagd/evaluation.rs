@@ -44,7 +44,7 @@ impl Flagd {
         let published = self.published()?;
         let (snapshot, key) = (published.snapshot(), ask.flag_key.as_str());
         let not_found = || Status::not_found(format!("there is no feature `{key}` in environment `{}`", self.environment));
-        let of = snapshot.feature(key).ok_or_else(not_found)?.r#type;
+        let of = snapshot.value_type(key).ok_or_else(not_found)?;
         let answer = snapshot.evaluate(key, caller);
         let answer = answer.ok_or_else(|| Status::data_loss("the feature has no variant that could be served: correct its definition"))?;
         if answer.needs_targeting_key() {
@@ -89,7 +89,7 @@ async fn open_to_pages(method: Method) -> Response {
 }
 
 fn any(snapshot: &Snapshot, answer: &Answer<'_>) -> Option<AnyFlag> {
-    let value = match snapshot.feature(answer.key())?.r#type {
+    let value = match answer.value_type() {
         ValueType::Boolean => AnyValue::Boolean(answer.value().as_bool()?),
         ValueType::String => AnyValue::String(answer.value().as_str()?.to_owned()),
         ValueType::Integer | ValueType::Float => AnyValue::Double(answer.value().as_f64()?),

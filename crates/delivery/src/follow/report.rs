@@ -47,7 +47,7 @@ pub(super) async fn take(State(Following { plane, .. }): State<Following>, heade
     let mut lost = report.dropped;
     for one in report.counts {
         // a feature or variant that is not there any more, or never was, is nothing to keep for days
-        if published.snapshot().feature(&one.feature).is_some_and(|feature| feature.variants.contains_key(&one.variant)) {
+        if published.snapshot().variants(&one.feature).is_some_and(|mut names| names.any(|name| name == one.variant)) {
             let counted = Counted {
                 environment: Arc::clone(&scope.environment),
                 feature: one.feature.into(),

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use greenroom_exposure::Model;
 use greenroom_exposure::wire::follow::{Canonical, DELTA_EVENT, Delta, FORCED_EVENT, SNAPSHOT_EVENT};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
@@ -28,9 +27,9 @@ pub(crate) struct Signed {
     pub(super) tag: String,
 }
 
-/// What deltas are made of: of our own snapshots the model, of those that a relay passes on the text that was signed.
+/// What deltas are made of: our own snapshots, and of those that a relay passes on the text that was signed.
 enum Content {
-    Own(Model),
+    Own,
     Passed(Arc<Canonical>),
 }
 
@@ -119,7 +118,7 @@ fn render(published: Arc<Published>, before: Option<&Signed>, signer: Option<&dy
         None => {
             let body = published.json();
             let signature = signer?.sign(&body);
-            (Content::Own(published.snapshot().model()), body, signature)
+            (Content::Own, body, signature)
         }
     };
     let mut envelope = Vec::with_capacity(body.len() + signature.len() + 32);
@@ -131,7 +130,7 @@ fn render(published: Arc<Published>, before: Option<&Signed>, signer: Option<&dy
     let step = before.filter(|before| before.published.revision() < revision).and_then(|before| {
         let from = before.published.revision();
         let delta = match (&content, &before.content) {
-            (Content::Own(model), Content::Own(before)) => serde_json::to_vec(&Delta::new(from, model.change_from(before), signature)),
+            (Content::Own, Content::Own) => serde_json::to_vec(&Delta::new(from, published.snapshot().change_from(before.published.snapshot()), signature)),
             (Content::Passed(text), Content::Passed(before)) => serde_json::to_vec(&text.delta_from(before, signature)),
             _ => return None,
         };

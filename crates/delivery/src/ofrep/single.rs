@@ -31,7 +31,7 @@ pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, head
             write_answer(&mut body, snapshot, &answer);
             reply::json(StatusCode::OK, body)
         }
-        None if snapshot.feature(&key).is_some() => {
+        None if snapshot.contains(&key) => {
             let details = "the feature has no variant that could be served: correct its definition";
             reply::failed(StatusCode::BAD_REQUEST, &key, ErrorCode::General, details)
         }

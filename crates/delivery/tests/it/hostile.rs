@@ -65,7 +65,7 @@ async fn depth_costs_no_stack() {
     let plane = roomy();
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         let nested = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
-        answered(&plane, &context(&format!(r#""deep":{nested}"#)), StatusCode::OK, None).await;
+        answered(&plane, &context(&format!(r#""deep":{nested}"#)), StatusCode::BAD_REQUEST, Some("INVALID_CONTEXT")).await;
         answered(&plane, &format!(r#"{{"beside":{nested}}}"#), StatusCode::OK, None).await;
         answered(&plane, &format!(r#"{{"context":{{"targetingKey":{nested}}}}}"#), StatusCode::BAD_REQUEST, Some("INVALID_CONTEXT")).await;
         answered(&plane, &context(&format!(r#""deep":{}"#, open.repeat(10_000))), StatusCode::BAD_REQUEST, Some("PARSE_ERROR")).await;

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
-use super::Scope;
+use super::{Bench, Scope};
 use crate::bucket::Bucketer;
 use crate::fold::{self, FoldedWords, Needle};
-use crate::hash::{Word, Words};
+use crate::hash::{Packed, Words};
 use crate::instant::Instant;
-use crate::model::{self, Algorithm, AttributeType, Op, Scalar, TARGETING_KEY, WHOLE};
-use crate::program::{Affixes, Clause, Comparison, EXACT, Kind, Members, Networks, OwnedVersion, Set, Share, Subject, Test};
+use crate::model::{Algorithm, AttributeType, Op, TARGETING_KEY, WHOLE};
+use crate::program::{Clause, Comparison, EXACT, Kind, Members, Names, Networks, OwnedVersion, Set, Share, Span, Subject, Test};
+use crate::source::{self, Malformed, Reader, Scalar};
 use crate::version::Version;
 
 /// Bytes of a pattern, and bytes that it may compile into: a pattern such as `(\w{50}){50}` is refused, not built.
@@ -22,56 +24,82 @@ const MAX_PROGRAM: usize = 1 << 20;
 /// Values up to which a list is compared one by one.
 const FEW: usize = 4;
 
-/// Appends all clauses of a rule or group; shares last, since they cost most and are only worth asking when all else
-/// holds. `after` is how many steps follow them before the next rule or group.
-pub(super) fn all<T>(steps: &mut Vec<T>, as_step: impl Fn(Clause) -> T, when: &[model::Clause], rule: u16, after: usize, scope: Scope<'_>) -> Result<(), String> {
-    let next = u32::try_from(steps.len() + when.len() + after).map_err(|_| format!("more than {} clauses", u32::MAX))?;
-    let mut clauses = Vec::with_capacity(when.len());
-    for (at, source) in when.iter().enumerate() {
-        let at = u16::try_from(at).map_err(|_| format!("more than {} clauses", u16::MAX))?;
-        clauses.push(Clause { kind: one(source, scope)?, at, rule, next, skip: next });
-    }
-    clauses.sort_by_key(|clause| matches!(clause.kind, Kind::Share(_)));
-    steps.extend(clauses.into_iter().map(as_step));
-    Ok(())
+/// How many clauses there are, whose they are, and how many steps follow them before the next rule or group.
+pub(super) struct Place {
+    pub count: usize,
+    pub rule: u16,
+    pub after: usize,
 }
 
-fn one(source: &model::Clause, scope: Scope<'_>) -> Result<Kind, String> {
+/// Reads all clauses of a rule or group and appends them; shares last, since they cost most and are only worth asking
+/// when all else holds. What is at fault is read as well, to the end.
+pub(super) fn all<T>(
+    steps: &mut Vec<T>,
+    bench: &mut Bench,
+    as_step: impl Fn(Clause) -> T,
+    from: &mut Reader<'_>,
+    Place { count, rule, after }: Place,
+    scope: Scope<'_>,
+) -> Result<Result<(), String>, Malformed> {
+    let next = u32::try_from(steps.len() + count + after).unwrap_or(u32::MAX);
+    let (mut shares, mut fault) = (Vec::new(), None);
+    for place in 0..count {
+        let start = from.at();
+        let source = from.clause()?;
+        bench.clauses.push(Span { start: start as u32, end: from.at() as u32 });
+        if fault.is_some() {
+            continue;
+        }
+        let clause = match (u16::try_from(place), one(&source, &mut bench.names, scope)) {
+            (Ok(at), Ok(kind)) => Clause { kind, at, rule, next, skip: next },
+            (_, Err(message)) => {
+                fault = Some(message);
+                continue;
+            }
+            (Err(_), _) => {
+                fault = Some(format!("more than {} clauses", u16::MAX));
+                continue;
+            }
+        };
+        if matches!(clause.kind, Kind::Share(_)) { shares.push(clause) } else { steps.push(as_step(clause)) }
+    }
+    steps.extend(shares.into_iter().map(as_step));
+    Ok(fault.map_or(Ok(()), Err))
+}
+
+fn one(source: &source::Clause<'_>, names: &mut Arc<Names>, scope: Scope<'_>) -> Result<Kind, String> {
     match source {
-        model::Clause::Cohort(name) => match scope.cohorts.map(|cohorts| cohorts.named(name)) {
+        source::Clause::Cohort(name) => match scope.cohorts.map(|cohorts| cohorts.named(name)) {
             Some(Some((_, cohort))) if cohort.fault.is_some() => Err(format!("cohort `{name}` is not valid")),
             Some(Some((id, _))) => Ok(Kind::Cohort(id)),
             Some(None) => Err(format!("there is no cohort `{name}`")),
             None => Err(format!("a cohort may not name another, here `{name}`: repeat its clauses")),
         },
-        model::Clause::Share(share) => {
-            Ok(Kind::Share(Share { subject: bucketed(&share.attribute, scope)?, bucketer: Bucketer::new(share.algorithm, &share.salt, 0), below: below(share)? }))
+        source::Clause::Share(share) => {
+            let subject = bucketed(share.attribute, names, scope)?;
+            Ok(Kind::Share(Share { subject, bucketer: Bucketer::new(share.algorithm, share.salt, 0), below: below(share)? }))
         }
-        model::Clause::Test(test) => {
+        source::Clause::Test(test) => {
             declared(test, scope)?;
-            Ok(Kind::Test(subject(&test.attribute, scope), compile(test)?))
+            Ok(Kind::Test(Names::subject(names, test.attribute), compile(test)?))
         }
-        model::Clause::Not(test) => {
+        source::Clause::Not(test) => {
             declared(test, scope)?;
-            Ok(Kind::Not(subject(&test.attribute, scope), compile(test)?))
+            Ok(Kind::Not(Names::subject(names, test.attribute), compile(test)?))
         }
     }
 }
 
-fn subject(attribute: &str, scope: Scope<'_>) -> Subject {
-    if attribute == TARGETING_KEY { Subject::TargetingKey } else { Subject::Attribute(scope.names.shared(attribute)) }
-}
-
 /// The subject of a share or split, which only text can be.
-pub(super) fn bucketed(attribute: &str, scope: Scope<'_>) -> Result<Subject, String> {
+pub(super) fn bucketed(attribute: &str, names: &mut Arc<Names>, scope: Scope<'_>) -> Result<Subject, String> {
     match scope.attributes.get(attribute) {
         Some(AttributeType::Number | AttributeType::Boolean) => Err(format!("attribute `{attribute}` is not declared as text, so callers cannot be divided by it")),
-        _ => Ok(subject(attribute, scope)),
+        _ => Ok(Names::subject(names, attribute)),
     }
 }
 
 /// The first bucket outside.
-fn below(share: &model::Share) -> Result<u32, String> {
+fn below(share: &source::Share<'_>) -> Result<u32, String> {
     let of = share.share;
     match share.algorithm {
         _ if of > WHOLE => Err(format!("a share of {of} is more than {WHOLE}, which is everyone")),
@@ -83,16 +111,16 @@ fn below(share: &model::Share) -> Result<u32, String> {
 }
 
 /// Refuses an operator or value that can never fit what the attribute was declared to be.
-fn declared(test: &model::Test, scope: Scope<'_>) -> Result<(), String> {
+fn declared(test: &source::Test<'_>, scope: Scope<'_>) -> Result<(), String> {
     use AttributeType as Type;
-    let known = scope.attributes.get(&test.attribute).copied();
+    let known = scope.attributes.get(test.attribute).copied();
     let Some(declared) = known.or_else(|| (test.attribute == TARGETING_KEY).then_some(Type::String)) else {
         return Ok(());
     };
     let textual = !matches!(declared, Type::Number | Type::Boolean);
     let fits = match test.op {
         Op::Present | Op::Absent => true,
-        Op::In | Op::NotIn => test.values.iter().all(|value| match value {
+        Op::In | Op::NotIn => { test.values }.all(|value| match value {
             Scalar::Text(_) => textual,
             Scalar::Number(_) => declared == Type::Number,
             Scalar::Boolean(_) => declared == Type::Boolean,
@@ -106,7 +134,7 @@ fn declared(test: &model::Test, scope: Scope<'_>) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("`{}` does not fit attribute `{}`, declared as {declared}", test.op, test.attribute)) }
 }
 
-fn compile(test: &model::Test) -> Result<Test, String> {
+fn compile(test: &source::Test<'_>) -> Result<Test, String> {
     let op = test.op;
     let cased = matches!(op, Op::In | Op::NotIn | Op::StartsWith | Op::EndsWith | Op::Contains | Op::Regex);
     if test.ignore_case && !cased {
@@ -119,8 +147,10 @@ fn compile(test: &model::Test) -> Result<Test, String> {
         _ if test.values.is_empty() => Err(format!("`{op}` needs a value")),
         Op::In => members(test, true),
         Op::NotIn => members(test, false),
-        Op::StartsWith => Ok(Test::StartsWith(affixes(test)?)),
-        Op::EndsWith => Ok(Test::EndsWith(affixes(test)?)),
+        Op::StartsWith if test.ignore_case => Ok(Test::StartsWithFolded(each(test, |text| Ok(fold::folded(text).into()))?)),
+        Op::EndsWith if test.ignore_case => Ok(Test::EndsWithFolded(each(test, |text| Ok(fold::folded(text).into()))?)),
+        Op::StartsWith => Ok(Test::StartsWith(each(test, |text| Ok(text.into()))?)),
+        Op::EndsWith => Ok(Test::EndsWith(each(test, |text| Ok(text.into()))?)),
         Op::Contains if test.ignore_case => Ok(Test::ContainsFolded(each(test, |text| Ok(Needle::new(text)))?)),
         Op::Contains => Ok(Test::Contains(each(test, |text| Ok(text.into()))?)),
         Op::Regex => Ok(Test::Regex(each(test, |text| pattern(text, test.ignore_case))?)),
@@ -140,35 +170,49 @@ fn compile(test: &model::Test) -> Result<Test, String> {
     }
 }
 
-fn text(op: Op, value: &Scalar) -> Result<&str, String> {
+fn text<'a>(op: Op, value: &Scalar<'a>) -> Result<&'a str, String> {
     match value {
-        Scalar::Text(text) => Ok(text),
+        Scalar::Text(text) => Ok(*text),
         other => Err(format!("`{op}` compares text, and {other} is none")),
     }
 }
 
-fn each<T>(test: &model::Test, read: impl Fn(&str) -> Result<T, String>) -> Result<Box<[T]>, String> {
-    test.values.iter().map(|value| read(text(test.op, value)?)).collect()
+fn each<T>(test: &source::Test<'_>, read: impl Fn(&str) -> Result<T, String>) -> Result<Box<[T]>, String> {
+    test.values.map(|value| read(text(test.op, &value)?)).collect()
 }
 
-fn single(test: &model::Test) -> Result<&Scalar, String> {
-    match test.values.as_slice() {
-        [value] => Ok(value),
-        values => Err(format!("`{}` compares with one value, not {}", test.op, values.len())),
+fn single<'a>(test: &source::Test<'a>) -> Result<Scalar<'a>, String> {
+    let mut values = test.values;
+    match (values.next(), values.len()) {
+        (Some(value), 0) => Ok(value),
+        _ => Err(format!("`{}` compares with one value, not {}", test.op, test.values.len())),
     }
 }
 
-fn exact(op: Op, value: &Scalar) -> Result<f64, String> {
+fn exact(op: Op, value: &Scalar<'_>) -> Result<f64, String> {
     let Scalar::Number(number) = value else { return Err(format!("`{op}` compares numbers, and {value} is none")) };
     number.as_f64().filter(|number| number.abs() <= EXACT).ok_or_else(|| format!("{number} is beyond ±(2^53−1)"))
 }
 
-fn members(test: &model::Test, wanted: bool) -> Result<Test, String> {
+/// Few short texts, in no order.
+fn few(test: &source::Test<'_>) -> Option<Box<[Packed]>> {
+    let mut few = [Packed::EMPTY; FEW];
+    for (at, value) in test.values.enumerate() {
+        let Scalar::Text(text) = value else { return None };
+        *few.get_mut(at)? = Some(Packed::of(text)).filter(|packed| !packed.is_long())?;
+    }
+    few.get(..test.values.len()).filter(|_| !test.ignore_case).map(Box::from)
+}
+
+fn members(test: &source::Test<'_>, wanted: bool) -> Result<Test, String> {
+    if let Some(few) = few(test) {
+        return Ok(Test::Few(few, wanted));
+    }
     let (mut texts, mut numbers, mut yes, mut no) = (Vec::new(), Vec::new(), false, false);
-    for value in &test.values {
+    for value in test.values {
         match value {
-            Scalar::Text(text) => texts.push(text.as_str()),
-            Scalar::Number(_) => numbers.push(exact(test.op, value)?),
+            Scalar::Text(text) => texts.push(text),
+            Scalar::Number(_) => numbers.push(exact(test.op, &value)?),
             Scalar::Boolean(true) => yes = true,
             Scalar::Boolean(false) => no = true,
         }
@@ -176,10 +220,7 @@ fn members(test: &model::Test, wanted: bool) -> Result<Test, String> {
     texts.sort_unstable();
     texts.dedup();
     if numbers.is_empty() && !yes && !no && !test.ignore_case {
-        return Ok(match texts.len() {
-            0..=FEW => Test::Few(texts.into_iter().map(Word::new).collect(), wanted),
-            _ => Test::Many(Box::new(Words::new(&texts)), wanted),
-        });
+        return Ok(Test::Many(Box::new(Words::new(&texts)), wanted));
     }
     numbers.sort_unstable_by(f64::total_cmp);
     let texts = if test.ignore_case {
@@ -189,11 +230,6 @@ fn members(test: &model::Test, wanted: bool) -> Result<Test, String> {
         Set::Exact(Words::new(&texts))
     };
     Ok(Test::In(Box::new(Members { texts, numbers: numbers.into(), yes, no }), wanted))
-}
-
-fn affixes(test: &model::Test) -> Result<Affixes, String> {
-    let list = each(test, |text| Ok(if test.ignore_case { fold::folded(text).into() } else { text.into() }))?;
-    Ok(Affixes { fold: test.ignore_case, list })
 }
 
 fn pattern(text: &str, ignore_case: bool) -> Result<Regex, String> {
@@ -207,18 +243,18 @@ fn pattern(text: &str, ignore_case: bool) -> Result<Regex, String> {
     })
 }
 
-fn number(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
-    Ok(Test::Number(comparison, exact(test.op, single(test)?)?))
+fn number(test: &source::Test<'_>, comparison: Comparison) -> Result<Test, String> {
+    Ok(Test::Number(comparison, exact(test.op, &single(test)?)?))
 }
 
-fn instant(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
-    let text = text(test.op, single(test)?)?;
+fn instant(test: &source::Test<'_>, comparison: Comparison) -> Result<Test, String> {
+    let text = text(test.op, &single(test)?)?;
     let instant = Instant::parse(text).ok_or_else(|| format!("`{text}` is not an RFC 3339 instant with its offset"))?;
     Ok(Test::Instant(comparison, instant))
 }
 
-fn version(test: &model::Test, comparison: Comparison) -> Result<Test, String> {
-    let text = text(test.op, single(test)?)?;
+fn version(test: &source::Test<'_>, comparison: Comparison) -> Result<Test, String> {
+    let text = text(test.op, &single(test)?)?;
     let Version { core, pre } = Version::parse(text).ok_or_else(|| format!("`{text}` is not a semantic version"))?;
     Ok(Test::Version(comparison, Box::new(OwnedVersion { core, pre: pre.into() })))
 }

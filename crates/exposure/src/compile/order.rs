@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::Prerequisite;
-
 /// How many features one answer may ask for, counting a shared one each time.
 const MOST: u32 = 1 << 16;
 
@@ -12,7 +10,7 @@ const CYCLE: &str = "its prerequisites form a cycle";
 const TOO_MANY: &str = "its prerequisites ask more than 65,536 times for other features";
 
 /// Features with prerequisites, and these.
-pub(crate) type Edges<'a> = BTreeMap<&'a str, &'a [Prerequisite]>;
+pub(crate) type Edges<'a> = BTreeMap<&'a str, Vec<&'a str>>;
 
 /// What is wrong with whom. A feature that merely depends on a faulty one is not at fault itself.
 pub(crate) fn faults(edges: &Edges<'_>) -> BTreeMap<Box<str>, &'static str> {
@@ -21,8 +19,8 @@ pub(crate) fn faults(edges: &Edges<'_>) -> BTreeMap<Box<str>, &'static str> {
     let mut costs: BTreeMap<&str, u32> = BTreeMap::new();
     // Whoever is at fault answers at once, whatever it needs.
     for key in sorted(edges, &cyclic) {
-        let needed = edges.get(key).copied().unwrap_or_default();
-        let cost = needed.iter().fold(1_u32, |cost, needed| cost.saturating_add(costs.get(needed.feature.as_str()).copied().unwrap_or(1)));
+        let needed = edges.get(key).into_iter().flatten();
+        let cost = needed.fold(1_u32, |cost, needed| cost.saturating_add(costs.get(needed).copied().unwrap_or(1)));
         if cost > MOST {
             faults.insert(key.into(), TOO_MANY);
         }
@@ -37,7 +35,7 @@ pub(crate) fn sorted<'a>(edges: &Edges<'a>, without: &BTreeSet<&'a str>) -> Vec<
     let mut open: BTreeMap<&str, usize> = BTreeMap::new();
     let mut dependents: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
     for (key, needed) in edges.iter().filter(|(key, _)| counts(key)) {
-        let needed = needed.iter().map(|needed| needed.feature.as_str()).filter(|needed| counts(needed));
+        let needed = needed.iter().copied().filter(|needed| counts(needed));
         open.insert(key, needed.clone().count());
         needed.for_each(|needed| dependents.entry(needed).or_default().push(key));
     }
@@ -62,7 +60,7 @@ fn cyclic<'a>(edges: &Edges<'a>) -> BTreeSet<&'a str> {
     let placed: BTreeSet<&str> = sorted(edges, &BTreeSet::new()).into_iter().collect();
     let mut stuck: BTreeSet<&str> = edges.keys().copied().filter(|key| !placed.contains(key)).collect();
     let mut needed_by: BTreeMap<&str, usize> = BTreeMap::new();
-    let needs = |key: &str| edges.get(key).copied().unwrap_or_default().iter().map(|needed| needed.feature.as_str());
+    let needs = |key: &str| edges.get(key).into_iter().flatten().copied();
     for key in &stuck {
         needs(key).for_each(|needed| *needed_by.entry(needed).or_default() += 1);
     }
@@ -88,9 +86,7 @@ mod tests {
     use super::*;
 
     fn at_fault(graph: &[(&str, &[&str])]) -> Vec<String> {
-        let owned: Vec<(&str, Vec<Prerequisite>)> =
-            graph.iter().map(|(key, needs)| (*key, needs.iter().map(|n| Prerequisite { feature: (*n).into(), variants: vec![] }).collect())).collect();
-        let edges = owned.iter().map(|(key, needs)| (*key, needs.as_slice())).collect();
+        let edges = graph.iter().map(|(key, needs)| (*key, needs.to_vec())).collect();
         faults(&edges).into_keys().map(String::from).collect()
     }
 

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{Blocked, Feature, Rule, ValueType};
+use crate::model::ValueType;
 use crate::program::{Cause, Entry, Served, Subject};
-use crate::snapshot::Handle;
+use crate::snapshot::{Handle, Snapshot};
+use crate::source::{Blocked, Rule};
 
 /// What an answer is blocked by when the feature's own definition is at fault.
 pub const INVALID: &str = "invalid";
@@ -41,26 +42,27 @@ impl Reason {
 /// Which variant a caller is served, and why. It borrows from the snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'s> {
+    snapshot: &'s Snapshot,
     entry: &'s Entry,
-    outcome: Outcome<'s>,
+    outcome: Outcome,
 }
 
 /// What an evaluation comes to: two words, which are returned in registers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Outcome<'s> {
+pub(crate) struct Outcome {
     pub served: Served,
-    pub missing: Option<&'s Subject>,
+    pub missing: Option<Subject>,
 }
 
 impl<'s> Answer<'s> {
     #[inline]
-    pub(crate) const fn new(entry: &'s Entry, outcome: Outcome<'s>) -> Self {
-        Self { entry, outcome }
+    pub(crate) const fn new(snapshot: &'s Snapshot, entry: &'s Entry, outcome: Outcome) -> Self {
+        Self { snapshot, entry, outcome }
     }
 
     #[must_use]
     pub fn key(&self) -> &'s str {
-        &self.entry.program.key
+        self.entry.program.key()
     }
 
     #[must_use]
@@ -88,7 +90,7 @@ impl<'s> Answer<'s> {
     /// The type that every variant of the feature has.
     #[must_use]
     pub fn value_type(&self) -> ValueType {
-        self.entry.program.source.r#type
+        self.entry.program.r#type
     }
 
     #[must_use]
@@ -99,15 +101,15 @@ impl<'s> Answer<'s> {
     /// The rule that matched.
     #[must_use]
     pub fn rule(&self) -> Option<&'s str> {
-        self.source_rule().map(|rule| rule.name.as_str())
+        self.source_rule().map(|rule| rule.name)
     }
 
     /// The release that shows this answer or is kept from doing so.
     #[must_use]
     pub fn release(&self) -> Option<&'s str> {
         match self.source_rule() {
-            Some(rule) => rule.release.as_deref(),
-            None => self.blocked()?.release.as_deref(),
+            Some(rule) => rule.release,
+            None => self.blocked()?.release,
         }
     }
 
@@ -115,17 +117,17 @@ impl<'s> Answer<'s> {
     #[must_use]
     pub fn blocked_by(&self) -> Option<&'s str> {
         match self.outcome.served.cause() {
-            Cause::Rule(_) => self.source_rule()?.blocked.as_deref(),
+            Cause::Rule(_) => self.source_rule()?.blocked,
             Cause::Prerequisite(at) => self.entry.program.prerequisites.get(usize::from(at)).map(|needed| &*needed.label),
             Cause::Fault => Some(INVALID),
-            Cause::Killed | Cause::Default => self.blocked().map(|blocked| blocked.blocked_by.as_str()),
+            Cause::Killed | Cause::Default => self.blocked().map(|blocked| blocked.blocked_by),
         }
     }
 
     /// The first attribute that a clause asked for and the caller did not give.
     #[must_use]
     pub fn missing(&self) -> Option<&'s str> {
-        self.outcome.missing.map(Subject::name)
+        self.outcome.missing.map(|subject| subject.name(self.snapshot.names()))
     }
 
     /// A rule would have matched but for a share or split by targeting key, and the caller has none: with one, the
@@ -135,25 +137,26 @@ impl<'s> Answer<'s> {
         self.outcome.served.wants_key()
     }
 
-    pub(crate) fn feature(&self) -> &'s Feature {
-        &self.entry.program.source
+    /// The variant that the feature is switched off to.
+    pub(crate) fn off(&self) -> &'s str {
+        self.entry.name(self.entry.program.off)
     }
 
     pub(crate) const fn cause(&self) -> Cause {
         self.outcome.served.cause()
     }
 
-    fn source_rule(&self) -> Option<&'s Rule> {
+    fn source_rule(&self) -> Option<Rule<'s>> {
         match self.outcome.served.cause() {
-            Cause::Rule(at) => self.entry.program.source_rule(usize::from(at)),
+            Cause::Rule(at) => self.entry.program.rule(at),
             _ => None,
         }
     }
 
-    fn blocked(&self) -> Option<&'s Blocked> {
+    fn blocked(&self) -> Option<Blocked<'s>> {
         match self.outcome.served.cause() {
-            Cause::Killed => self.feature().killed.as_ref(),
-            Cause::Default => self.feature().dark.as_ref(),
+            Cause::Killed => self.entry.program.killed(),
+            Cause::Default => self.entry.program.dark(),
             Cause::Rule(_) | Cause::Prerequisite(_) | Cause::Fault => None,
         }
     }
@@ -163,11 +166,10 @@ impl<'s> Answer<'s> {
     pub(crate) fn wire(&self) -> (&'s str, Option<&'s str>) {
         let program = &*self.entry.program;
         let end = match self.outcome.served.cause() {
-            Cause::Rule(at) => program.endings.get(usize::from(at)).map(|ending| &**ending),
-            Cause::Default if program.source.dark.is_none() => Some("}}"),
+            Cause::Rule(at) => program.ending(at),
+            Cause::Default if !program.is_dark => Some("}}"),
             _ => None,
         };
-        let begin = program.variants.get(usize::from(self.outcome.served.variant())).map_or("", |variant| &variant.wire);
-        (begin, end)
+        (program.beginning(self.outcome.served.variant()), end)
     }
 }

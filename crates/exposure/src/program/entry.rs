@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::{Cause, Gate, Kind, Program, Served, Step};
 use crate::evaluate::Reason;
 use crate::hash::Packed;
-use crate::model::ValueType;
 
 static TRUE: Value = Value::Bool(true);
 static FALSE: Value = Value::Bool(false);
@@ -19,7 +18,7 @@ pub(crate) struct Entry {
     pub hash: u64,
     pub program: Arc<Program>,
     pub steps: Arc<[Step]>,
-    /// A [`Head`], as a word.
+    /// A [`Head`], as a word. Where the answer is not fixed, the rest of the word is what is served by default.
     head: u64,
     pub slot: u32,
     /// Which variants are true, of a boolean feature with few of them.
@@ -27,7 +26,7 @@ pub(crate) struct Entry {
 }
 
 /// A bit for each variant.
-type Truth = std::num::NonZeroU16;
+pub(crate) type Truth = std::num::NonZeroU16;
 /// So many variants fit; the last bit is always set.
 const FEW: u16 = 15;
 
@@ -50,36 +49,44 @@ pub(crate) enum Head {
 }
 
 impl Head {
-    const fn word(self) -> u64 {
-        match self {
-            Self::Fixed(Served(word)) => word,
-            Self::Needs => 1 << 56,
-            Self::One => 2 << 56,
-            Self::Split => 3 << 56,
-            Self::Steps => 4 << 56,
-            Self::Unusable => 5 << 56,
-        }
+    const fn word(self, default: Served) -> u64 {
+        let kind = match self {
+            Self::Fixed(Served(word)) => return word,
+            Self::Needs => 1,
+            Self::One => 2,
+            Self::Split => 3,
+            Self::Steps => 4,
+            Self::Unusable => 5,
+        };
+        kind << 56 | default.0
     }
 }
 
 // An entry that no longer fits costs a cache miss wherever features are many.
-const _: () = assert!(size_of::<Option<Entry>>() == 64 && size_of::<Step>() <= 80);
+const _: () = assert!(size_of::<Option<Entry>>() == 64 && size_of::<Step>() <= 48);
 
 impl Entry {
-    pub(crate) fn new(slot: u32, program: Program, steps: Vec<Step>) -> Self {
-        let packed = Packed::of(&program.key);
+    /// Takes the steps out of `steps`.
+    pub(crate) fn new(slot: u32, program: Program, steps: &mut Vec<Step>) -> Self {
+        let packed = Packed::of(program.key());
         let off = |cause| Head::Fixed(Served::new(program.off, Reason::Disabled, cause));
         let head = match (&program.gate, steps.as_slice()) {
             (Gate::Unusable(_), _) => Head::Unusable,
             (Gate::Faulty(_), _) => off(Cause::Fault),
             (Gate::Killed, _) => off(Cause::Killed),
+            (Gate::Open, []) => Head::Fixed(program.default),
             (Gate::Open, [Step::Serve(served), ..]) => Head::Fixed(*served),
             (Gate::Open, [Step::Need(_), ..]) => Head::Needs,
-            (Gate::Open, [Step::Clause(clause), Step::Serve(_), Step::Serve(_)]) if !matches!(clause.kind, Kind::Cohort(_)) => Head::One,
-            (Gate::Open, [Step::Split(_), Step::Serve(_)]) => Head::Split,
+            (Gate::Open, [Step::Clause(clause), Step::Serve(_)]) if !matches!(clause.kind, Kind::Cohort(_)) => Head::One,
+            (Gate::Open, [Step::Split(_)]) => Head::Split,
             (Gate::Open, _) => Head::Steps,
         };
-        Self { packed, hash: packed.hash(&program.key), truth: truth(&program), program: Arc::new(program), steps: steps.into(), head: head.word(), slot }
+        if matches!(head, Head::Fixed(_)) {
+            // nobody gets there
+            steps.clear();
+        }
+        let steps = if steps.is_empty() { Arc::default() } else { steps.drain(..).collect() };
+        Self { packed, hash: packed.hash(program.key()), truth: program.truth, head: head.word(program.default), program: Arc::new(program), steps, slot }
     }
 
     #[inline]
@@ -94,29 +101,26 @@ impl Entry {
         }
     }
 
-    pub(crate) const fn set_head(&mut self, head: Head) {
-        self.head = head.word();
+    pub(crate) fn set_head(&mut self, head: Head) {
+        self.head = head.word(self.program.default);
+    }
+
+    /// What is served to whom no rule matches.
+    #[inline]
+    pub(crate) fn default(&self) -> Served {
+        if let Head::Fixed(_) = self.head() { self.program.default } else { Served(self.head & 0x00ff_ffff_ffff_ffff) }
     }
 
     /// `packed` and `hash` are those of `key`.
     #[inline]
     pub(crate) fn is(&self, packed: Packed, hash: u64, key: &str) -> bool {
-        self.packed == packed && (!packed.is_long() || (self.hash == hash && *self.program.key == *key))
+        self.packed == packed && (!packed.is_long() || (self.hash == hash && *self.program.key() == *key))
     }
 
     /// The value of a variant that exists.
     #[inline]
     pub(crate) fn value(&self, variant: u16) -> &Value {
-        match self.truth {
-            Some(truth) if variant < FEW => {
-                if truth.get() >> variant & 1 == 1 {
-                    &TRUE
-                } else {
-                    &FALSE
-                }
-            }
-            _ => self.program.variants.get(usize::from(variant)).map_or(&Value::Null, |variant| &variant.value),
-        }
+        self.truth.and_then(|truth| value(truth, variant)).unwrap_or_else(|| self.program.value(variant))
     }
 
     #[inline]
@@ -125,9 +129,15 @@ impl Entry {
     }
 }
 
-fn truth(program: &Program) -> Option<Truth> {
-    let all = &program.variants;
-    let fits = program.source.r#type == ValueType::Boolean && all.len() <= usize::from(FEW) && all.iter().all(|variant| variant.value.is_boolean());
-    let bits = || all.iter().enumerate().fold(1 << FEW, |bits, (at, variant)| bits | u16::from(variant.value == TRUE) << at);
+/// `None` if these are not all booleans, or too many.
+pub(crate) fn truth(values: &[Value]) -> Option<Truth> {
+    let fits = values.len() <= usize::from(FEW) && values.iter().all(Value::is_boolean);
+    let bits = || values.iter().enumerate().fold(1 << FEW, |bits, (at, value)| bits | u16::from(*value == TRUE) << at);
     fits.then(bits).and_then(Truth::new)
+}
+
+/// `None` for a variant that is not among the few.
+#[inline]
+pub(super) fn value(truth: Truth, variant: u16) -> Option<&'static Value> {
+    (variant < FEW).then(|| if truth.get() >> variant & 1 == 1 { &TRUE } else { &FALSE })
 }

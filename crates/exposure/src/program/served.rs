@@ -29,11 +29,6 @@ impl Served {
         Self(variant as u64 | (reason as u64) << 16 | kind << 24 | (place as u64) << 32)
     }
 
-    #[inline]
-    pub(crate) const fn with_variant(self, variant: u16) -> Self {
-        Self(self.0 & !0xffff | variant as u64)
-    }
-
     /// Marks that with a targeting key the answer might be another.
     #[inline]
     pub(crate) const fn for_want_of_key(self, keyless: bool) -> Self {

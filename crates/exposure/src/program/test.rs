@@ -8,7 +8,7 @@ use regex::Regex;
 use super::{EXACT, Given, Verdict};
 use crate::context::Attribute;
 use crate::fold::{self, FoldedWords, Needle};
-use crate::hash::{Packed, Word, Words, ends_with, starts_with};
+use crate::hash::{Packed, Words, ends_with, starts_with};
 use crate::instant::Instant;
 use crate::version::Version;
 
@@ -16,14 +16,17 @@ use crate::version::Version;
 pub(crate) enum Test {
     Present,
     Absent,
-    /// One of a few texts, or none of them. Comparing with a few is faster than hashing.
-    Few(Box<[Word]>, bool),
+    /// One of a few short texts, or none of them. Comparing with a few is faster than hashing.
+    Few(Box<[Packed]>, bool),
     /// One of many texts, or none of them.
     Many(Box<Words>, bool),
     /// A member or none, whatever its type and case.
     In(Box<Members>, bool),
-    StartsWith(Affixes),
-    EndsWith(Affixes),
+    StartsWith(Box<[Box<str>]>),
+    EndsWith(Box<[Box<str>]>),
+    /// Folded, as the next.
+    StartsWithFolded(Box<[Box<str>]>),
+    EndsWithFolded(Box<[Box<str>]>),
     Contains(Box<[Box<str>]>),
     ContainsFolded(Box<[Needle]>),
     Regex(Box<[Regex]>),
@@ -35,7 +38,7 @@ pub(crate) enum Test {
 
 impl Test {
     #[inline]
-    pub(super) fn judge(&self, given: &Given<'_>) -> Verdict<'static> {
+    pub(super) fn judge(&self, given: &Given<'_>) -> Verdict {
         match given.text {
             Some(text) => self.judge_text(text, given.packed),
             None => self.judge_other(given.other),
@@ -44,9 +47,9 @@ impl Test {
 
     /// The tests that people write most are judged in place.
     #[inline(always)]
-    pub(super) fn judge_text(&self, text: &str, packed: Packed) -> Verdict<'static> {
+    pub(super) fn judge_text(&self, text: &str, packed: Packed) -> Verdict {
         match self {
-            Self::Few(words, wanted) => Verdict::of(words.iter().any(|word| word.is(packed, text)) == *wanted),
+            Self::Few(words, wanted) => Verdict::of(words.contains(&packed) == *wanted),
             Self::Many(words, wanted) => Verdict::of(words.contain(packed, text) == *wanted),
             _ => self.judge_text_at_length(text),
         }
@@ -54,7 +57,7 @@ impl Test {
 
     /// What is not a text.
     #[inline(never)]
-    pub(super) fn judge_other(&self, given: Option<Attribute<'_>>) -> Verdict<'static> {
+    pub(super) fn judge_other(&self, given: Option<Attribute<'_>>) -> Verdict {
         let Some(given) = given else { return Verdict::of(matches!(self, Self::Absent)) };
         match (self, given) {
             (Self::Present, _) => Verdict::Yes,
@@ -71,14 +74,14 @@ impl Test {
     }
 
     #[inline(never)]
-    fn judge_text_at_length(&self, given: &str) -> Verdict<'static> {
+    fn judge_text_at_length(&self, given: &str) -> Verdict {
         match self {
             Self::Present => Verdict::Yes,
             Self::In(members, wanted) => members.judge(Attribute::Text(given), *wanted),
-            Self::EndsWith(affixes) if !affixes.fold => Verdict::of(affixes.list.iter().any(|end| ends_with(given, end))),
-            Self::StartsWith(affixes) if !affixes.fold => Verdict::of(affixes.list.iter().any(|beginning| starts_with(given, beginning))),
-            Self::StartsWith(texts) => Verdict::of(texts.list.iter().any(|text| fold::starts_with(given, text))),
-            Self::EndsWith(texts) => Verdict::of(texts.list.iter().any(|text| fold::ends_with(given, text))),
+            Self::EndsWith(texts) => Verdict::of(texts.iter().any(|end| ends_with(given, end))),
+            Self::StartsWith(texts) => Verdict::of(texts.iter().any(|beginning| starts_with(given, beginning))),
+            Self::StartsWithFolded(texts) => Verdict::of(texts.iter().any(|text| fold::starts_with(given, text))),
+            Self::EndsWithFolded(texts) => Verdict::of(texts.iter().any(|text| fold::ends_with(given, text))),
             Self::Contains(texts) => Verdict::of(texts.iter().any(|text| given.contains(&**text))),
             Self::ContainsFolded(needles) => Verdict::of(needles.iter().any(|needle| needle.is_in(given))),
             Self::Regex(patterns) => Verdict::of(patterns.iter().any(|pattern| pattern.is_match(given))),
@@ -132,7 +135,7 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    fn judge(&self, given: Attribute<'_>, wanted: bool) -> Verdict<'static> {
+    fn judge(&self, given: Attribute<'_>, wanted: bool) -> Verdict {
         let member = match given {
             Attribute::Text(text) => match &self.texts {
                 Set::Exact(texts) => texts.contain(Packed::of(text), text),
@@ -152,14 +155,6 @@ impl Members {
 pub(crate) enum Set {
     Exact(Words),
     Folded(FoldedWords),
-}
-
-/// Beginnings or ends.
-#[derive(Debug)]
-pub(crate) struct Affixes {
-    pub fold: bool,
-    /// Folded, if so.
-    pub list: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]

@@ -39,35 +39,35 @@ impl Snapshot {
             Head::Needs => self.need(entry, context),
             Head::Unusable => return None,
         };
-        Some(Answer::new(entry, outcome))
+        Some(Answer::new(self, entry, outcome))
     }
 
     /// What most rules that ask something come to, without the state that others need.
     #[inline(never)]
-    fn one<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome<'s> {
+    fn one<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome {
         match &*entry.steps {
-            [Step::Clause(clause), Step::Serve(yes), Step::Serve(no)] => evaluate::by_one(clause, *yes, *no, context),
+            [Step::Clause(clause), Step::Serve(yes)] => evaluate::by_one(clause, *yes, entry.default(), context, &self.subjects),
             _ => self.step(entry, context),
         }
     }
 
     #[inline(never)]
-    fn split<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome<'s> {
+    fn split<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome {
         match &*entry.steps {
-            [Step::Split(split), Step::Serve(default)] => evaluate::by_split(split, *default, context),
+            [Step::Split(split)] => evaluate::by_split(split, entry.default(), context, &self.subjects),
             _ => self.step(entry, context),
         }
     }
 
     #[inline(never)]
-    fn step<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome<'s> {
+    fn step<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome {
         let mut evaluation = Evaluation::new(self, context, Silent);
         let served = evaluation.go(entry, 0);
         evaluation.outcome(served)
     }
 
     #[inline(never)]
-    fn need<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome<'s> {
+    fn need<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome {
         let mut evaluation = Evaluation::new(self, context, Silent);
         let served = evaluation.needing(entry);
         evaluation.outcome(served)
@@ -89,7 +89,7 @@ impl Snapshot {
             let open = matches!(entry.program.gate, Gate::Open);
             for step in &*entry.steps {
                 let keyed = match step {
-                    Step::Split(split) => matches!(split.subject, Subject::TargetingKey),
+                    Step::Split(split) => split.subject == Subject::TARGETING_KEY,
                     Step::Clause(clause) => self.keyed(clause),
                     Step::Need(_) | Step::Serve(_) => false,
                 };
@@ -105,7 +105,7 @@ impl Snapshot {
 
     fn keyed(&self, clause: &Clause) -> bool {
         match &clause.kind {
-            Kind::Share(share) => matches!(share.subject, Subject::TargetingKey),
+            Kind::Share(share) => share.subject == Subject::TARGETING_KEY,
             Kind::Cohort(id) => self.cohorts.get(*id).is_some_and(|cohort| cohort.clauses.iter().any(|clause| self.keyed(clause))),
             Kind::Test(..) | Kind::Not(..) => false,
         }

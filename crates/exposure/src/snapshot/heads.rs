@@ -1,15 +1,16 @@
 //! What every caller is answered alike, through prerequisites too, is known before anyone asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Dependents;
 use super::store::Edit;
 use crate::compile::{self, Edges};
-use crate::program::{Entry, Gate, Head, Step};
+use crate::program::{Entry, Gate, Head, Program, Step};
 
 pub(super) fn dependents(edges: &Edges<'_>) -> Dependents {
     let mut dependents = Dependents::new();
-    for (key, needed) in edges.iter().flat_map(|(key, needed)| needed.iter().map(move |needed| (*key, needed.feature.as_str()))) {
+    for (key, needed) in edges.iter().flat_map(|(key, needed)| needed.iter().map(move |needed| (*key, *needed))) {
         dependents.entry(needed.into()).or_default().push(key.into());
     }
     dependents
@@ -28,9 +29,9 @@ pub(super) fn settle<'a>(edit: &mut Edit, dependents: &'a Dependents, changed: i
         }
     }
     // A feature that is killed or at fault asks no other, so that what is left has an order.
-    let needs = |key: &str| Some(&*edit.by_key(key)?.program).filter(|program| matches!(program.gate, Gate::Open) && !program.prerequisites.is_empty());
-    let programs: BTreeMap<&str, _> = unsettled.iter().filter_map(|key| Some((*key, needs(key)?.source.clone()))).collect();
-    let edges: Edges<'_> = programs.iter().map(|(key, source)| (*key, source.prerequisites.as_slice())).collect();
+    let needs = |key: &str| Some(&edit.by_key(key)?.program).filter(|program| matches!(program.gate, Gate::Open) && !program.prerequisites.is_empty()).cloned();
+    let programs: Vec<Arc<Program>> = unsettled.iter().filter_map(|key| needs(key)).collect();
+    let edges: Edges<'_> = programs.iter().map(|program| (program.key(), program.prerequisites.iter().map(|needed| &*needed.feature).collect())).collect();
     for key in compile::sorted(&edges, &BTreeSet::new()) {
         if let Some(entry) = edit.by_key(key) {
             let (slot, before, head) = (entry.slot, entry.head(), head(entry, edit));
@@ -56,6 +57,7 @@ fn head(entry: &Entry, edit: &Edit) -> Head {
     }
     match entry.steps.get(program.prerequisites.len()) {
         Some(Step::Serve(served)) => Head::Fixed(*served),
+        None => Head::Fixed(program.default),
         // Those it needs do not depend on the caller, and hold.
         _ => Head::Needs,
     }

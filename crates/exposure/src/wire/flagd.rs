@@ -23,8 +23,9 @@ const MAX_PREREQUISITES: usize = 16;
 #[must_use]
 pub fn definitions(snapshot: &Snapshot) -> String {
     let (mut flags, mut evaluators) = (Map::new(), Map::new());
-    for (key, _) in snapshot.features() {
-        if let Some(mut reader) = Reader::of(snapshot, key)
+    let features = snapshot.features().collect();
+    for key in snapshot.keys() {
+        if let Some(mut reader) = Reader::of(snapshot, &features, key)
             && reader.because.is_empty()
         {
             evaluators.append(&mut reader.evaluators);
@@ -38,14 +39,19 @@ pub fn definitions(snapshot: &Snapshot) -> String {
 
 /// What flagd's providers can make of the feature of this key; `None` if there is none.
 pub(crate) fn capability(snapshot: &Snapshot, key: &str) -> Option<Capability> {
-    let Reader { because, notes, .. } = Reader::of(snapshot, key)?;
+    let features = snapshot.features().collect();
+    let Reader { because, notes, .. } = Reader::of(snapshot, &features, key)?;
     let (evaluated, because) = if because.is_empty() { (Evaluated::Locally, notes) } else { (Evaluated::Remotely, because) };
     Some(Capability { protocol: Protocol::Flagd, evaluated, because })
 }
 
+/// All features of a snapshot in their canonical form.
+type Features<'s> = BTreeMap<&'s str, Feature>;
+
 /// Renders one feature and gathers what stands in the way, all of it.
 struct Reader<'s> {
     snapshot: &'s Snapshot,
+    features: &'s Features<'s>,
     flag: Value,
     evaluators: Map<String, Value>,
     because: Vec<String>,
@@ -62,16 +68,15 @@ enum Yields<'s> {
 }
 
 impl<'s> Reader<'s> {
-    fn of(snapshot: &'s Snapshot, key: &str) -> Option<Self> {
-        let program = snapshot.program(key)?;
-        let mut reader = Self { snapshot, flag: Value::Null, evaluators: Map::new(), because: Vec::new(), notes: Vec::new(), prerequisites: 0 };
-        let feature = &*program.source;
+    fn of(snapshot: &'s Snapshot, features: &'s Features<'s>, key: &str) -> Option<Self> {
+        let (program, feature) = (snapshot.program(key)?, features.get(key)?);
+        let mut reader = Self { snapshot, features, flag: Value::Null, evaluators: Map::new(), because: Vec::new(), notes: Vec::new(), prerequisites: 0 };
         if matches!(program.gate, Gate::Unusable(_)) {
             reader.because.push("it has no variant that could be served".to_owned());
             return Some(reader);
         }
         let mut flag = Map::from_iter([("state".to_owned(), "ENABLED".into()), ("variants".to_owned(), variants(feature))]);
-        let default = match reader.yields(program, &|variant| Value::from(variant)) {
+        let default = match reader.yields(program, feature, &|variant| Value::from(variant)) {
             Yields::Always(variant) => variant,
             Yields::Targeting(targeting, default) => {
                 flag.insert("targeting".to_owned(), targeting);
@@ -84,8 +89,7 @@ impl<'s> Reader<'s> {
     }
 
     /// `leaf` says what stands for a variant.
-    fn yields(&mut self, program: &'s Program, leaf: &dyn Fn(&str) -> Value) -> Yields<'s> {
-        let feature = &*program.source;
+    fn yields(&mut self, program: &Program, feature: &'s Feature, leaf: &dyn Fn(&str) -> Value) -> Yields<'s> {
         if !matches!(program.gate, Gate::Open) {
             return Yields::Always(&feature.off);
         }
@@ -129,11 +133,12 @@ impl<'s> Reader<'s> {
             self.refuse(format!("it needs more than {MAX_PREREQUISITES} features, over all steps"));
             return Value::Bool(false);
         }
-        let Some(program) = self.snapshot.program(key).filter(|program| !matches!(program.gate, Gate::Unusable(_))) else {
+        let usable = |program: &&Program| !matches!(program.gate, Gate::Unusable(_));
+        let Some((program, feature)) = self.snapshot.program(key).filter(usable).zip(self.features.get(key)) else {
             return Value::Bool(false);
         };
         let wanted = |variant: &str| Value::Bool(variants.iter().any(|name| name == variant));
-        match self.yields(program, &wanted) {
+        match self.yields(program, feature, &wanted) {
             Yields::Always(variant) => wanted(variant),
             Yields::Targeting(mut targeting, default) => {
                 // An `if` of pairs alone yields nothing in the end, where a condition needs a word.

@@ -1,10 +1,13 @@
 //! Reading a caller's context out of a request body without copying it.
 
+mod depth;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use self::depth::Inside;
 use crate::context::{Attribute, Context};
 use crate::model::TARGETING_KEY;
 
@@ -22,7 +25,12 @@ enum Given<'a> {
     Number(f64),
     Text(Cow<'a, str>),
     Compound,
+    /// Lists and objects deeper inside one another than [`DEEPEST`].
+    TooDeep,
 }
+
+/// So deep may lists and objects stand inside one another in an attribute.
+pub const DEEPEST: usize = 64;
 
 /// So many attributes are searched one by one.
 const FEW: usize = 16;
@@ -35,7 +43,8 @@ const EXACT: f64 = 9_007_199_254_740_991.0;
 pub enum BadRequest {
     /// It is not JSON, or not an object.
     Unreadable(String),
-    /// Its context is not an object, has a targeting key that is not text, or a number that cannot be held exactly.
+    /// Its context is not an object, has a targeting key that is not text, a number that cannot be held exactly, or lists
+    /// and objects more than [`DEEPEST`] deep inside one another.
     InvalidContext(String),
 }
 
@@ -68,7 +77,7 @@ impl Caller<'_> {
             match given {
                 Given::Null => {}
                 Given::Boolean(value) => text(if *value { b't' } else { b'f' }, name),
-                Given::Compound => text(b'c', name),
+                Given::Compound | Given::TooDeep => text(b'c', name),
                 Given::Number(number) => {
                     text(b'n', name);
                     // Zero has two signs and is one number.
@@ -99,7 +108,7 @@ impl Context for Caller<'_> {
             Given::Boolean(value) => Some(Attribute::Boolean(*value)),
             Given::Number(number) => Some(Attribute::Number(*number)),
             Given::Text(text) => Some(Attribute::Text(text)),
-            Given::Compound => Some(Attribute::Compound),
+            Given::Compound | Given::TooDeep => Some(Attribute::Compound),
         }
     }
 }
@@ -172,8 +181,12 @@ impl<'de> Visitor<'de> for CallerVisitor {
                     }
                 };
             } else {
-                if matches!(given, Given::Number(number) if number.abs() > EXACT) {
-                    refusal = Some(format!("`{name}` is a number beyond ±(2^53 − 1), which cannot be held exactly: send it as a text"));
+                match given {
+                    Given::Number(number) if number.abs() > EXACT => {
+                        refusal = Some(format!("`{name}` is a number beyond ±(2^53 − 1), which cannot be held exactly: send it as a text"));
+                    }
+                    Given::TooDeep => refusal = Some(format!("`{name}` has lists and objects more than {DEEPEST} deep inside one another")),
+                    _ => {}
                 }
                 caller.attributes.push((name, given));
             }
@@ -283,18 +296,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
                 Ok(Given::Text(Cow::Owned(text.to_owned())))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Given::Compound)
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Inside(DEEPEST).visit_seq(seq).map(compound)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Given::Compound)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Inside(DEEPEST).visit_map(map).map(compound)
             }
         }
         deserializer.deserialize_any(GivenVisitor)
     }
+}
+
+const fn compound<'a>(fits: bool) -> Given<'a> {
+    if fits { Given::Compound } else { Given::TooDeep }
 }
 
 #[cfg(test)]
@@ -338,6 +353,24 @@ mod tests {
     fn of_a_repeated_attribute_the_last_counts() {
         let caller = read_request(br#"{"context":{"a":1,"b":2,"a":3,"a":4}}"#).unwrap();
         assert_eq!(caller.attribute("a"), Some(Attribute::Number(4.0)));
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_says_so() {
+        let nested = |open: &str, close: &str, deep: usize| format!("{{\"context\":{{\"a\":{}1{},\"b\":true}}}}", open.repeat(deep), close.repeat(deep));
+        for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[[],", ",0]")] {
+            assert_eq!(read_request(nested(open, close, DEEPEST - 1).as_bytes()).unwrap().attribute("a"), Some(Attribute::Compound));
+            for deep in [DEEPEST + 1, 127, 128, 10_000] {
+                let body = nested(open, close, deep);
+                assert_eq!(
+                    read_request(body.as_bytes()),
+                    Err(BadRequest::InvalidContext("`a` has lists and objects more than 64 deep inside one another".to_owned())),
+                    "{deep} × {open}"
+                );
+            }
+            let cut = nested(open, "", 10_000);
+            assert!(matches!(read_request(cut.as_bytes()), Err(BadRequest::Unreadable(_))));
+        }
     }
 
     #[test]

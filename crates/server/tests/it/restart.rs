@@ -71,7 +71,7 @@ async fn what_is_removed_is_not_served_any_more() {
 /// Else a start would serve for a moment, or from a torn ledger for ever, what was switched off since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_could_not_be_written_is_written_later() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let eva = world.person("eva", &["engineer", "release-manager"]).await;
     let sdk = world.token("sdk", Some("test")).await;
     world.put(&eva, BASELINE, &json!({"environment": "test", "variant": "on"})).await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use greenroom_exposure::{Model, Snapshot};
+use greenroom_exposure::Snapshot;
 use launchdarkly_server_sdk_evaluation::{Context as LdContext, ContextBuilder, Flag, FlagValue, Segment, Store, evaluate};
 use serde_json::Value;
 use unleash_types::client_features::{ClientFeatures, Context as UnleashContext};
@@ -55,8 +55,7 @@ pub fn unleash(json: &[u8]) -> EngineState {
 }
 
 pub fn greenroom(json: &[u8]) -> Snapshot {
-    let model: Model = serde_json::from_slice(json).unwrap();
-    let (snapshot, warnings) = Snapshot::compile(&model);
+    let (snapshot, warnings) = Snapshot::read(json).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     snapshot
 }

@@ -24,7 +24,14 @@ pub fn table() {
     let model: Model = serde_json::from_slice(&ours).unwrap();
     let parse = once("", 7, || timed(|| serde_json::from_slice::<Model>(&ours).unwrap()));
     let compile = once("", 7, || timed(|| Snapshot::compile(&model)));
-    println!("| of which reading the model, ms | {} | | |\n| of which compiling it, ms | {} | | |", cell(&parse, 1e6), cell(&compile, 1e6));
+    println!("| as a model: reading it, ms | {} | | |\n| compiling that, ms | {} | | |", cell(&parse, 1e6), cell(&compile, 1e6));
+    let snapshot = engines::greenroom(&ours);
+    let binary = snapshot.to_bytes();
+    let load = once("", 7, || timed(|| Snapshot::from_bytes(&binary).unwrap()));
+    let write = once("", 7, || timed(|| snapshot.to_bytes()));
+    println!("| load from the binary form, ms | {} | | |\n| write it, ms | {} | | |", cell(&load, 1e6), cell(&write, 1e6));
+    println!("| size of JSON and of the binary form, kB | {} and {} | {} | {} |", ours.len() / 1_000, binary.len() / 1_000, unleash.len() / 1_000, ld.len() / 1_000);
+    drop((binary, snapshot));
     let heap = [heap(|| engines::greenroom(&ours)), heap(|| engines::unleash(&unleash)), heap(|| Flags::read(&ld))];
     println!("| heap per feature, source included, bytes | {} |", heap.map(|bytes| (bytes / FEATURES).to_string()).join(" | "));
 

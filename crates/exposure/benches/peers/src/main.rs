@@ -48,11 +48,19 @@ fn main() {
 }
 
 /// One row by one of us alone, so many times, for a profiler: `in-50 handle 1000000`. `how` is `key`, `handle`, `floor-key`
-/// or `floor-handle`; or `load`, whatever the row: 10,000 features from JSON.
+/// or `floor-handle`; or, whatever the row, `load` or `load-binary`: 10,000 features from JSON or from the binary form; or
+/// `all-handle` or `all-floor`, by the number of features: `10000 all-handle 1000000`.
 fn profiled(key: &str, how: &str, times: usize) {
-    if how == "load" {
+    if how.starts_with("load") {
         let json = engines::bytes(&definitions::greenroom(&mixed(10_000)));
-        return (0..times).for_each(|_| drop(black_box(engines::greenroom(&json))));
+        let binary = engines::greenroom(&json).to_bytes();
+        return (0..times).for_each(|_| match how {
+            "load" => drop(black_box(engines::greenroom(&json))),
+            _ => drop(black_box(greenroom_exposure::Snapshot::from_bytes(&binary).unwrap())),
+        });
+    }
+    if how.starts_with("all") {
+        return in_turn(key.parse().unwrap(), how, times);
     }
     let features = all(1_000);
     let (greenroom, floor) = (engines::greenroom(&engines::bytes(&definitions::greenroom(&features))), Floor::new(&features));
@@ -66,6 +74,21 @@ fn profiled(key: &str, how: &str, times: usize) {
             ("handle", Some(handle), _) => drop(black_box(greenroom.evaluate_handle(black_box(handle), &caller).map(|answer| answer.value().as_bool()))),
             ("floor-handle", _, Some(slot)) => drop(black_box(floor.by_handle(black_box(slot), &caller))),
             _ => panic!("no such feature, or way to ask: {key} {how}"),
+        }
+    }
+}
+
+/// So many features in turn, by handle.
+fn in_turn(size: usize, how: &str, times: usize) {
+    let features = mixed(size);
+    let (greenroom, floor) = (engines::greenroom(&engines::bytes(&definitions::greenroom(&features))), Floor::new(&features));
+    let (users, attributes, walk) = (users(), attributes(), scrambled(size));
+    let handles: Vec<_> = walk.iter().map(|at| greenroom.resolve(&features[*at].0).unwrap()).collect();
+    for n in 0..times {
+        let caller = caller(&users[n % 1_024], &attributes);
+        match how {
+            "all-handle" => drop(black_box(greenroom.evaluate_handle(handles[n % size], &caller).map(|answer| answer.value().as_bool()))),
+            _ => drop(black_box(floor.by_handle(walk[n % size], &caller))),
         }
     }
 }

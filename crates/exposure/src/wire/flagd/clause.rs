@@ -29,7 +29,7 @@ impl Reader<'_> {
 
     fn cohort(&mut self, name: &str) -> Value {
         if !self.evaluators.contains_key(name) {
-            let source = self.snapshot.cohorts().named(name).map(|(_, cohort)| &cohort.source);
+            let source = self.snapshot.cohorts().named(name).map(|(_, cohort)| cohort.model());
             let mut groups: Vec<Value> = Vec::new();
             for group in source.iter().flat_map(|source| &source.any_of) {
                 groups.push(if group.is_empty() { Value::Bool(true) } else { self.all(group) });

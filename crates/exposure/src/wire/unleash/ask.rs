@@ -77,19 +77,18 @@ impl Context for Asker {
 /// The attributes that are declared as numbers, or that some rule or cohort of the snapshot compares as such.
 #[must_use]
 pub fn numbers(snapshot: &Snapshot) -> BTreeSet<String> {
-    let model = snapshot.model();
-    let declared = model.attributes.iter().filter(|(_, declared)| **declared == AttributeType::Number).map(|(name, _)| name.as_str());
-    let rules = model.features.values().flat_map(|feature| feature.claims.iter().chain(&feature.baseline)).flat_map(|rule| &rule.when);
-    let cohorts = model.cohorts.values().flat_map(|cohort| cohort.any_of.iter().flatten());
-    rules.chain(cohorts).filter_map(numeric).chain(declared).map(str::to_owned).collect()
+    let declared = snapshot.attributes().iter().filter(|(_, declared)| **declared == AttributeType::Number).map(|(name, _)| name.clone());
+    let rules = snapshot.features().flat_map(|(_, feature)| feature.claims.into_iter().chain(feature.baseline)).flat_map(|rule| rule.when);
+    let cohorts = snapshot.cohorts().iter().flat_map(|cohort| cohort.model().any_of.into_iter().flatten());
+    rules.chain(cohorts).filter_map(numeric).chain(declared).collect()
 }
 
-fn numeric(clause: &Clause) -> Option<&str> {
+fn numeric(clause: Clause) -> Option<String> {
     match clause {
         Clause::Test(test) | Clause::Not(test) if test.attribute != TARGETING_KEY => {
             let compared = matches!(test.op, Op::Eq | Op::Lt | Op::Le | Op::Gt | Op::Ge);
             let listed = matches!(test.op, Op::In | Op::NotIn) && test.values.iter().any(|value| matches!(value, Scalar::Number(_)));
-            (compared || listed).then_some(&test.attribute)
+            (compared || listed).then_some(test.attribute)
         }
         _ => None,
     }
@@ -115,9 +114,9 @@ pub struct Chosen {
 /// What an SDK would say where our evaluator answers this; a feature that does not exist is off.
 #[must_use]
 pub fn said(answer: Option<Answer<'_>>) -> Said {
-    let shown = answer.filter(|answer| is_on(answer.feature().off.as_str(), answer.variant(), answer.value()));
+    let shown = answer.filter(|answer| is_on(answer.off(), answer.variant(), answer.value()));
     let enabled = shown.is_some();
-    let variant = match shown.and_then(|answer| named(answer.feature().r#type, answer.variant(), answer.value())) {
+    let variant = match shown.and_then(|answer| named(answer.value_type(), answer.variant(), answer.value())) {
         Some((name, payload)) => Chosen { name, payload, enabled: true, feature_enabled: true },
         None => Chosen { name: DISABLED.to_owned(), payload: None, enabled: false, feature_enabled: enabled },
     };

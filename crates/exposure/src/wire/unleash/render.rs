@@ -19,7 +19,7 @@ use super::sticky::{Draw, Stickiness, collapse};
 use super::{ClientFeatures, Constraint, Segment, Toggle, Variant};
 use crate::capability::{Capability, Evaluated, Protocol};
 use crate::hash::Packed;
-use crate::model::{Algorithm, Outcome, Rule, Split, ValueType};
+use crate::model::{Algorithm, Cohort, Feature, Outcome, Rule, Split, ValueType};
 use crate::program::{Gate, Program};
 use crate::snapshot::Snapshot;
 
@@ -69,7 +69,7 @@ pub fn features(snapshot: &Snapshot, level: Level) -> ClientFeatures {
     let wire = Wire::of(snapshot);
     let mut segments: BTreeMap<i64, Vec<Constraint>> = BTreeMap::new();
     let mut features = Vec::new();
-    for (key, _) in snapshot.features() {
+    for key in snapshot.keys() {
         let Some(mut offer) = wire.offer(key).filter(|offer| offer.because.is_empty() && offer.needs() <= level) else { continue };
         if level < Level::Segments {
             offer.inline();
@@ -96,6 +96,8 @@ pub(crate) fn capability(snapshot: &Snapshot, key: &str) -> Option<Capability> {
 /// A snapshot, with what its features share on this wire.
 struct Wire<'s> {
     snapshot: &'s Snapshot,
+    features: BTreeMap<&'s str, Feature>,
+    cohorts: BTreeMap<&'s str, Cohort>,
     /// Attributes that are numbers; all others are text.
     numbers: BTreeSet<String>,
     /// Of each group of each cohort.
@@ -106,7 +108,8 @@ impl<'s> Wire<'s> {
     fn of(snapshot: &'s Snapshot) -> Self {
         let mut taken = BTreeSet::new();
         let mut segments = BTreeMap::new();
-        let groups = || snapshot.cohorts().iter().flat_map(|cohort| (0..cohort.source.any_of.len()).map(|group| (&*cohort.name, group)));
+        let cohorts: BTreeMap<&str, Cohort> = snapshot.cohorts().iter().map(|cohort| (&*cohort.name, cohort.model())).collect();
+        let groups = || cohorts.iter().flat_map(|(name, cohort)| (0..cohort.any_of.len()).map(|group| (*name, group)));
         let imported = |(name, group): &(&str, usize)| name.strip_prefix("segment-").filter(|_| *group == 0)?.parse::<u32>().ok().filter(|id| *id < FIRST_OF_OURS);
         for group in groups() {
             if let Some(id) = imported(&group).map(i64::from).filter(|id| taken.insert(*id)) {
@@ -123,20 +126,25 @@ impl<'s> Wire<'s> {
                 i64::from(id)
             });
         }
-        Self { snapshot, numbers: numbers(snapshot), segments }
+        Self { snapshot, features: snapshot.features().collect(), numbers: numbers(snapshot), segments, cohorts }
     }
 
     /// `None` if there is no such feature.
-    fn offer(&self, key: &'s str) -> Option<Offer> {
-        let mut offer = self.body(self.snapshot.program(key)?);
+    fn asked(&self, key: &str) -> Option<Asked<'_>> {
+        Some((self.snapshot.program(key)?, self.features.get(key)?))
+    }
+
+    /// `None` if there is no such feature.
+    fn offer(&self, key: &str) -> Option<Offer> {
+        let mut offer = self.body(self.asked(key)?);
         need::depend(self, key, &mut offer);
         Some(offer)
     }
 
     /// A feature without what it needs of others.
-    fn body(&self, program: &'s Program) -> Offer {
-        let mut reader = Reader { wire: self, program, offer: Offer::default(), plain: false };
-        reader.offer.toggle.name = program.key.to_string();
+    fn body(&self, (program, feature): Asked<'_>) -> Offer {
+        let mut reader = Reader { wire: self, program, feature, offer: Offer::default(), plain: false };
+        reader.offer.toggle.name = program.key().to_owned();
         match program.gate {
             Gate::Unusable(_) => reader.refuse("it has no variant that could be served".to_owned()),
             Gate::Open => reader.rules(),
@@ -146,6 +154,9 @@ impl<'s> Wire<'s> {
         reader.offer
     }
 }
+
+/// A feature compiled and in its canonical form.
+type Asked<'w> = (&'w Program, &'w Feature);
 
 /// Segments below this were imported and keep their numbers. Some SDKs hold them in 32 bits with a sign.
 const FIRST_OF_OURS: u32 = 1 << 30;
@@ -189,7 +200,8 @@ impl Offer {
 /// Renders one feature and gathers what stands in the way, all of it.
 struct Reader<'w, 's> {
     wire: &'w Wire<'s>,
-    program: &'s Program,
+    program: &'w Program,
+    feature: &'w Feature,
     offer: Offer,
     /// Some strategy has no variant, and may not be given one.
     plain: bool,
@@ -197,8 +209,7 @@ struct Reader<'w, 's> {
 
 impl Reader<'_, '_> {
     fn rules(&mut self) {
-        let program = self.program;
-        let feature = &*program.source;
+        let feature = self.feature;
         if feature.variants.get(&feature.off) == Some(&serde_json::Value::Bool(true)) {
             return self.refuse(format!("its off, `{}`, is true", feature.off));
         }
@@ -307,7 +318,7 @@ impl Reader<'_, '_> {
 
     /// Whether this variant shows the feature, in Unleash's sense of on and off.
     fn shows(&self, variant: &str) -> bool {
-        let feature = &self.program.source;
+        let feature = self.feature;
         feature.variants.get(variant).is_some_and(|value| is_on(&feature.off, variant, value))
     }
 
@@ -348,8 +359,8 @@ impl Reader<'_, '_> {
     /// `None` where the SDK is told no more than that the feature is on.
     fn variant(&self, name: &str, weight: u32, by: &Stickiness) -> Option<Variant> {
         // as evaluation has it: a float with its point
-        let value = self.program.variants.iter().find(|variant| *variant.name == *name)?;
-        let (name, payload) = named(self.program.source.r#type, name, &value.value)?;
+        let value = self.program.variant(name)?;
+        let (name, payload) = named(self.feature.r#type, name, value)?;
         Some(Variant { name, weight, payload, stickiness: Some(by.text().to_owned()), overrides: Vec::new() })
     }
 

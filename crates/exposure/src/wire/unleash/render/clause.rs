@@ -88,8 +88,8 @@ impl Reader<'_, '_> {
     }
 
     fn cohort(&mut self, name: &str, wanted: Wanted) -> Any {
-        let Some((_, cohort)) = self.wire.snapshot.cohorts().named(name) else { return Any::new() };
-        let groups = &cohort.source.any_of;
+        let Some(cohort) = self.wire.cohorts.get(name) else { return Any::new() };
+        let groups = &cohort.any_of;
         let mut left = vec![All::default()];
         let mut any = Any::new();
         for (at, group) in groups.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! What a feature needs of others. SDKs look one step far, so what can be said in one step is brought there.
 
-use super::{Level, Offer, Wire};
-use crate::model::{Outcome, Prerequisite};
-use crate::program::{Gate, Program};
+use super::{Asked, Level, Offer, Wire};
+use crate::model::{Feature, Outcome, Prerequisite};
+use crate::program::Gate;
 use crate::wire::unleash::{Dependency, Toggle, is_on, named};
 
 /// Features that one may need, over all steps.
@@ -17,9 +17,9 @@ enum Holds {
 
 /// Adds the dependencies of the feature of this key, or says why it has none that SDKs would follow.
 pub(super) fn depend(wire: &Wire<'_>, key: &str, offer: &mut Offer) {
-    let Some(program) = wire.snapshot.program(key).filter(|program| matches!(program.gate, Gate::Open)) else { return };
+    let Some((_, feature)) = wire.asked(key).filter(|(program, _)| matches!(program.gate, Gate::Open)) else { return };
     let mut steps = 0;
-    match all(wire, &program.source.prerequisites, &mut steps) {
+    match all(wire, &feature.prerequisites, &mut steps) {
         Ok(Holds::Always) => {}
         Ok(Holds::Never) => {
             let name = std::mem::take(&mut offer.toggle.name);
@@ -28,7 +28,7 @@ pub(super) fn depend(wire: &Wire<'_>, key: &str, offer: &mut Offer) {
         }
         Ok(Holds::If(_)) if !offer.toggle.enabled => {}
         Ok(Holds::If(dependencies)) => {
-            let parents = dependencies.iter().filter_map(|parent| wire.snapshot.program(&parent.feature));
+            let parents = dependencies.iter().filter_map(|parent| wire.asked(&parent.feature));
             offer.least = parents.map(|parent| wire.body(parent).needs()).fold(offer.least, Level::max);
             offer.toggle.dependencies = dependencies;
         }
@@ -60,33 +60,31 @@ fn one(wire: &Wire<'_>, needed: &Prerequisite, steps: &mut usize) -> Result<Hold
     let key = needed.feature.as_str();
     let constant = |holds| if holds { Holds::Always } else { Holds::Never };
     let wanted = |variant: &str| needed.variants.iter().any(|name| name == variant);
-    let Some(program) = wire.snapshot.program(key).filter(|program| !matches!(program.gate, Gate::Unusable(_))) else {
+    let Some((program, feature)) = wire.asked(key).filter(|(program, _)| !matches!(program.gate, Gate::Unusable(_))) else {
         return Ok(Holds::Never);
     };
-    let feature = &*program.source;
     let off = wanted(&feature.off);
     if !matches!(program.gate, Gate::Open) {
         return Ok(constant(off));
     }
     let above = all(wire, &feature.prerequisites, steps)?;
-    match (above, alone(program)) {
+    match (above, alone(feature)) {
         (Holds::Never, _) => Ok(constant(off)),
         (Holds::Always, Some(variant)) => Ok(constant(wanted(variant))),
         (Holds::If(_), Some(variant)) if wanted(variant) == off => Ok(constant(off)),
         (Holds::If(above), Some(_)) if !off => Ok(Holds::If(above)),
         (Holds::If(_), _) => Err(format!("it needs `{key}`, which needs others itself: no SDK of Unleash follows that")),
         (Holds::Always, None) => {
-            if !wire.body(program).because.is_empty() {
+            if !wire.body((program, feature)).because.is_empty() {
                 return Err(format!("it needs `{key}`, which cannot be evaluated locally"));
             }
-            asked(program, needed)
+            asked((program, feature), needed)
         }
     }
 }
 
 /// The variant that all get who are not kept off by what the feature needs, if that is one.
-fn alone(program: &Program) -> Option<&str> {
-    let feature = &*program.source;
+fn alone(feature: &Feature) -> Option<&str> {
     match feature.claims.iter().chain(&feature.baseline).next() {
         None => Some(&feature.default),
         Some(rule) if !rule.when.is_empty() => None,
@@ -100,13 +98,13 @@ fn alone(program: &Program) -> Option<&str> {
 }
 
 /// The parent is handed out, and an SDK can ask whether it is on, and for the name of its variant.
-fn asked(program: &Program, needed: &Prerequisite) -> Result<Holds, String> {
-    let feature = &*program.source;
+fn asked((program, feature): Asked<'_>, needed: &Prerequisite) -> Result<Holds, String> {
     let (mut inside, mut outside) = (Seen::default(), Seen::default());
-    for variant in &program.variants {
-        let seen = if needed.variants.iter().any(|name| **name == *variant.name) { &mut inside } else { &mut outside };
-        if is_on(&feature.off, &variant.name, &variant.value) {
-            seen.names.push(named(feature.r#type, &variant.name, &variant.value).map(|(name, _)| name));
+    for name in program.names() {
+        let seen = if needed.variants.iter().any(|other| other == name) { &mut inside } else { &mut outside };
+        let Some(value) = program.variant(name) else { continue };
+        if is_on(&feature.off, name, value) {
+            seen.names.push(named(feature.r#type, name, value).map(|(name, _)| name));
         } else {
             seen.off = true;
         }

@@ -29,7 +29,7 @@ impl Reader<'_, '_> {
                 (Some(Slot::Share(roll)), _) if roll.by == by => {}
                 // a share of all values
                 (None, Choice::Drawn { group, by: drawn, .. }) if *drawn == by => slot = Some(everyone(group.clone(), by)),
-                (None, Choice::Plain | Choice::Fixed(_)) if let Ok(group) = group(&self.program.key) => {
+                (None, Choice::Plain | Choice::Fixed(_)) if let Ok(group) = group(self.program.key()) => {
                     self.note(format!("`{name}` is left out rather than sent empty: SDKs differ in what an empty text is"));
                     slot = Some(everyone(group, by));
                 }
