@@ -6,6 +6,5 @@ import { cases } from './cases.mjs';
 cases(address, `*:production.${token}`, async (state) => {
   await importFile({ state });
   const all = Object.entries(await report());
-  const taken = Object.fromEntries(all.map(([feature, on]) => [feature, on.find(({ protocol }) => protocol === 'unleash').because]));
-  return { taken, unnamed: [] };
+  return Object.fromEntries(all.map(([feature, on]) => [feature, on.find(({ protocol }) => protocol === 'unleash').because]));
 });

@@ -12,8 +12,9 @@ use greenroom_domain::command::Manifest;
 use greenroom_domain::deployment::environment::EnvironmentSpec;
 use greenroom_domain::deployment::policy::PolicySpec;
 use greenroom_domain::deployment::service::ServiceSpec;
-use greenroom_domain::id::{FeatureKey, Name};
+use greenroom_domain::id::{AttributeName, FeatureKey, Name};
 use greenroom_domain::refusal::{Reason, ReasonCode};
+use greenroom_domain::release::attribute::AttributeSpec;
 use greenroom_domain::release::cohort::CohortSpec;
 use greenroom_domain::release::feature::FeatureSpec;
 use greenroom_domain::release::plan::ReleaseSpec;
@@ -31,7 +32,7 @@ use tree::{Mark, Node};
 /// The one version of the manifest language there is.
 pub const API_VERSION: &str = "greenroom/v1";
 
-const KINDS: [&str; 5] = ["Environment", "Service", "Policy", "Feature", "Cohort"];
+const KINDS: [&str; 6] = ["Environment", "Service", "Policy", "Feature", "Cohort", "Attribute"];
 
 /// One manifest and the text it came from.
 #[derive(Debug, Clone)]
@@ -169,12 +170,14 @@ pub fn schema() -> Value {
     };
     let name = generator.subschema_for::<Name>();
     let key = generator.subschema_for::<FeatureKey>();
+    let attribute = generator.subschema_for::<AttributeName>();
     let kinds = vec![
         document("Environment", name.clone(), generator.subschema_for::<EnvironmentSpec>()),
         document("Service", name.clone(), generator.subschema_for::<ServiceSpec>()),
         document("Policy", name.clone(), generator.subschema_for::<PolicySpec>()),
         document("Feature", key, generator.subschema_for::<FeatureSpec>()),
         document("Cohort", name.clone(), generator.subschema_for::<CohortSpec>()),
+        document("Attribute", attribute, generator.subschema_for::<AttributeSpec>()),
         document("Release", name, generator.subschema_for::<ReleaseSpec>()),
     ];
     json!({
@@ -222,6 +225,7 @@ fn read(source: &Source<'_>) -> Result<Option<Manifest>, Box<Fault>> {
         "Policy" => source.typed::<PolicySpec, Name>(&root, &kind).map(|d| Manifest::Policy { name: d.metadata.name, title: d.metadata.title, spec: d.spec }),
         "Feature" => source.typed::<FeatureSpec, FeatureKey>(&root, &kind).map(|d| Manifest::Feature { key: d.metadata.name, title: d.metadata.title, spec: d.spec }),
         "Cohort" => source.typed::<CohortSpec, Name>(&root, &kind).map(|d| Manifest::Cohort { name: d.metadata.name, title: d.metadata.title, spec: d.spec }),
+        "Attribute" => source.typed::<AttributeSpec, AttributeName>(&root, &kind).map(|d| Manifest::Attribute { name: d.metadata.name, title: d.metadata.title, spec: d.spec }),
         "Release" => Err(source.wrong_kind(&root, "a release is planned, not applied", "use `greenroom release plan -f FILE`")),
         "Calendar" => Err(source.wrong_kind(&root, "manifests of kind `Calendar` are not supported yet", "remove it from this set")),
         "Hold" => Err(source.wrong_kind(&root, "manifests of kind `Hold` are not supported yet", "use `greenroom hold set`")),

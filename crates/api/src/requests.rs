@@ -7,7 +7,7 @@ use greenroom_domain::deployment::check::Outcome;
 use greenroom_domain::deployment::deployment::Motive;
 use greenroom_domain::event::TokenKind;
 use greenroom_domain::hold::{Plane, Scope, Stops};
-use greenroom_domain::id::{BuildLabel, Digest, Name, PersonId, RolloutId, Version};
+use greenroom_domain::id::{BuildLabel, Digest, Name, PersonId, RolloutId, VariantName, Version};
 use greenroom_domain::release::feature::BaselineRule;
 use greenroom_domain::release::plan::ReleaseSpec;
 use greenroom_domain::role::Role;
@@ -102,7 +102,7 @@ request! {
         /// All of them anew, in order: the first that matches decides. Empty takes those that stand away.
         #[serde(default, skip_serializing_if = "Option::is_none")] rules: Option<Vec<BaselineRule>>,
         /// For whom no rule matches.
-        #[serde(default, skip_serializing_if = "Option::is_none")] variant: Option<Name>,
+        #[serde(default, skip_serializing_if = "Option::is_none")] variant: Option<VariantName>,
     }
     Decide {
         about: About, role: Role, verdict: Verdict,

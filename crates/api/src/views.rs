@@ -9,8 +9,9 @@ use greenroom_domain::deployment::environment::Purpose;
 use greenroom_domain::deployment::placement::Health;
 use greenroom_domain::event::TokenKind;
 use greenroom_domain::hold::{Plane, Scope, Stops};
-use greenroom_domain::id::{BuildLabel, CheckId, DecisionId, DeploymentId, Digest, FeatureKey, HoldId, Name, PersonId, RolloutId, TokenId, Version};
+use greenroom_domain::id::{AttributeName, BuildLabel, CheckId, DecisionId, DeploymentId, Digest, FeatureKey, HoldId, Name, PersonId, RolloutId, TokenId, VariantName, Version};
 use greenroom_domain::refusal::Reason;
+use greenroom_domain::release::attribute::AttributeSpec;
 use greenroom_domain::release::feature::FeatureSpec;
 use greenroom_domain::release::plan::ReleaseSpec;
 use greenroom_domain::role::Role;
@@ -68,15 +69,23 @@ view! {
         notes: Vec<String>,
     }
     /// What an imported feature serves in the environment.
-    Imported { feature: FeatureKey, rules: u64, default: Name, changed: bool }
+    Imported { feature: FeatureKey, rules: u64, default: VariantName, changed: bool }
     NotImported { feature: String, because: String }
     Environment { name: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, purpose: Purpose, after: Vec<Name>, policies: Vec<Name>, targets: Vec<Target>, revision: u64 }
     Target { name: Name, driver: String, address: String, wave: u32, endpoints: BTreeMap<Name, String> }
     Service { name: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, components: Vec<Name>, newest: Option<Version>, builds: u64 }
+    /// A declared attribute of callers.
+    Attribute {
+        name: AttributeName,
+        #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>,
+        spec: AttributeSpec,
+        /// Cohorts and rules that read it, in words.
+        read_by: Vec<String>,
+    }
     Feature { key: FeatureKey, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: FeatureSpec, environments: Vec<FeatureIn> }
     /// How a feature stands in one environment.
     FeatureIn {
-        environment: Name, default: Name, killed: bool, serves: Vec<String>,
+        environment: Name, default: VariantName, killed: bool, serves: Vec<String>,
         /// Relays that answer `off`, whatever is decided here.
         #[serde(default, skip_serializing_if = "Vec::is_empty")] forced_off: Vec<ForcedOff>,
         /// What each protocol makes of it; left out of lists.

@@ -2,6 +2,7 @@
 
 mod deployment;
 mod release;
+mod token;
 mod touch;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::event::Event;
 use crate::exposure::{Affected, affected};
 use crate::id::Name;
 use crate::judge::archive::KEEP;
+use crate::release::attribute::Attribute;
 use crate::release::cohort::Cohort;
 use crate::release::feature::{Feature, Kill};
 use crate::release::release::{Course, CourseKind};
@@ -89,12 +91,20 @@ impl State {
                 self.features.remove(&e.key);
             }
             Event::CohortDefined(e) => {
-                let version = self.next_cohort_version(&e.name);
+                let version = e.version.unwrap_or_else(|| self.next_cohort_version(&e.name));
+                self.put_aside(&e.name);
                 let cohort = Cohort { name: e.name.clone(), title: e.title.clone(), set: e.set.clone(), version, spec: e.spec.clone(), users: e.users.clone() };
                 self.cohorts.insert(e.name.clone(), Arc::new(cohort));
             }
             Event::CohortRemoved(e) => {
                 self.cohorts.remove(&e.name);
+            }
+            Event::AttributeDefined(e) => {
+                let attribute = Attribute { name: e.name.clone(), title: e.title.clone(), set: e.set.clone(), spec: e.spec.clone() };
+                self.attributes.insert(e.name.clone(), Arc::new(attribute));
+            }
+            Event::AttributeRemoved(e) => {
+                self.attributes.remove(&e.name);
             }
             Event::BuildRegistered(e) => self.build_registered(e, recorded),
             Event::BuildRecalled(e) => self.build_recalled(e, recorded),
@@ -274,21 +284,14 @@ impl State {
             }
             Event::PersonLeft(e) => {
                 edit_ord(&mut self.persons, &e.id, |p| p.left = Some(at));
-                let gone: Vec<_> = self.tokens.values().filter(|t| t.person == Some(e.id)).map(|t| (t.id, t.hash.clone())).collect();
-                for (id, hash) in gone {
-                    self.token_ids.remove(&id);
-                    self.tokens.remove(&hash);
-                }
+                let gone: Vec<_> = self.tokens.values().filter(|t| t.person == Some(e.id)).map(|t| t.id).collect();
+                gone.into_iter().for_each(|id| self.drop_token(id));
             }
             Event::TokenCreated(e) => {
-                self.token_ids.insert(e.token.id, e.token.hash.clone());
-                self.tokens.insert(e.token.hash.clone(), Arc::new(e.token.clone()));
+                self.forget_tokens(at);
+                self.insert_token(Arc::new(e.token.clone()));
             }
-            Event::TokenRevoked(e) => {
-                if let Some(hash) = self.token_ids.remove(&e.id) {
-                    self.tokens.remove(&hash);
-                }
-            }
+            Event::TokenRevoked(e) => self.drop_token(e.id),
             Event::SeparationSet(e) => {
                 self.separation = e.on;
                 self.touch_all(seq);

@@ -17,6 +17,7 @@ use crate::event::Token;
 use crate::hold::Hold;
 use crate::id::{Digest, Name};
 use crate::judge::archive::KEEP;
+use crate::release::attribute::Attribute;
 use crate::release::cohort::Cohort;
 use crate::release::feature::Feature;
 use crate::release::release::{Course, Release};
@@ -32,6 +33,7 @@ struct Stored {
     policies: Vec<Arc<Policy>>,
     features: Vec<Arc<Feature>>,
     cohorts: Vec<Arc<Cohort>>,
+    attributes: Vec<Arc<Attribute>>,
     earlier_cohorts: Vec<Arc<Cohort>>,
     builds: Vec<Arc<Build>>,
     configs: Vec<(Digest, Arc<Config>)>,
@@ -65,6 +67,7 @@ impl State {
             policies: self.policies.values().cloned().collect(),
             features: self.features.values().cloned().collect(),
             cohorts: self.cohorts.values().cloned().collect(),
+            attributes: self.attributes.values().cloned().collect(),
             earlier_cohorts: self.earlier_cohorts.values().cloned().collect(),
             builds: self.builds.values().cloned().collect(),
             configs: self.configs.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
@@ -98,6 +101,7 @@ impl State {
         state.policies = stored.policies.into_iter().map(|x| (x.name.clone(), x)).collect();
         state.features = stored.features.into_iter().map(|x| (x.key.clone(), x)).collect();
         state.earlier_cohorts = stored.earlier_cohorts.into_iter().map(|x| ((x.name.clone(), x.version), x)).collect();
+        state.attributes = stored.attributes.into_iter().map(|x| (x.name.clone(), x)).collect();
         state.cohorts = stored.cohorts.into_iter().map(|x| (x.name.clone(), x)).collect();
         for build in stored.builds {
             state.versions.insert(build.spec.label(), build.digest.clone());
@@ -121,10 +125,7 @@ impl State {
         }
         state.holds = stored.holds.into_iter().map(|x| (x.id, x)).collect();
         state.persons = stored.persons.into_iter().map(|x| (x.id, x)).collect();
-        for token in stored.tokens {
-            state.token_ids.insert(token.id, token.hash.clone());
-            state.tokens.insert(token.hash.clone(), token);
-        }
+        stored.tokens.into_iter().for_each(|token| state.insert_token(token));
         state.revisions = stored.revisions.into_iter().collect();
         for rollout in stored.rollouts {
             let kind = rollout.step.kind();

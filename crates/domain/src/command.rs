@@ -15,8 +15,11 @@ use crate::deployment::policy::PolicySpec;
 use crate::deployment::service::ServiceSpec;
 use crate::event::TokenKind;
 use crate::hold::{Plane, Scope, Stops};
-use crate::id::{BuildLabel, CheckId, DeploymentId, Digest, FeatureKey, HoldId, Name, OperationId, PersonId, PlacementKey, RolloutId, TokenId, Version};
+use crate::id::{
+    AttributeName, BuildLabel, CheckId, DeploymentId, Digest, FeatureKey, HoldId, Name, OperationId, PersonId, PlacementKey, RolloutId, TokenId, VariantName, Version,
+};
 use crate::import::Serves;
+use crate::release::attribute::AttributeSpec;
 use crate::release::cohort::CohortSpec;
 use crate::release::feature::{BaselineRule, FeatureSpec};
 use crate::release::plan::ReleaseSpec;
@@ -32,6 +35,7 @@ pub enum Manifest {
     Policy { name: Name, title: Option<String>, spec: PolicySpec },
     Feature { key: FeatureKey, title: Option<String>, spec: FeatureSpec },
     Cohort { name: Name, title: Option<String>, spec: CohortSpec },
+    Attribute { name: AttributeName, title: Option<String>, spec: AttributeSpec },
 }
 
 impl Manifest {
@@ -44,6 +48,7 @@ impl Manifest {
             Self::Policy { name, .. } => format!("policy/{name}"),
             Self::Feature { key, .. } => format!("feature/{key}"),
             Self::Cohort { name, .. } => format!("cohort/{name}"),
+            Self::Attribute { name, .. } => format!("attribute/{name}"),
         }
     }
 }
@@ -204,7 +209,7 @@ pub enum Command {
         /// All of them anew; none takes those that stand away.
         rules: Option<Vec<BaselineRule>>,
         /// For whom no rule matches.
-        variant: Option<Name>,
+        variant: Option<VariantName>,
     },
     // both
     Decide {

@@ -86,7 +86,7 @@ impl From<Refusal> for Stop {
 pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result<Decided, Stop> {
     let mut work = Work::new(state, context);
     match command {
-        Command::Apply { set, manifests, prune } => define::apply(&mut work, set, manifests, *prune)?,
+        Command::Apply { set, manifests, prune } => define::apply(&mut work, set, manifests, *prune, define::Anew::default())?,
         Command::Import { set, environment, manifests, serves } => import::import(&mut work, set, environment, manifests, serves)?,
         Command::RegisterBuild { build } => deploy::register(&mut work, build)?,
         Command::Deploy { environment, builds, motive, note } => deploy::deploy(&mut work, environment, builds, *motive, note.as_deref())?,

@@ -18,8 +18,9 @@ use crate::deployment::policy::PolicySpec;
 use crate::deployment::rollout::{Step, StepKind};
 use crate::deployment::service::ServiceSpec;
 use crate::hold::{Hold, Scope, Why};
-use crate::id::{DeploymentId, Digest, FeatureKey, HoldId, Name, OperationId, PersonId, PlacementKey, Requirement, RolloutId, TokenId};
+use crate::id::{AttributeName, DeploymentId, Digest, FeatureKey, HoldId, Name, OperationId, PersonId, PlacementKey, Requirement, RolloutId, TokenId};
 use crate::refusal::Reason;
+use crate::release::attribute::AttributeSpec;
 use crate::release::cohort::CohortSpec;
 use crate::release::feature::{Baseline, FeatureSpec};
 use crate::release::plan::ReleaseSpec;
@@ -108,6 +109,12 @@ type Hop = (&'static str, u16, fn(Value) -> Value);
 const HOPS: &[Hop] = &[
     // a baseline had no rules of its own: an absent list is an empty one, and an older program must not read past it
     ("baseline.set", 1, |body| body),
+    // versions of cohorts were counted by whoever read it; an older program would go on counting
+    ("cohort.defined", 1, |body| body),
+    ("release.planned", 1, |body| body),
+    ("release.scope_changed", 1, |body| body),
+    // keys and variants had names as narrow as ours; what came later may have any, which an older program cannot read
+    ("feature.defined", 1, |body| body),
 ];
 
 fn upcast(kind: &str, from: u16, to: u16, mut body: Value) -> Option<Value> {
@@ -128,10 +135,17 @@ events! {
     ServiceRemoved = "service.removed" / 1 { name: Name }
     PolicyDefined = "policy.defined" / 1 { name: Name, set: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: PolicySpec }
     PolicyRemoved = "policy.removed" / 1 { name: Name }
-    FeatureDefined = "feature.defined" / 1 { key: FeatureKey, set: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: FeatureSpec }
+    FeatureDefined = "feature.defined" / 2 { key: FeatureKey, set: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: FeatureSpec }
     FeatureRemoved = "feature.removed" / 1 { key: FeatureKey }
-    CohortDefined = "cohort.defined" / 1 { name: Name, set: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: CohortSpec, #[serde(default, skip_serializing_if = "Option::is_none")] users: Option<Sealed> }
+    CohortDefined = "cohort.defined" / 2 {
+        name: Name, set: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: CohortSpec,
+        #[serde(default, skip_serializing_if = "Option::is_none")] users: Option<Sealed>,
+        /// Counted from 1; not said by version 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")] version: Option<u64>,
+    }
     CohortRemoved = "cohort.removed" / 1 { name: Name }
+    AttributeDefined = "attribute.defined" / 1 { name: AttributeName, set: Name, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: AttributeSpec }
+    AttributeRemoved = "attribute.removed" / 1 { name: AttributeName }
 
     // deployment
     BuildRegistered = "build.registered" / 1 { build: BuildSpec, digest: Digest, sequence: u64 }
@@ -159,8 +173,16 @@ events! {
     CheckRecorded = "check.recorded" / 1 { result: CheckResult, #[serde(default, skip_serializing_if = "Option::is_none")] deployment: Option<DeploymentId> }
 
     // release
-    ReleasePlanned = "release.planned" / 1 { name: Name, number: u64, spec: ReleaseSpec, scope: Digest, salt: String, environments: Vec<Name>, draft: bool }
-    ReleaseScopeChanged = "release.scope_changed" / 1 { name: Name, spec: ReleaseSpec, scope: Digest, environments: Vec<Name>, draft: bool, changed: Vec<String> }
+    ReleasePlanned = "release.planned" / 2 {
+        name: Name, number: u64, spec: ReleaseSpec, scope: Digest, salt: String, environments: Vec<Name>, draft: bool,
+        /// Versions of the cohorts that its stages name, as decided; not said by version 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")] cohorts: Option<BTreeMap<Name, u64>>,
+    }
+    ReleaseScopeChanged = "release.scope_changed" / 2 {
+        name: Name, spec: ReleaseSpec, scope: Digest, environments: Vec<Name>, draft: bool, changed: Vec<String>,
+        /// As in `release.planned`.
+        #[serde(default, skip_serializing_if = "Option::is_none")] cohorts: Option<BTreeMap<Name, u64>>,
+    }
     ReleaseArmed = "release.armed" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     ReleaseStageStarted = "release.stage_started" / 1 { name: Name, environment: Name, stage: u32, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     ReleaseRefused = "release.refused" / 1 { name: Name, environment: Name, wanted: String, reasons: Vec<Reason>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
@@ -302,6 +324,7 @@ impl Event {
             Self::PolicyDefined(PolicyDefined { name, .. }) | Self::PolicyRemoved(PolicyRemoved { name }) => vec![format!("policy/{name}")],
             Self::FeatureDefined(FeatureDefined { key, .. }) | Self::FeatureRemoved(FeatureRemoved { key }) => vec![format!("feature/{key}")],
             Self::CohortDefined(CohortDefined { name, .. }) | Self::CohortRemoved(CohortRemoved { name }) => vec![format!("cohort/{name}")],
+            Self::AttributeDefined(AttributeDefined { name, .. }) | Self::AttributeRemoved(AttributeRemoved { name }) => vec![format!("attribute/{name}")],
             Self::BuildRegistered(e) => vec![format!("service/{}", e.build.service), format!("version/{}/{}", e.build.service, e.build.version), format!("build/{}", e.digest)],
             Self::BuildRecalled(e) => vec![format!("service/{}", e.build.service), format!("version/{}/{}", e.build.service, e.build.version), format!("build/{}", e.digest)],
             Self::BuildQuarantined(e) => vec![format!("service/{}", e.service), format!("build/{}", e.build)],

@@ -8,21 +8,20 @@ use std::sync::Arc;
 use greenroom_exposure::model::{self, Blocked, Clause, Model, Op, Outcome, Prerequisite};
 
 use crate::event::Event;
-use crate::id::{FeatureKey, Name};
+use crate::id::{FeatureKey, Name, VariantName};
 use crate::release::cohort::Cohort;
 use crate::release::feature::{Audience, Baseline, Feature, FeatureSpec};
 use crate::release::plan::Slice;
-use crate::release::release::{Course, Release};
+use crate::release::release::Course;
 use crate::sealed::Sealed;
 use crate::state::State;
-use crate::time::At;
 
 /// What an event changes about an environment's exposure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Affected {
     Nothing,
     Features(Vec<FeatureKey>),
-    /// Cohorts or the like: everything.
+    /// Cohorts, declared attributes or the like: everything.
     All,
 }
 
@@ -42,7 +41,7 @@ pub fn affected(state: &State, event: &Event) -> Vec<(Name, Affected)> {
         Event::EnvironmentRemoved(e) => vec![(e.name.clone(), Affected::All)],
         Event::FeatureDefined(e) => everywhere(Affected::Features(vec![e.key.clone()])),
         Event::FeatureRemoved(e) => everywhere(Affected::Features(vec![e.key.clone()])),
-        Event::CohortDefined(_) | Event::CohortRemoved(_) => everywhere(Affected::All),
+        Event::CohortDefined(_) | Event::CohortRemoved(_) | Event::AttributeDefined(_) | Event::AttributeRemoved(_) => everywhere(Affected::All),
         Event::ReleasePlanned(e) => e.environments.iter().flat_map(|env| release(&e.name, env)).collect(),
         // features that left the scope change too, so everything is compiled again
         Event::ReleaseScopeChanged(_) => everywhere(Affected::All),
@@ -76,10 +75,15 @@ pub fn compile(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> Opt
     Model { features: state.features.values().map(|f| (f.key.to_string(), Arc::new(feature(state, environment, f)))).collect(), ..audiences(state, environment, users) }
 }
 
-/// The same without its features: whom rules may name.
+/// The same without its features: whom rules may name, and what they may read of callers.
 #[must_use]
 pub fn audiences(state: &State, environment: &Name, users: &dyn Fn(&Sealed) -> Option<String>) -> Model {
-    Model { cohorts: cohorts(state).map(|(name, c)| (name, Arc::new(cohort(c, users)))).collect(), ..Model::new(environment.as_str(), state.revision(environment)) }
+    Model { cohorts: cohorts(state).map(|(name, c)| (name, Arc::new(cohort(c, users)))).collect(), ..bare(state, environment) }
+}
+
+fn bare(state: &State, environment: &Name) -> Model {
+    let attributes = state.attributes.values().map(|a| (a.name.to_string(), a.spec.r#type)).collect();
+    Model { attributes, ..Model::new(environment.as_str(), state.revision(environment)) }
 }
 
 /// By the names that rules have for them.
@@ -91,7 +95,7 @@ fn cohorts(state: &State) -> impl Iterator<Item = (String, &Cohort)> {
 /// As much of an environment's exposure as the answers of one feature rest on: what it needs, and whom its rules name.
 #[must_use]
 pub fn around(state: &State, environment: &Name, key: &FeatureKey, users: &dyn Fn(&Sealed) -> Option<String>) -> Model {
-    let mut model = Model::new(environment.as_str(), state.revision(environment));
+    let mut model = bare(state, environment);
     let mut wanted = vec![key];
     while let Some(key) = wanted.pop() {
         if let Some(found) = state.features.get(key)
@@ -162,7 +166,7 @@ pub fn feature(state: &State, environment: &Name, feature: &Feature) -> model::F
 
 /// What must hold before a feature is anything but `off`, in the canonical form.
 fn prerequisites(spec: &FeatureSpec) -> Vec<Prerequisite> {
-    spec.prerequisites.iter().map(|(key, variants)| Prerequisite { feature: key.to_string(), variants: variants.iter().map(Name::to_string).collect() }).collect()
+    spec.prerequisites.iter().map(|(key, variants)| Prerequisite { feature: key.to_string(), variants: variants.iter().map(VariantName::to_string).collect() }).collect()
 }
 
 /// Why a release shows nothing, and how much that says about the feature: what was served and is not any more, or is
@@ -181,7 +185,7 @@ fn why_dark(course: &Course) -> Option<(u8, &'static str)> {
     })
 }
 
-fn slices(state: &State, release: &Name, salt: &str, slices: &[Slice], variant: &Name) -> Vec<model::Rule> {
+fn slices(state: &State, release: &Name, salt: &str, slices: &[Slice], variant: &VariantName) -> Vec<model::Rule> {
     slices
         .iter()
         .map(|slice| {
@@ -235,37 +239,4 @@ fn entries(state: &State, baseline: &Baseline) -> Vec<model::Rule> {
         })
         .chain(set)
         .collect()
-}
-
-/// When `feature` was last taken from users in `environment`, if it was; whether any are served it today is another question.
-#[must_use]
-pub fn hidden_since(state: &State, environment: &Name, feature: &Feature) -> Option<At> {
-    let withdrawn = state.releases.values().filter(|r| r.spec.features.iter().any(|f| f.key == feature.key)).filter_map(|r| match r.environments.get(environment)?.course {
-        Course::Withdrawing { since, .. } | Course::Withdrawn { since } | Course::Paused { off: true, since, .. } => Some(since),
-        _ => None,
-    });
-    withdrawn.chain(feature.kills.get(environment).map(|kill| kill.at)).max()
-}
-
-/// Whether any real user is served something other than `off` of `feature` in `environment`: not staff alone.
-#[must_use]
-pub fn reaches_users(state: &State, environment: &Name, feature: &Feature) -> bool {
-    if feature.kills.contains_key(environment) {
-        return false;
-    }
-    let real = |slices: &[Slice]| slices.iter().any(|s| s.share.get() > 0 && !s.cohort.as_ref().is_some_and(|c| state.cohorts.get(c).is_some_and(|c| c.spec.internal)));
-    let claimed = |r: &Release| r.serving_stage(environment).is_some_and(|stage| stage > 0 && real(&r.slices(stage)));
-    if state.releases.values().any(|r| r.spec.features.iter().any(|f| f.key == feature.key) && claimed(r)) {
-        return true;
-    }
-    let Some(baseline) = feature.baselines.get(environment) else { return *feature.default_in(environment, state.is_production(environment)) != feature.spec.off };
-    baseline.default != feature.spec.off
-        || baseline.rules.iter().any(|rule| rule.shows(&feature.spec.off))
-        || baseline.entries.iter().any(|e| {
-            e.off.is_none()
-                && match &e.audience {
-                    Audience::Slices { slices, .. } => real(slices),
-                    Audience::When(_) => true,
-                }
-        })
 }

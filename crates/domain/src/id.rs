@@ -1,6 +1,7 @@
 //! Names, typed ids and operation ids: the keys by which everything in the ledger is found.
 //!
-//! Names are keys and never renamed; things without a name carry a UUIDv7 behind a typed prefix.
+//! Names are keys and never renamed; things without a name carry a UUIDv7 behind a typed prefix. What applications know by
+//! name (features, variants, attributes of callers) is called whatever they call it.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -16,8 +17,8 @@ use uuid::Uuid;
 pub enum IdError {
     #[error("`{0}` is not a name: use 1 to 63 of a-z, 0-9, `.`, `_`, `-`, starting with a letter or digit")]
     Name(String),
-    #[error("`{0}` is not a feature key: use 1 to 200 of A-Z, a-z, 0-9, `.`, `_`, `-`, `/`, `:`, starting with a letter or digit")]
-    FeatureKey(String),
+    #[error("`{text}` is not {what}: use 1 to {LONGEST} bytes of visible text, with spaces only inside, and not `.` or `..`")]
+    Visible { what: &'static str, text: String },
     #[error("`{text}` is not an id of the form `{prefix}_…`")]
     Id { prefix: &'static str, text: String },
     #[error("`{0}` is not of the form service@version")]
@@ -31,7 +32,7 @@ pub enum IdError {
 }
 
 macro_rules! text_key {
-    ($(#[$doc:meta])* $name:ident, $check:expr, $err:path, $pattern:literal) => {
+    ($(#[$doc:meta])* $name:ident, $check:expr, $err:expr, $schema:tt) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(SmolStr);
@@ -41,7 +42,8 @@ macro_rules! text_key {
             pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
                 let text = text.as_ref();
                 let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.into())) } else { Err($err(text.chars().take(80).collect())) }
+                let err: fn(String) -> IdError = $err;
+                if check(text) { Ok(Self(text.into())) } else { Err(err(text.chars().take(80).collect())) }
             }
 
             #[must_use]
@@ -91,7 +93,7 @@ macro_rules! text_key {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern })
+                json_schema!($schema)
             }
         }
     };
@@ -119,24 +121,60 @@ pub(crate) fn read<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(d: 
 text_key!(
     /// Name of an environment, target, service, component, cohort, release, policy or check.
     Name,
-    |s| s.len() <= 63 && starts_alphanumeric(s, false) && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')),
+    |s| s.len() <= 63 && starts_alphanumeric(s) && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')),
     IdError::Name,
-    "^[a-z0-9]([a-z0-9._-]{0,62})$"
+    { "type": "string", "pattern": "^[a-z0-9]([a-z0-9._-]{0,62})$" }
 );
 text_key!(
-    /// Key of a feature: a name that may also hold upper case, `/` and `:`, so that imports keep theirs.
+    /// Key of a feature. Applications have it in their code, and other products took more than names: any visible text.
     FeatureKey,
-    |s| s.len() <= 200 && starts_alphanumeric(s, true) && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b':')),
-    IdError::FeatureKey,
-    "^[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}$"
+    visible,
+    |text| IdError::Visible { what: "a feature key", text },
+    { "type": "string", "pattern": "^\\S(.*\\S)?$", "maxLength": 200 }
+);
+text_key!(
+    /// Name of a feature's variant, which applications compare with: any visible text.
+    VariantName,
+    visible,
+    |text| IdError::Visible { what: "the name of a variant", text },
+    { "type": "string", "pattern": "^\\S(.*\\S)?$", "maxLength": 200 }
+);
+text_key!(
+    /// Name of an attribute of callers, as they send it: any visible text.
+    AttributeName,
+    visible,
+    |text| IdError::Visible { what: "the name of an attribute", text },
+    { "type": "string", "pattern": "^\\S(.*\\S)?$", "maxLength": 200 }
 );
 text_key!(
     /// Label of a build within its service. Opaque unless the service orders its builds by semver.
     Version,
     |s| !s.is_empty() && s.len() <= 100 && s.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'@' | b'/' | b'`')),
     IdError::Version,
-    "^[!-~]{1,100}$"
+    { "type": "string", "pattern": "^[!-~]{1,100}$" }
 );
+
+/// Bytes of a text that applications know something by.
+const LONGEST: usize = 200;
+
+/// Whether people see all of `text`, and see it in its order: no control character, no space but `U+0020` between others,
+/// nothing that hides or turns what stands beside it. It is taken as given and compared byte by byte, since the applications
+/// that name it do so too; it is never normalised. `.` and `..` lead elsewhere in a path, however they are encoded.
+fn visible(text: &str) -> bool {
+    let shown = |c: char| c == ' ' || !(c.is_control() || c.is_whitespace() || hides(c));
+    (1..=LONGEST).contains(&text.len()) && text.trim() == text && text.chars().all(shown) && !matches!(text, "." | "..")
+}
+
+/// Shows nothing itself, or changes the order in which others are read. Joiners and variation selectors stay: scripts and
+/// emoji are written with them.
+const fn hides(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+    )
+}
+
 /// Content digest: a SHA-256, as text `sha256:` and 64 lower-case hex digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
@@ -236,8 +274,8 @@ const fn digit(hex: u8) -> Option<u8> {
     }
 }
 
-fn starts_alphanumeric(s: &str, upper: bool) -> bool {
-    s.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || (upper && b.is_ascii_uppercase()))
+fn starts_alphanumeric(s: &str) -> bool {
+    s.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// `service@version`: how people and needs name a build.
@@ -403,15 +441,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_narrow_and_feature_keys_wider() {
+    fn names_are_narrow_and_what_applications_know_is_whatever_people_see() {
         for good in ["a", "shop-web", "9lives", "a.b_c-d"] {
             assert!(Name::new(good).is_ok(), "{good}");
         }
         for bad in ["", "-a", "A", "a b", "ä", &"a".repeat(64)] {
             assert!(Name::new(bad).is_err(), "{bad}");
         }
-        assert!(FeatureKey::new("Team/checkout:v2").is_ok());
-        assert!(FeatureKey::new("/x").is_err());
+        let family = "👨‍👩‍👧";
+        for good in ["Team/checkout:v2", "/x", "-", "...", "my flag", "Feature.UTF-8.😊_φriend_你好_🌍", family, "می‌خواهم", "a`b\"c'd", &"a".repeat(200), &"é".repeat(100)]
+        {
+            assert_eq!(FeatureKey::new(good).map(|key| key.to_string()), Ok(good.to_owned()));
+            assert!(VariantName::new(good).is_ok() && AttributeName::new(good).is_ok(), "{good}");
+        }
+        let (hidden, turned, wide) = ("a\u{200b}b", "a\u{202e}b", "a\u{a0}b");
+        for bad in ["", " ", " a", "a ", "a\n", "a\u{0}b", "a\u{7f}", "a\u{85}b", "a\u{2028}b", hidden, turned, wide, "\u{feff}a", ".", "..", &"a".repeat(201), &"é".repeat(101)] {
+            assert!(FeatureKey::new(bad).is_err() && VariantName::new(bad).is_err() && AttributeName::new(bad).is_err(), "{bad:?}");
+        }
+        // the same to the eye, and two keys all the same: applications ask for one or the other
+        assert_ne!(FeatureKey::new("\u{e9}").unwrap(), FeatureKey::new("e\u{301}").unwrap());
+        let said = VariantName::new("").unwrap_err().to_string();
+        assert_eq!(said, "`` is not the name of a variant: use 1 to 200 bytes of visible text, with spaces only inside, and not `.` or `..`");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use greenroom_exposure::import::{Imported, Refused};
 use greenroom_exposure::model::{self, Clause};
 
 use crate::command::Manifest;
-use crate::id::{FeatureKey, Name};
+use crate::id::{FeatureKey, Name, VariantName};
 use crate::release::cohort::CohortSpec;
 use crate::release::feature::{BaselineRule, FeatureSpec};
 use crate::value::ValueType;
@@ -19,7 +19,7 @@ use crate::value::ValueType;
 pub struct Serves {
     pub feature: FeatureKey,
     pub rules: Vec<BaselineRule>,
-    pub default: Name,
+    pub default: VariantName,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -81,12 +81,12 @@ fn orphan<'f, T>(features: &'f BTreeMap<String, model::Feature>, taken: &BTreeMa
 
 fn one(key: &str, feature: &model::Feature, everyone: &BTreeSet<&String>) -> Result<(FeatureSpec, Serves), String> {
     let key = FeatureKey::new(key).map_err(|error| error.to_string())?;
-    let variant = |name: &str| Name::new(name).map_err(|_| format!("its variant `{name}` has no name that we take: rename it to 1 to 63 of a-z, 0-9, `.`, `_`, `-`"));
+    let variant = |name: &str| VariantName::new(name).map_err(|error| error.to_string());
     let variants = feature.variants.iter().map(|(name, value)| Ok((variant(name)?, value.clone()))).collect::<Result<_, String>>()?;
-    let mut prerequisites: BTreeMap<FeatureKey, Vec<Name>> = BTreeMap::new();
+    let mut prerequisites: BTreeMap<FeatureKey, Vec<VariantName>> = BTreeMap::new();
     for needed in &feature.prerequisites {
         let refused = || format!("it depends on `{}`, which was refused", needed.feature);
-        let names = needed.variants.iter().map(Name::new).collect::<Result<Vec<_>, _>>().map_err(|_| refused())?;
+        let names = needed.variants.iter().map(VariantName::new).collect::<Result<Vec<_>, _>>().map_err(|_| refused())?;
         let key = FeatureKey::new(&needed.feature).map_err(|_| refused())?;
         // asked for twice, both must hold
         prerequisites.entry(key).and_modify(|known| known.retain(|name| names.contains(name))).or_insert(names);

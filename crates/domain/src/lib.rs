@@ -22,6 +22,7 @@ pub mod import;
 pub mod judge;
 pub mod link;
 pub mod map;
+pub mod reach;
 pub mod recall;
 pub mod refusal;
 pub mod release;

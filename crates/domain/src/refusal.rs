@@ -1,5 +1,6 @@
 //! Refusals: every reason at once, each with a code machines branch on and a remedy people can act on.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -111,6 +112,13 @@ impl Reason {
     }
 }
 
+/// `text` as one types it for a shell, in a remedy that names a command: as it is, or in quotes.
+#[must_use]
+pub fn argument(text: &str) -> Cow<'_, str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b':' | b'@' | b'%' | b'+' | b',');
+    if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")).into() }
+}
+
 /// Why a command changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -138,5 +146,18 @@ impl Refusal {
     /// `Ok` without reasons, else a refusal of `kind` with all of them.
     pub fn unless_empty(kind: RefusalKind, reasons: Vec<Reason>) -> Result<(), Self> {
         if reasons.is_empty() { Ok(()) } else { Err(Self { kind, reasons }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::argument;
+
+    #[test]
+    fn a_remedy_can_be_typed_as_it_stands() {
+        assert_eq!(argument("Team/checkout:v2"), "Team/checkout:v2");
+        assert_eq!(argument("my flag"), "'my flag'");
+        assert_eq!(argument("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(argument("你好"), "'你好'");
     }
 }

@@ -1,5 +1,6 @@
 //! Release: making features available to chosen people for a reason. Knows nothing of deployments.
 
+pub mod attribute;
 pub mod cohort;
 pub mod feature;
 pub mod plan;

@@ -19,9 +19,10 @@ use crate::deployment::rollout::Rollout;
 use crate::deployment::service::Service;
 use crate::event::{Event, Token};
 use crate::hold::Hold;
-use crate::id::{BuildLabel, DeploymentId, Digest, FeatureKey, HoldId, Name, PersonId, PlacementKey, Requirement, RolloutId, TokenId};
+use crate::id::{AttributeName, BuildLabel, DeploymentId, Digest, FeatureKey, HoldId, Name, PersonId, PlacementKey, Requirement, RolloutId, TokenId};
 use crate::map::HashMap;
 use crate::recall::Recalled;
+use crate::release::attribute::Attribute;
 use crate::release::cohort::Cohort;
 use crate::release::feature::Feature;
 use crate::release::release::Release;
@@ -74,6 +75,7 @@ pub struct State {
     pub policies: OrdMap<Name, Arc<Policy>>,
     pub features: OrdMap<FeatureKey, Arc<Feature>>,
     pub cohorts: OrdMap<Name, Arc<Cohort>>,
+    pub attributes: OrdMap<AttributeName, Arc<Attribute>>,
     /// Earlier versions of cohorts that releases and baselines still name.
     pub earlier_cohorts: OrdMap<(Name, u64), Arc<Cohort>>,
     pub builds: HashMap<Digest, Arc<Build>>,
@@ -95,6 +97,8 @@ pub struct State {
 
     // indexes over the above
     pub agenda: Agenda,
+    /// Tokens by when they end.
+    pub expiring: OrdSet<(At, TokenId)>,
     pub placed: OrdSet<(Name, Name, Name)>,
     pub active: OrdSet<RolloutId>,
     pub waiting: OrdSet<(Name, RolloutId)>,
@@ -124,6 +128,7 @@ impl Default for State {
             policies: OrdMap::new(),
             features: OrdMap::new(),
             cohorts: OrdMap::new(),
+            attributes: OrdMap::new(),
             earlier_cohorts: OrdMap::new(),
             builds: HashMap::new(),
             versions: OrdMap::new(),
@@ -141,6 +146,7 @@ impl Default for State {
             numbers: Numbers::default(),
             revisions: OrdMap::new(),
             agenda: Agenda::default(),
+            expiring: OrdSet::new(),
             placed: OrdSet::new(),
             active: OrdSet::new(),
             waiting: OrdSet::new(),

@@ -1,6 +1,7 @@
 //! The grammar: `greenroom NOUN VERB [NAME]`, with the verbs of every day on top. One file a noun or verb.
 
 mod apply;
+mod attribute;
 mod build;
 mod check;
 mod completion;
@@ -75,7 +76,7 @@ pub enum Command {
     Logout,
     /// Say who you are to the server
     Whoami,
-    /// Apply manifests: environments, services, policies, features, cohorts
+    /// Apply manifests: environments, services, policies, features, cohorts, attributes
     Apply(apply::Apply),
     /// Take over features and cohorts from another product
     #[command(subcommand)]
@@ -124,6 +125,9 @@ pub enum Command {
     /// Look at features; take one from everyone at once
     #[command(subcommand)]
     Feature(feature::Feature),
+    /// Look at what callers say of themselves, as far as it is declared
+    #[command(subcommand)]
+    Attribute(attribute::Attribute),
     /// Plan releases, start them, take them back
     #[command(subcommand)]
     Release(release::Release),
@@ -189,6 +193,7 @@ async fn ask(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Environment(environment) => environment.run(context).await,
         Command::Service(service) => service.run(context).await,
         Command::Feature(feature) => feature.run(context).await,
+        Command::Attribute(attribute) => attribute.run(context).await,
         Command::Release(release) => release.run(context).await,
         Command::Hold(hold) => hold.run(context).await,
         Command::Person(person) => person.run(context).await,

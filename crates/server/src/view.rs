@@ -1,5 +1,6 @@
 //! Views: the state as people and programs read it. Pure renderings; nothing is decided here.
 
+pub mod attributes;
 pub mod board;
 pub mod dark;
 pub mod deployment;

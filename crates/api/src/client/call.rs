@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use greenroom_domain::deployment::build::BuildSpec;
-use greenroom_domain::id::{Digest, FeatureKey, Name, PersonId, RolloutId, TokenId, Version};
+use greenroom_domain::id::{AttributeName, Digest, FeatureKey, Name, PersonId, RolloutId, TokenId, Version};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
@@ -134,6 +134,8 @@ endpoints! {
     GET services()("services") -> Page<Service>;
     GET features()("features") -> Page<Feature>;
     GET feature(key: &FeatureKey)("features", key) -> Feature;
+    GET attributes()("attributes") -> Page<crate::views::Attribute>;
+    GET attribute(name: &AttributeName)("attributes", name) -> crate::views::Attribute;
     /// Query `days`, `stale`.
     GET usage()("usage") -> Page<crate::views::FeatureUsage>;
     GET feature_usage(key: &FeatureKey)("features", key, "usage") -> crate::views::FeatureUsage;

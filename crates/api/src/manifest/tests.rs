@@ -24,7 +24,7 @@ fn expect(text: &str, place: &str, path: Option<&str>, message: &str, remedy: &s
 fn reads_all_kinds() {
     let all = parse(&file(include_str!("testdata/shop.yaml"))).unwrap_or_else(|p| panic!("{}", p.excerpt.unwrap_or_default()));
     let subjects: Vec<String> = all.iter().map(|p| p.manifest.subject()).collect();
-    assert_eq!(subjects, ["environment/production", "service/catalog", "policy/into-production", "feature/express-checkout", "cohort/staff"]);
+    assert_eq!(subjects, ["environment/production", "service/catalog", "policy/into-production", "feature/express-checkout", "cohort/staff", "attribute/mail"]);
     let Manifest::Feature { spec, .. } = &all[3].manifest else { panic!() };
     assert_eq!(spec.variants.values().collect::<Vec<_>>(), [&json!(false), &json!(true)]);
 }
@@ -42,7 +42,13 @@ fn a_missing_field_is_named_with_its_path() {
     expect(&environment("  purpose: production\n"), "a.yaml:5:1", Some("spec.targets"), "field `targets` is missing", "");
     let nested = environment("  purpose: production\n  targets:\n    - name: one\n      driver: process\n      address: x\n    - name: two\n      driver: process\n");
     expect(&nested, "a.yaml:11:7", Some("spec.targets[1].address"), "field `address` is missing", "");
-    expect("apiVersion: greenroom/v1\nmetadata: {name: x}\n", "a.yaml:1:1", Some("kind"), "field `kind` is missing", "known kinds: Environment, Service, Policy, Feature, Cohort");
+    expect(
+        "apiVersion: greenroom/v1\nmetadata: {name: x}\n",
+        "a.yaml:1:1",
+        Some("kind"),
+        "field `kind` is missing",
+        "known kinds: Environment, Service, Policy, Feature, Cohort, Attribute",
+    );
 }
 
 #[test]
@@ -184,6 +190,6 @@ fn excerpts_obey_no_text() {
 #[test]
 fn the_schema_holds_every_kind_and_only_known_fields() {
     let schema = schema();
-    assert_eq!(schema["oneOf"].as_array().unwrap().len(), 6);
+    assert_eq!(schema["oneOf"].as_array().unwrap().len(), 7);
     assert_eq!(schema["$defs"]["EnvironmentSpec"]["additionalProperties"], json!(false));
 }

@@ -27,7 +27,7 @@ impl State {
             authors: vec![recorded.actor],
             decisions: Vec::new(),
             at: recorded.at,
-            cohorts: self.cohort_versions(&e.spec),
+            cohorts: e.cohorts.clone().unwrap_or_else(|| self.cohort_versions(&e.spec)),
             environments: e.environments.iter().map(|env| (env.clone(), fresh(env))).collect(),
         };
         self.index_release(release, recorded.seq);
@@ -62,7 +62,7 @@ impl State {
             })
             .collect();
         release.spec = e.spec.clone();
-        release.cohorts = self.cohort_versions(&e.spec);
+        release.cohorts = e.cohorts.clone().unwrap_or_else(|| self.cohort_versions(&e.spec));
         release.scope = e.scope.clone();
         self.unindex_needs(&e.name);
         self.index_release(release, recorded.seq);
@@ -83,11 +83,15 @@ impl State {
         self.releases.insert(release.name.clone(), Arc::new(release));
     }
 
+    /// The version that a cohort gets with its next definition.
+    pub(crate) fn next_cohort_version(&self, name: &Name) -> u64 {
+        self.cohorts.get(name).map_or(1, |cohort| cohort.version + 1)
+    }
+
     /// Puts the present version of a cohort aside where someone named it, and drops earlier ones that nobody names now.
-    pub(super) fn next_cohort_version(&mut self, name: &Name) -> u64 {
-        let Some(old) = self.cohorts.get(name).cloned() else { return 1 };
-        let version = old.version;
-        self.earlier_cohorts.insert((name.clone(), version), old);
+    pub(super) fn put_aside(&mut self, name: &Name) {
+        let Some(old) = self.cohorts.get(name).cloned() else { return };
+        self.earlier_cohorts.insert((name.clone(), old.version), old);
         let named: BTreeSet<u64> = self
             .releases
             .values()
@@ -109,7 +113,6 @@ impl State {
         for key in unnamed {
             self.earlier_cohorts.remove(&key);
         }
-        version + 1
     }
 
     pub(super) fn unindex_needs(&mut self, name: &Name) {

@@ -11,12 +11,12 @@ use greenroom_exposure::model::{self, Change};
 use super::{Work, release};
 use crate::event::BaselineSet;
 use crate::exposure;
-use crate::id::{FeatureKey, Name};
+use crate::id::{FeatureKey, Name, VariantName};
 use crate::refusal::{Reason, ReasonCode, Refusal, RefusalKind};
 use crate::release::feature::{Baseline, BaselineRule, Feature};
 use crate::state::State;
 
-pub(super) fn set(work: &mut Work<'_>, key: &FeatureKey, environment: &Name, rules: Option<&[BaselineRule]>, variant: Option<&Name>) -> Result<(), Refusal> {
+pub(super) fn set(work: &mut Work<'_>, key: &FeatureKey, environment: &Name, rules: Option<&[BaselineRule]>, variant: Option<&VariantName>) -> Result<(), Refusal> {
     let found = release::feature_in(work, key, environment)?;
     if let Some(variant) = variant.filter(|v| !found.spec.variants.contains_key(*v)) {
         return Err(Refusal::invalid(format!("feature/{key}"), format!("there is no variant `{variant}`"), "name one of its variants"));

@@ -1,17 +1,20 @@
 //! Manifests: a whole set at once, or nothing of it.
 
+mod attributes;
 mod prerequisites;
+mod removed;
 mod wrong;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use greenroom_exposure::model::AttributeType;
+
+use self::removed::Leftover;
 use super::Work;
 use crate::command::Manifest;
 use crate::deployment::environment::EnvironmentSpec;
 use crate::deployment::service::ServiceSpec;
-use crate::event::{
-    CohortDefined, CohortRemoved, EnvironmentDefined, EnvironmentRemoved, FeatureDefined, FeatureRemoved, PolicyDefined, PolicyRemoved, ServiceDefined, ServiceRemoved,
-};
+use crate::event::{AttributeDefined, CohortDefined, EnvironmentDefined, FeatureDefined, PolicyDefined, ServiceDefined};
 use crate::id::{FeatureKey, Name};
 use crate::refusal::{ReasonCode, Refusal, RefusalKind};
 use crate::release::cohort::CohortSpec;
@@ -25,35 +28,49 @@ struct World<'a> {
     services: BTreeMap<&'a str, &'a ServiceSpec>,
     policies: BTreeSet<&'a str>,
     features: BTreeMap<&'a str, &'a FeatureSpec>,
+    cohorts: BTreeMap<&'a str, &'a CohortSpec>,
+    attributes: BTreeMap<&'a str, AttributeType>,
+    anew: Anew<'a>,
 }
 
-pub(super) fn apply(work: &mut Work<'_>, set: &Name, manifests: &[Manifest], prune: bool) -> Result<(), Refusal> {
+/// Features whose rules and default in one environment are set anew with the manifests: what stands there counts no more.
+#[derive(Default, Clone)]
+pub(super) struct Anew<'a>(pub Option<(&'a Name, BTreeSet<&'a FeatureKey>)>);
+
+impl World<'_> {
+    fn serves_anew(&self, feature: &FeatureKey, environment: &Name) -> bool {
+        self.anew.0.as_ref().is_some_and(|(there, features)| *there == environment && features.contains(feature))
+    }
+}
+
+pub(super) fn apply(work: &mut Work<'_>, set: &Name, manifests: &[Manifest], prune: bool, anew: Anew<'_>) -> Result<(), Refusal> {
     let before = work.state.clone();
     let mut reasons = wrong::duplicates(manifests);
     wrong::foreign(&before, set, manifests, &mut reasons);
-    let removed = if prune { leftovers(&before, set, manifests) } else { Vec::new() };
-    let world = world(&before, manifests, &removed);
+    let gone = if prune { removed::leftovers(&before, set, manifests) } else { Vec::new() };
+    let world = world(&before, manifests, &gone, anew);
     for manifest in manifests {
         match manifest {
             Manifest::Environment { name, spec, .. } => wrong::environment(&before, &world, name, spec, &mut reasons),
             Manifest::Service { name, spec, .. } => wrong::service(&world, name, spec, &mut reasons),
             Manifest::Policy { name, spec, .. } => wrong::policy(name, spec, &mut reasons),
             Manifest::Feature { key, spec, .. } => wrong::feature(&before, &world, key, spec, &mut reasons),
-            Manifest::Cohort { name, spec, .. } => wrong::cohort(name, spec, &mut reasons),
+            Manifest::Cohort { name, spec, .. } => wrong::cohort(&world, name, spec, &mut reasons),
+            Manifest::Attribute { name, spec, .. } => attributes::attribute(&before, &world, name, spec, &mut reasons),
         }
     }
     wrong::whole(&world, &mut reasons);
     prerequisites::whole(&before, &world, &mut reasons);
-    for subject in &removed {
-        wrong::removable(&before, &world, subject, &mut reasons);
+    for subject in &gone {
+        removed::removable(&before, &world, subject, &mut reasons);
     }
     let only_references = reasons.iter().all(|r| matches!(r.code, ReasonCode::ReadByLiveBuild | ReasonCode::StillReferenced | ReasonCode::WouldUnmet | ReasonCode::Busy));
     Refusal::unless_empty(if only_references { RefusalKind::Refused } else { RefusalKind::Invalid }, reasons)?;
     for manifest in manifests {
         define(work, set, manifest);
     }
-    for subject in removed {
-        remove(work, &subject);
+    for subject in &gone {
+        removed::remove(work, subject);
     }
     Ok(())
 }
@@ -97,62 +114,27 @@ fn define(work: &mut Work<'_>, set: &Name, manifest: &Manifest) {
             };
             if work.state.cohorts.get(name).is_none_or(|old| old.spec != plain || old.title != *title || old.set != set || !same_users(&old.users)) {
                 let users = listed.then(|| serde_json::to_string(&spec.users).unwrap_or_default()).map(|text| work.seal(&text));
-                work.push(CohortDefined { name: name.clone(), set, title: title.clone(), spec: plain, users });
+                let version = Some(work.state.next_cohort_version(name));
+                work.push(CohortDefined { name: name.clone(), set, title: title.clone(), spec: plain, users, version });
+            }
+        }
+        Manifest::Attribute { name, title, spec } => {
+            if work.state.attributes.get(name).is_none_or(|old| old.spec != *spec || old.title != *title || old.set != set) {
+                work.push(AttributeDefined { name: name.clone(), set, title: title.clone(), spec: spec.clone() });
             }
         }
     }
 }
 
-/// Something of the set that no manifest names any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Leftover {
-    Environment(Name),
-    Service(Name),
-    Policy(Name),
-    Feature(FeatureKey),
-    Cohort(Name),
-}
-
-impl Leftover {
-    fn subject(&self) -> String {
-        match self {
-            Self::Environment(name) => format!("environment/{name}"),
-            Self::Service(name) => format!("service/{name}"),
-            Self::Policy(name) => format!("policy/{name}"),
-            Self::Feature(key) => format!("feature/{key}"),
-            Self::Cohort(name) => format!("cohort/{name}"),
-        }
-    }
-}
-
-fn remove(work: &mut Work<'_>, leftover: &Leftover) {
-    match leftover.clone() {
-        Leftover::Environment(name) => work.push(EnvironmentRemoved { name }),
-        Leftover::Service(name) => work.push(ServiceRemoved { name }),
-        Leftover::Policy(name) => work.push(PolicyRemoved { name }),
-        Leftover::Feature(key) => work.push(FeatureRemoved { key }),
-        Leftover::Cohort(name) => work.push(CohortRemoved { name }),
-    }
-}
-
-fn leftovers(state: &State, set: &Name, manifests: &[Manifest]) -> Vec<Leftover> {
-    let kept: BTreeSet<String> = manifests.iter().map(Manifest::subject).collect();
-    let gone = |kind: &str, name: &str| !kept.contains(&format!("{kind}/{name}"));
-    let mut all = Vec::new();
-    all.extend(state.features.values().filter(|x| x.set == *set && gone("feature", x.key.as_str())).map(|x| Leftover::Feature(x.key.clone())));
-    all.extend(state.environments.values().filter(|x| x.set == *set && gone("environment", x.name.as_str())).map(|x| Leftover::Environment(x.name.clone())));
-    all.extend(state.services.values().filter(|x| x.set == *set && gone("service", x.name.as_str())).map(|x| Leftover::Service(x.name.clone())));
-    all.extend(state.policies.values().filter(|x| x.set == *set && gone("policy", x.name.as_str())).map(|x| Leftover::Policy(x.name.clone())));
-    all.extend(state.cohorts.values().filter(|x| x.set == *set && gone("cohort", x.name.as_str())).map(|x| Leftover::Cohort(x.name.clone())));
-    all
-}
-
-fn world<'a>(state: &'a State, manifests: &'a [Manifest], removed: &[Leftover]) -> World<'a> {
+fn world<'a>(state: &'a State, manifests: &'a [Manifest], removed: &[Leftover], anew: Anew<'a>) -> World<'a> {
     let mut world = World {
         environments: state.environments.values().filter(|e| !removed.contains(&Leftover::Environment(e.name.clone()))).map(|e| (e.name.as_str(), &e.spec)).collect(),
         services: state.services.values().filter(|s| !removed.contains(&Leftover::Service(s.name.clone()))).map(|s| (s.name.as_str(), &s.spec)).collect(),
         policies: state.policies.keys().filter(|n| !removed.contains(&Leftover::Policy((*n).clone()))).map(Name::as_str).collect(),
         features: state.features.values().filter(|f| !removed.contains(&Leftover::Feature(f.key.clone()))).map(|f| (f.key.as_str(), &f.spec)).collect(),
+        cohorts: state.cohorts.values().filter(|c| !removed.contains(&Leftover::Cohort(c.name.clone()))).map(|c| (c.name.as_str(), &c.spec)).collect(),
+        attributes: state.attributes.values().filter(|a| !removed.contains(&Leftover::Attribute(a.name.clone()))).map(|a| (a.name.as_str(), a.spec.r#type)).collect(),
+        anew,
     };
     for manifest in manifests {
         match manifest {
@@ -168,7 +150,12 @@ fn world<'a>(state: &'a State, manifests: &'a [Manifest], removed: &[Leftover]) 
             Manifest::Feature { key, spec, .. } => {
                 world.features.insert(key.as_str(), spec);
             }
-            Manifest::Cohort { .. } => {}
+            Manifest::Cohort { name, spec, .. } => {
+                world.cohorts.insert(name.as_str(), spec);
+            }
+            Manifest::Attribute { name, spec, .. } => {
+                world.attributes.insert(name.as_str(), spec.r#type);
+            }
         }
     }
     world

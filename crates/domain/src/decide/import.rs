@@ -8,7 +8,8 @@ use crate::refusal::{Refusal, RefusalKind};
 
 pub(super) fn import(work: &mut Work<'_>, set: &Name, environment: &Name, manifests: &[Manifest], serves: &[Serves]) -> Result<(), Refusal> {
     baseline::settable(work, environment)?;
-    define::apply(work, set, manifests, false)?;
+    let anew = define::Anew(Some((environment, serves.iter().map(|s| &s.feature).collect())));
+    define::apply(work, set, manifests, false, anew)?;
     let mut reasons = Vec::new();
     for Serves { feature, rules, default } in serves {
         if let Err(refusal) = baseline::set(work, feature, environment, Some(rules), Some(default)) {

@@ -45,7 +45,8 @@ pub(super) fn plan(work: &mut Work<'_>, name: &Name, spec: &ReleaseSpec) -> Resu
             }
             editable(old)?;
             let changed = changes(&old.spec, spec, old.cohorts != work.state.cohort_versions(spec));
-            work.push(ReleaseScopeChanged { name: name.clone(), spec: spec.clone(), scope, environments, draft, changed });
+            let cohorts = Some(work.state.cohort_versions(spec));
+            work.push(ReleaseScopeChanged { name: name.clone(), spec: spec.clone(), scope, environments, draft, changed, cohorts });
             return Ok(());
         }
         // out of the archive: a new plan for the same users
@@ -55,7 +56,8 @@ pub(super) fn plan(work: &mut Work<'_>, name: &Name, spec: &ReleaseSpec) -> Resu
         }
         None => (work.state.numbers.releases + 1, work.salt()),
     };
-    work.push(ReleasePlanned { name: name.clone(), number, spec: spec.clone(), scope, salt, environments, draft });
+    let cohorts = Some(work.state.cohort_versions(spec));
+    work.push(ReleasePlanned { name: name.clone(), number, spec: spec.clone(), scope, salt, environments, draft, cohorts });
     Ok(())
 }
 
@@ -70,7 +72,8 @@ pub(super) fn values_changed(work: &mut Work<'_>, key: &FeatureKey, old: &Featur
         let scope = scope(&work.state, &release.spec, &environments);
         let draft = release.environments.values().any(|i| i.course.kind() == CourseKind::Draft);
         let changed = vec!["values".to_owned()];
-        work.push(ReleaseScopeChanged { name: release.name.clone(), spec: release.spec.clone(), scope, environments, draft, changed });
+        let cohorts = Some(work.state.cohort_versions(&release.spec));
+        work.push(ReleaseScopeChanged { name: release.name.clone(), spec: release.spec.clone(), scope, environments, draft, changed, cohorts });
     }
 }
 

@@ -7,7 +7,7 @@ use crate::event::{BaselineBlocked, NeedContradicted, NeedRestored, ReleaseArmed
 use crate::hold::Plane;
 use crate::id::Name;
 use crate::link;
-use crate::refusal::{Reason, ReasonCode, Refusal};
+use crate::refusal::{Reason, ReasonCode, Refusal, argument};
 use crate::release::plan::Mode;
 use crate::release::release::{Course, CourseKind, Release};
 use crate::state::State;
@@ -69,7 +69,7 @@ pub fn growth(state: &State, release: &Release, environment: &Name, now: At, see
             Some(f) if f.kills.contains_key(environment) => {
                 reasons.push(
                     Reason::new(ReasonCode::Hold, subject, format!("`{}` is killed in `{environment}`", item.key))
-                        .remedy(format!("greenroom feature restore {} --env {environment}", item.key)),
+                        .remedy(format!("greenroom feature restore {} --env {environment}", argument(item.key.as_str()))),
                 );
             }
             Some(f) if !f.spec.variants.contains_key(&item.variant) => {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::{FeatureKey, Name, Requirement};
+use crate::id::{FeatureKey, Name, Requirement, VariantName};
 use crate::release::plan::Slice;
 use crate::sealed::Sealed;
 use crate::time::At;
@@ -18,17 +18,17 @@ use crate::value::ValueType;
 #[serde(deny_unknown_fields)]
 pub struct FeatureSpec {
     pub r#type: ValueType,
-    pub variants: BTreeMap<Name, Value>,
+    pub variants: BTreeMap<VariantName, Value>,
     /// The variant served when nothing says otherwise.
-    pub off: Name,
+    pub off: VariantName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Variant served to everyone, per environment that is not production.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub defaults: BTreeMap<Name, Name>,
+    pub defaults: BTreeMap<Name, VariantName>,
     /// Other features, and the variants of which each must answer one for the same caller: else this feature is `off`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub prerequisites: BTreeMap<FeatureKey, Vec<Name>>,
+    pub prerequisites: BTreeMap<FeatureKey, Vec<VariantName>>,
 }
 
 /// What serves after every claim, in one environment: what closed releases left, then the rules, then the default.
@@ -38,7 +38,23 @@ pub struct Baseline {
     /// Set by people, as a whole; never by a release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<BaselineRule>,
-    pub default: Name,
+    pub default: VariantName,
+}
+
+impl Baseline {
+    /// What each of its rules asks of callers: the rule's name, its clauses, and the attribute by which it divides them.
+    pub fn asks(&self) -> impl Iterator<Item = (&str, &[Clause], Option<&str>)> {
+        let left = self.entries.iter().filter_map(|entry| if let Audience::When(when) = &entry.audience { Some((entry.name.as_str(), when.as_slice(), None)) } else { None });
+        left.chain(self.rules.iter().map(move |rule| (rule.name.as_str(), rule.when.as_slice(), divided_by(&rule.then))))
+    }
+}
+
+/// The attribute by whose value an outcome differs.
+fn divided_by(then: &Outcome) -> Option<&str> {
+    match then {
+        Outcome::Variant(_) => None,
+        Outcome::Split(split) => Some(&split.attribute),
+    }
 }
 
 /// A named rule that people set: the canonical form's, without what only releases say. The first that matches decides.
@@ -58,10 +74,19 @@ pub struct BaselineRule {
 impl BaselineRule {
     /// Whether it can serve someone another variant than `off`.
     #[must_use]
-    pub fn shows(&self, off: &Name) -> bool {
+    pub fn shows(&self, off: &VariantName) -> bool {
         match &self.then {
             Outcome::Variant(variant) => variant != off.as_str(),
             Outcome::Split(split) => split.weights.iter().any(|(variant, weight)| *weight > 0 && variant != off.as_str()),
+        }
+    }
+
+    /// Whether its answer names `variant`.
+    #[must_use]
+    pub fn names(&self, variant: &VariantName) -> bool {
+        match &self.then {
+            Outcome::Variant(other) => other == variant.as_str(),
+            Outcome::Split(split) => split.weights.iter().any(|(other, _)| other == variant.as_str()),
         }
     }
 }
@@ -86,7 +111,7 @@ impl fmt::Display for BaselineRule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineEntry {
     pub name: String,
-    pub variant: Name,
+    pub variant: VariantName,
     pub audience: Audience,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Name>,
@@ -129,7 +154,7 @@ pub struct Feature {
 impl Feature {
     /// The variant everyone gets in `environment` when no entry of the baseline matches.
     #[must_use]
-    pub fn default_in(&self, environment: &Name, production: bool) -> &Name {
+    pub fn default_in(&self, environment: &Name, production: bool) -> &VariantName {
         if let Some(baseline) = self.baselines.get(environment) {
             return &baseline.default;
         }

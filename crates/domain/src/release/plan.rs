@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::DecisionRule;
-use crate::id::{BuildLabel, FeatureKey, Name, Requirement};
+use crate::id::{BuildLabel, FeatureKey, Name, Requirement, VariantName};
 use crate::time::{At, Share, Span};
 
 /// What taking a feature back needs.
@@ -27,7 +27,7 @@ pub enum WithdrawSafety {
 pub struct ReleaseFeature {
     pub key: FeatureKey,
     /// What users in the audience get.
-    pub variant: Name,
+    pub variant: VariantName,
     #[serde(default)]
     pub withdraw_safety: WithdrawSafety,
 }

@@ -3,7 +3,7 @@
 use greenroom_domain::command::{Command, Report};
 use greenroom_domain::decision::{About, Verdict};
 use greenroom_domain::deployment::rollout::StepKind;
-use greenroom_domain::event::Event;
+use greenroom_domain::event::{Event, TokenKind};
 use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::id::PlacementKey;
 use greenroom_domain::refusal::ReasonCode;
@@ -243,4 +243,58 @@ fn what_is_under_way_is_never_forgotten() {
     assert_eq!(w.step(id), StepKind::Unknown);
     assert!(w.state.versions.contains_key(&label("web@1.1.0")));
     assert!(!w.state.versions.contains_key(&label("web@1.2.0")));
+}
+
+/// The same on every replay: no clock, but the time of a later event says that they are over.
+#[test]
+fn tokens_that_ended_long_ago_are_forgotten_when_another_is_made() {
+    let mut w = World::shop();
+    let create = |w: &World, text: &str, days: i64| Command::CreateToken {
+        kind: TokenKind::Ci,
+        hash: digest(text),
+        person: None,
+        environment: None,
+        title: text.to_owned(),
+        expires: w.now + secs(days * 24 * 3600),
+    };
+    for (text, days) in [("short", 1), ("long", 200), ("gone", 1)] {
+        w.ok(&create(&w.clone(), text, days));
+    }
+    let id = w.state.tokens[&digest("gone")].id;
+    w.ok(&Command::RevokeToken { id });
+    let known = |w: &World| w.state.tokens.values().map(|t| t.title.clone()).collect::<std::collections::BTreeSet<_>>();
+    w.now = w.now + secs(20 * 24 * 3600);
+    w.ok(&create(&w.clone(), "second", 1));
+    assert_eq!(known(&w), ["long", "second", "short"].map(str::to_owned).into(), "whoever still uses it is told that it expired");
+    w.now = w.now + secs(MONTH);
+    w.ok(&create(&w.clone(), "third", 1));
+    assert_eq!(known(&w), ["long", "third"].map(str::to_owned).into());
+    assert_eq!((w.state.token_ids.len(), w.state.expiring.len()), (2, 2));
+    let mut again = State::default();
+    w.ledger.iter().for_each(|recorded| again.apply(recorded));
+    audit::same_maps(&again, &w.state);
+    audit::same_maps(&State::from_checkpoint(&w.state.to_checkpoint()).unwrap(), &w.state);
+}
+
+/// Recalled, a release is folded from its own events alone: what it rests on stands in them.
+#[test]
+fn a_release_says_which_cohorts_it_was_planned_with() {
+    let mut w = World::shop();
+    let staff = |mail: &str| vec![manifest("cohort", "staff", json!({"any_of": [[{"attribute": "mail", "op": "ends_with", "values": [mail]}]]}))];
+    w.apply(staff("@a.test"));
+    let stages = |share: &str| json!({"features": [{"key": "checkout", "variant": "on"}], "stages": [{"name": "staff", "cohort": "staff", "share": share}]});
+    w.plan("summer", stages("50%"));
+    let pinned = |w: &World| {
+        let mut alone = State::default();
+        w.ledger.iter().filter(|r| r.event.subjects().iter().any(|s| s == "release/summer")).for_each(|r| alone.apply(r));
+        let cohorts = alone.releases[&n("summer")].cohorts.clone();
+        assert_eq!(cohorts, w.state.releases[&n("summer")].cohorts);
+        cohorts[&n("staff")]
+    };
+    assert_eq!(pinned(&w), 2);
+    let events = w.apply(staff("@b.test"));
+    assert!(matches!(&events[..], [Event::CohortDefined(e)] if e.version == Some(3)), "{events:?}");
+    assert_eq!(pinned(&w), 2);
+    w.plan("summer", stages("60%"));
+    assert_eq!(pinned(&w), 3);
 }

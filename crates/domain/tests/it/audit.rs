@@ -116,6 +116,7 @@ pub fn same_maps(a: &State, b: &State) {
         policies,
         features,
         cohorts,
+        attributes,
         earlier_cohorts,
         builds,
         versions,
@@ -129,6 +130,7 @@ pub fn same_maps(a: &State, b: &State) {
         persons,
         tokens,
         token_ids,
+        expiring,
         revisions
     );
     equal!(placed, active, waiting, by_number, latest, needed_by, unflagged, builds_of, tried, lived);

@@ -31,13 +31,13 @@ fn the_first_rule_that_matches_decides_and_the_variant_is_for_everyone_else() {
     let half = json!({"name": "half of berlin", "when": [{"attribute": "city", "op": "eq", "values": [7]}],
                       "then": {"split": {"salt": "s", "weights": [["new", 0], ["other", 3]]}}});
     let events = w.ok(&set("staging", json!([gold(), half])));
-    assert!(matches!(events.as_slice(), [Event::BaselineSet(e)] if e.baseline.rules.len() == 2 && e.baseline.default == n("off")));
+    assert!(matches!(events.as_slice(), [Event::BaselineSet(e)] if e.baseline.rules.len() == 2 && e.baseline.default == variant("off")));
     assert_eq!(gets(&w, &json!({"targetingKey": "u", "plan": "gold", "city": 7})), ("new".to_owned(), Some("gold".to_owned())));
     assert_eq!(gets(&w, &json!({"targetingKey": "u", "city": 7})), ("other".to_owned(), Some("half of berlin".to_owned())));
     assert_eq!(gets(&w, &json!({"targetingKey": "u"})), ("off".to_owned(), None));
     assert!(w.ok(&set("staging", json!([gold(), half]))).is_empty(), "again changes nothing");
     // the variant alone leaves the rules, and no rules take them away
-    w.ok(&Command::SetBaseline { feature: key("basket"), environment: n("staging"), rules: None, variant: Some(n("new")) });
+    w.ok(&Command::SetBaseline { feature: key("basket"), environment: n("staging"), rules: None, variant: Some(variant("new")) });
     assert_eq!(gets(&w, &json!({"targetingKey": "u", "city": 7})).1.as_deref(), Some("half of berlin"));
     w.ok(&set("staging", json!([])));
     assert_eq!(gets(&w, &json!({"targetingKey": "u", "city": 7})), ("new".to_owned(), None));

@@ -1,7 +1,7 @@
 //! What those are told who are not shown a feature.
 
 use greenroom_domain::command::Command;
-use greenroom_domain::exposure;
+use greenroom_domain::reach::{Needed, hidden_since, needed, reaches_users};
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::release::release::CourseKind;
 use greenroom_exposure::Pairs;
@@ -148,7 +148,7 @@ fn a_feature_is_dark_since_its_first_build_or_since_it_was_taken_away() {
     w.plan("summer", summer());
     w.ok(&start("summer"));
     w.pass(MINUTE);
-    let hidden = |w: &World| exposure::hidden_since(&w.state, &n(PRODUCTION), &w.state.features[&key("checkout")]);
+    let hidden = |w: &World| hidden_since(&w.state, &n(PRODUCTION), &w.state.features[&key("checkout")]);
     assert_eq!(hidden(&w), None);
     let taken = w.now;
     w.withdraw("summer");
@@ -156,4 +156,35 @@ fn a_feature_is_dark_since_its_first_build_or_since_it_was_taken_away() {
     assert!(hidden(&w).is_some_and(|at| at >= taken && at < w.now));
     w.ship("web@1.3.0");
     assert_eq!(since(&w), None, "that one does not read it");
+}
+
+/// A feature that needs another.
+fn needing(name: &str, prerequisites: &serde_json::Value) -> greenroom_domain::command::Manifest {
+    manifest("feature", name, json!({"type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "prerequisites": prerequisites}))
+}
+
+#[test]
+fn what_needs_a_dark_feature_is_dark() {
+    let mut w = World::shop();
+    w.apply(vec![needing("gift", &json!({"checkout": ["on"]})), needing("card", &json!({"gift": ["on"]})), needing("instead", &json!({"checkout": ["off"]}))]);
+    let release = |w: &mut World, name: &str, feature: &str, stages: serde_json::Value| {
+        w.plan(name, json!({"features": [{"key": feature, "variant": "on"}], "stages": stages}));
+        w.ok(&start(name));
+    };
+    let all = || json!([{"name": "all", "share": "100%"}]);
+    for feature in ["gift", "card", "instead"] {
+        release(&mut w, feature, feature, all());
+    }
+    let reaches = |w: &World| ["checkout", "gift", "card", "instead"].map(|f| reaches_users(&w.state, &n(PRODUCTION), &w.state.features[f]));
+    let needs = |w: &World| ["gift", "card", "instead"].map(|f| needed(&w.state, &n(PRODUCTION), &w.state.features[f]));
+    assert_eq!((reaches(&w), needs(&w)), ([false, false, false, true], [Needed::Nobody, Needed::Nobody, Needed::Everyone]));
+    let stages = json!([{"name": "staff", "cohort": "staff", "share": "100%"}, {"name": "some", "share": "30%"}, {"name": "all", "share": "100%"}]);
+    release(&mut w, "checkouts", "checkout", stages);
+    assert_eq!(reaches(&w), [false, false, false, true], "staff alone is nobody");
+    w.ok(&start("checkouts"));
+    assert_eq!((reaches(&w), needs(&w)), ([true; 4], [Needed::Some; 3]));
+    w.ok(&start("checkouts"));
+    assert_eq!((reaches(&w), needs(&w)), ([true, true, true, false], [Needed::Everyone, Needed::Everyone, Needed::Nobody]));
+    w.ok(&Command::KillFeature { feature: key("gift"), environment: n(PRODUCTION), reason: "smoke".to_owned() });
+    assert_eq!(reaches(&w), [true, false, false, false]);
 }

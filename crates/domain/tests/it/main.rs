@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
 mod archive;
+mod attributes;
 mod audit;
 mod baseline;
 mod corpus;

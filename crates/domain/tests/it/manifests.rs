@@ -181,7 +181,7 @@ fn what_an_environment_is_for_does_not_change_under_what_it_serves() {
     };
     w.apply(lab("test"));
     w.apply(lab("preview"));
-    w.ok(&Command::SetBaseline { feature: key("checkout"), environment: n("lab"), rules: None, variant: Some(n("on")) });
+    w.ok(&Command::SetBaseline { feature: key("checkout"), environment: n("lab"), rules: None, variant: Some(variant("on")) });
     assert_eq!(refused(&mut w), ["spec.purpose"], "a manifest would turn it on for users");
     // nor by way of taking it away and bringing it back
     let others: Vec<_> = shop();
@@ -332,6 +332,49 @@ fn what_another_feature_needs_stays() {
     w.apply(vec![basket(json!({"new": "new", "off": "old"}))]);
     w.ok(&Command::Apply { set: n("shop"), manifests: rest, prune: true });
     assert!(!w.state.features.contains_key("gift") && !w.state.features.contains_key("basket"));
+}
+
+#[test]
+fn what_rules_name_stays() {
+    let mut w = World::shop();
+    let rules = |rules: Value, everyone: &str| Command::SetBaseline {
+        feature: key("basket"),
+        environment: n("staging"),
+        rules: Some(serde_json::from_value(rules).unwrap()),
+        variant: Some(variant(everyone)),
+    };
+    let half = json!({"name": "half", "then": {"split": {"salt": "s", "weights": [["new", 1], ["off", 1]]}}});
+    let staff = json!({"name": "team", "when": [{"cohort": "staff"}], "then": {"variant": "other"}});
+    let basket = |variants: Value| set(vec![manifest("feature", "basket", json!({"type": "string", "variants": variants, "off": "off"}))]);
+    let without = |name: &str| Command::Apply { set: n("shop"), manifests: shop().into_iter().filter(|m| m.subject() != name).collect(), prune: true };
+    w.ok(&rules(json!([half, staff]), "new"));
+    let said = |w: &mut World, command: &Command| {
+        let refusal = w.attempt(command).expect_err("should be refused");
+        assert_eq!(refusal.kind, RefusalKind::Refused);
+        refusal.reasons.iter().map(|r| (r.path.clone().unwrap_or_default(), r.message.clone(), r.remedy.clone())).collect::<Vec<_>>()
+    };
+    let place = |message: &str, how: &str| ("spec.variants".to_owned(), message.to_owned(), format!("set another first: greenroom feature baseline basket {how} --env staging"));
+    assert_eq!(
+        said(&mut w, &basket(json!({"off": "old"}))),
+        [
+            place("variant `new` cannot be removed: rule `half` in `staging` serves it", "--rules FILE"),
+            place("variant `new` cannot be removed: in `staging` it is for everyone whom no rule serves", "VARIANT"),
+            place("variant `other` cannot be removed: rule `team` in `staging` serves it", "--rules FILE"),
+        ]
+    );
+    let (path, message, remedy) = &said(&mut w, &without("cohort/staff"))[0];
+    assert_eq!((path.as_str(), message.as_str()), ("metadata.name", "`cohort/staff` is still used by rule `team` of feature `basket` in `staging`"));
+    assert_eq!(remedy, "set other rules first: greenroom feature baseline basket --rules FILE --env staging");
+    // the feature may go with all that serves it, and without rules so may what they named
+    let mut both = w.clone();
+    both.ok(&Command::Apply {
+        set: n("shop"),
+        manifests: shop().into_iter().filter(|m| !["cohort/staff", "feature/basket"].contains(&m.subject().as_str())).collect(),
+        prune: true,
+    });
+    w.ok(&rules(json!([]), "off"));
+    w.ok(&basket(json!({"off": "old"})));
+    assert_eq!(w.ok(&without("cohort/staff")).len(), 2, "and what was left of the feature comes back");
 }
 
 #[test]

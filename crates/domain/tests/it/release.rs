@@ -507,13 +507,14 @@ fn environments_of_one_release_go_their_own_ways() {
 #[test]
 fn outside_production_engineers_set_baselines_and_in_production_nobody_does() {
     let mut w = World::shop();
-    let set = |environment: &str, variant: &str| Command::SetBaseline { feature: key("basket"), environment: n(environment), rules: None, variant: Some(n(variant)) };
+    let set =
+        |environment: &str, variant: &str| Command::SetBaseline { feature: key("basket"), environment: n(environment), rules: None, variant: Some(crate::world::variant(variant)) };
     let events = w.ok(&set("staging", "new"));
     assert!(matches!(events.as_slice(), [Event::BaselineSet(_)]));
     assert!(w.ok(&set("staging", "new")).is_empty());
     assert_eq!(w.refused(&set(PRODUCTION, "new")), [ReasonCode::NotReleased]);
     assert_eq!(w.refused(&set("staging", "nothing")), [ReasonCode::Invalid]);
-    assert_eq!(w.refused(&Command::SetBaseline { feature: key("none"), environment: n("staging"), rules: None, variant: Some(n("new")) }), [ReasonCode::NotFound]);
+    assert_eq!(w.refused(&Command::SetBaseline { feature: key("none"), environment: n("staging"), rules: None, variant: Some(variant("new")) }), [ReasonCode::NotFound]);
 }
 
 #[test]

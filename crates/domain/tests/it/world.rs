@@ -17,7 +17,7 @@ use greenroom_domain::deployment::rollout::{Rollout, StepKind};
 use greenroom_domain::event::Event;
 use greenroom_domain::exposure;
 use greenroom_domain::few::{Few, FewSet};
-use greenroom_domain::id::{BuildLabel, DeploymentId, Digest, FeatureKey, Name, PersonId, PlacementKey, RolloutId, Version};
+use greenroom_domain::id::{AttributeName, BuildLabel, DeploymentId, Digest, FeatureKey, Name, PersonId, PlacementKey, RolloutId, VariantName, Version};
 use greenroom_domain::link::Seen;
 use greenroom_domain::refusal::{ReasonCode, Refusal};
 use greenroom_domain::release::release::{Course, CourseKind, Release};
@@ -38,6 +38,9 @@ pub fn n(text: &str) -> Name {
 }
 pub fn key(text: &str) -> FeatureKey {
     FeatureKey::new(text).unwrap()
+}
+pub fn variant(text: &str) -> VariantName {
+    VariantName::new(text).unwrap()
 }
 pub fn label(text: &str) -> BuildLabel {
     text.parse().unwrap()
@@ -72,6 +75,7 @@ pub fn manifest(kind: &str, name: &str, spec: Value) -> Manifest {
         "policy" => Manifest::Policy { name: n(name), title, spec: serde_json::from_value(spec).unwrap() },
         "feature" => Manifest::Feature { key: key(name), title, spec: serde_json::from_value(spec).unwrap() },
         "cohort" => Manifest::Cohort { name: n(name), title, spec: serde_json::from_value(spec).unwrap() },
+        "attribute" => Manifest::Attribute { name: AttributeName::new(name).unwrap(), title, spec: serde_json::from_value(spec).unwrap() },
         other => panic!("{other}"),
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use greenroom_api::client::call;
 use greenroom_api::{requests, views};
-use greenroom_domain::id::{FeatureKey, Name};
+use greenroom_domain::id::{FeatureKey, Name, VariantName};
 use greenroom_domain::release::feature::BaselineRule;
 
 use super::apply::read;
@@ -59,7 +59,7 @@ pub enum Feature {
         key: FeatureKey,
         /// Variant for whom no rule matches [default: as it is]
         #[arg(required_unless_present = "rules")]
-        variant: Option<Name>,
+        variant: Option<VariantName>,
         /// Environment
         #[arg(long, value_name = "ENV")]
         env: Name,

@@ -56,6 +56,8 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         Event::FeatureRemoved(e) => format!("removed feature {}", e.key),
         Event::CohortDefined(e) => format!("defined cohort {}", e.name),
         Event::CohortRemoved(e) => format!("removed cohort {}", e.name),
+        Event::AttributeDefined(e) => format!("declared attribute {} as {}", e.name, e.spec.r#type),
+        Event::AttributeRemoved(e) => format!("removed attribute {}", e.name),
         Event::BuildRegistered(e) => format!("registered {}", e.build.label()),
         Event::BuildRecalled(e) => format!("recalled {} from the archive", e.build.label()),
         Event::BuildQuarantined(e) => format!("quarantined a build of {}: {}", e.service, e.why),

@@ -131,7 +131,8 @@ async fn a_token_reads_its_own_environment_until_it_ends() {
     while answer.status == 200 {
         answer = expired().await;
     }
-    assert_eq!((answer.status.as_u16(), answer.body["title"].as_str()), (401, Some("the token has expired")));
+    // it may end between being looked up and being asked what it may do
+    assert!(answer.status == 401 && answer.body["title"].as_str().is_some_and(|title| title.contains("expired")), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

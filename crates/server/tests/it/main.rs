@@ -4,6 +4,7 @@ mod adopt;
 mod commands;
 mod coverage;
 mod features;
+mod names;
 mod openapi;
 mod restart;
 mod withdrawal;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::World;
 use super::wrong::{cycle, invalid, unknown};
-use crate::id::{FeatureKey, Name};
+use crate::id::{FeatureKey, VariantName};
 use crate::refusal::{Reason, ReasonCode};
 use crate::release::feature::FeatureSpec;
 use crate::state::State;
@@ -38,7 +38,7 @@ pub(super) fn named(world: &World<'_>, key: &FeatureKey, spec: &FeatureSpec, rea
 }
 
 /// Features that this set leaves as they are and that need `key`, by `variant` or at all: the reason why it must stay.
-pub(super) fn needed(state: &State, world: &World<'_>, key: &FeatureKey, variant: Option<&Name>, what: &str, path: &str, reasons: &mut Vec<Reason>) {
+pub(super) fn needed(state: &State, world: &World<'_>, key: &FeatureKey, variant: Option<&VariantName>, what: &str, path: &str, reasons: &mut Vec<Reason>) {
     let by = |spec: &FeatureSpec| spec.prerequisites.get(key).is_some_and(|wanted| variant.is_none_or(|v| wanted.contains(v)));
     for other in world.features.iter().filter(|(other, spec)| by(spec) && !defined(state, other, spec)).map(|(other, _)| other) {
         reasons.push(

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use greenroom_exposure::{Model, Snapshot, model};
+use greenroom_exposure::model::{self, AttributeType};
+use greenroom_exposure::{Model, Snapshot};
 
-use super::{Leftover, World, prerequisites};
+use super::{World, prerequisites};
 use crate::command::Manifest;
 use crate::deployment::check::CheckRun;
 use crate::deployment::environment::{EnvironmentSpec, Purpose};
 use crate::deployment::placeholder;
-use crate::deployment::placement::Placement;
 use crate::deployment::policy::{PolicySpec, Rule};
 use crate::deployment::service::ServiceSpec;
-use crate::id::{FeatureKey, Name, PlacementKey};
+use crate::id::{FeatureKey, Name, PlacementKey, VariantName};
 use crate::link;
-use crate::refusal::{Reason, ReasonCode};
+use crate::refusal::{Reason, ReasonCode, argument};
 use crate::release::cohort::CohortSpec;
-use crate::release::feature::FeatureSpec;
+use crate::release::feature::{Feature, FeatureSpec};
 use crate::release::release::{CourseKind, Release};
 use crate::state::State;
 
@@ -37,6 +37,7 @@ pub(super) fn foreign(state: &State, set: &Name, manifests: &[Manifest], reasons
             Manifest::Policy { name, .. } => state.policies.get(name).map(|x| &x.set),
             Manifest::Feature { key, .. } => state.features.get(key).map(|x| &x.set),
             Manifest::Cohort { name, .. } => state.cohorts.get(name).map(|x| &x.set),
+            Manifest::Attribute { name, .. } => state.attributes.get(name).map(|x| &x.set),
         };
         if let Some(owner) = owner.filter(|o| *o != set) {
             let subject = manifest.subject();
@@ -321,6 +322,7 @@ pub(super) fn feature(state: &State, world: &World<'_>, key: &FeatureKey, spec: 
             readers(state, key, &what, "spec.variants", |_| true, reasons);
             serving(state, key, Some(variant), &what, "spec.variants", reasons);
             prerequisites::needed(state, world, key, Some(variant), &what, "spec.variants", reasons);
+            standing(world, old, variant, &what, reasons);
         }
         // what users of production get is a release's business, never a manifest's
         let production = |e: &Name| state.is_production(e);
@@ -344,7 +346,7 @@ pub(super) fn feature(state: &State, world: &World<'_>, key: &FeatureKey, spec: 
 
 /// Releases that serve `variant` of `key`, or any variant, or are to serve it in some environment and over in another: the
 /// scope of those cannot change.
-fn serving(state: &State, key: &FeatureKey, variant: Option<&Name>, what: &str, path: &str, reasons: &mut Vec<Reason>) {
+fn serving(state: &State, key: &FeatureKey, variant: Option<&VariantName>, what: &str, path: &str, reasons: &mut Vec<Reason>) {
     let any = |r: &Release, is: fn(CourseKind) -> bool| r.environments.values().any(|i| is(i.course.kind()));
     for release in state.releases.values().filter(|r| any(r, CourseKind::started) || (any(r, CourseKind::waits) && !r.waits())) {
         if release.spec.features.iter().any(|f| f.key == *key && variant.is_none_or(|v| f.variant == *v)) {
@@ -357,8 +359,21 @@ fn serving(state: &State, key: &FeatureKey, variant: Option<&Name>, what: &str, 
     }
 }
 
+/// Baselines that serve `variant` and stay as they are: without it, all whom they serve would get `off`.
+fn standing(world: &World<'_>, feature: &Feature, variant: &VariantName, what: &str, reasons: &mut Vec<Reason>) {
+    let key = &feature.key;
+    for (environment, baseline) in feature.baselines.iter().filter(|(environment, _)| !world.serves_anew(key, environment)) {
+        let rules = baseline.rules.iter().filter(|rule| rule.names(variant)).map(|rule| (format!("rule `{}` in `{environment}` serves it", rule.name), "--rules FILE"));
+        let default = (baseline.default == *variant).then(|| (format!("in `{environment}` it is for everyone whom no rule serves"), "VARIANT"));
+        for (by, set) in rules.chain(default) {
+            let remedy = format!("set another first: greenroom feature baseline {} {set} --env {environment}", argument(key.as_str()));
+            reasons.push(Reason::new(ReasonCode::StillReferenced, format!("feature/{key}"), format!("{what}: {by}")).remedy(remedy).path("spec.variants"));
+        }
+    }
+}
+
 /// Live builds that read `key` where `place` says so: the reason why it cannot change under them.
-fn readers(state: &State, key: &FeatureKey, what: &str, path: &str, place: impl Fn(&Name) -> bool, reasons: &mut Vec<Reason>) {
+pub(super) fn readers(state: &State, key: &FeatureKey, what: &str, path: &str, place: impl Fn(&Name) -> bool, reasons: &mut Vec<Reason>) {
     let mut said = BTreeSet::new();
     for placement in state
         .placed
@@ -380,14 +395,15 @@ fn readers(state: &State, key: &FeatureKey, what: &str, path: &str, place: impl 
     }
 }
 
-pub(super) fn cohort(name: &Name, spec: &CohortSpec, reasons: &mut Vec<Reason>) {
+pub(super) fn cohort(world: &World<'_>, name: &Name, spec: &CohortSpec, reasons: &mut Vec<Reason>) {
     if spec.any_of.is_empty() && spec.users.is_empty() {
         invalid(reasons, format!("cohort/{name}"), "spec", "the cohort is empty", "give `any_of` clauses or `users`");
     }
+    let declared: BTreeMap<String, AttributeType> = world.attributes.iter().map(|(name, r#type)| ((*name).to_owned(), *r#type)).collect();
     for (i, group) in spec.any_of.iter().enumerate() {
         // asked of what will read it: one who misreads a clause would serve it to nobody
         let alone = model::Cohort { version: 1, any_of: vec![group.clone()], internal: false };
-        let mut model = Model::new("check", 0);
+        let mut model = Model { attributes: declared.clone(), ..Model::new("check", 0) };
         model.cohorts.insert(name.to_string(), Arc::new(alone));
         if let Some(warning) = Snapshot::compile(&model).1.first() {
             invalid(reasons, format!("cohort/{name}"), &format!("spec.any_of[{i}]"), warning.message.clone(), "correct the clause");
@@ -413,59 +429,6 @@ pub(super) fn policy(name: &Name, spec: &PolicySpec, reasons: &mut Vec<Reason>) 
 }
 
 /// Whether nothing of the release is served or to come any more.
-fn done(release: &Release) -> bool {
+pub(super) fn done(release: &Release) -> bool {
     release.environments.values().all(|i| matches!(i.course.kind(), CourseKind::Cancelled | CourseKind::Withdrawn))
-}
-
-pub(super) fn removable(state: &State, world: &World<'_>, leftover: &Leftover, reasons: &mut Vec<Reason>) {
-    let subject = leftover.subject();
-    let mut referenced = |by: String, remedy: &str| {
-        reasons.push(Reason::new(ReasonCode::StillReferenced, &subject, format!("`{subject}` is still used by {by}")).remedy(remedy).path("metadata.name"));
-    };
-    let in_use = |p: &Placement| p.active.is_some() || p.observed.as_ref().is_some_and(|o| !o.serving.is_empty());
-    // what this set says about an environment was looked at with the environment itself
-    let others = || world.environments.iter().filter(|(name, spec)| state.environments.get(**name).is_some_and(|old| std::ptr::eq(**spec, &old.spec)));
-    let open = || state.releases.values().filter(|r| !done(r));
-    match leftover {
-        Leftover::Environment(name) => {
-            if let Some(p) = state.placements_in(name).find(|p| in_use(p)) {
-                referenced(format!("`{}`, which runs there", p.key.service), "take its targets off it first: what runs there goes on, and stopping it is yours then");
-            }
-            for other in others().filter(|(_, spec)| spec.after.contains(name)).map(|(other, _)| other) {
-                referenced(format!("environment `{other}` (after)"), "change that first");
-            }
-            for release in open().filter(|r| r.environments.contains_key(name)) {
-                referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
-            }
-        }
-        Leftover::Service(name) => {
-            if let Some(p) = state.placements.values().find(|p| p.key.service == *name && in_use(p)) {
-                referenced(format!("`{}`, where it runs", p.key.environment), "take it off the targets there first: it goes on running, and stopping it is yours then");
-            }
-            for release in open().filter(|r| r.needs().any(|n| n.service == *name)) {
-                referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
-            }
-            let names = |spec: &EnvironmentSpec| spec.targets.iter().any(|t| t.endpoints.contains_key(name) || t.services.iter().flatten().any(|s| s == name));
-            for environment in others().filter(|(_, spec)| names(spec)).map(|(e, _)| e) {
-                referenced(format!("environment `{environment}` (targets)"), "take it off the targets first");
-            }
-        }
-        Leftover::Policy(name) => {
-            for environment in others().filter(|(_, spec)| spec.policies.contains(name)).map(|(e, _)| e) {
-                referenced(format!("environment `{environment}`"), "change that first");
-            }
-        }
-        Leftover::Feature(key) => {
-            for release in open().filter(|r| r.spec.features.iter().any(|f| f.key == *key)) {
-                referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
-            }
-            readers(state, key, "it cannot be removed", "metadata.name", |_| true, reasons);
-            prerequisites::needed(state, world, key, None, "it cannot be removed", "metadata.name", reasons);
-        }
-        Leftover::Cohort(name) => {
-            for release in open().filter(|r| r.spec.stages.iter().any(|s| s.cohort.as_ref() == Some(name))) {
-                referenced(format!("release `{}`", release.name), "withdraw or cancel it first");
-            }
-        }
-    }
 }

@@ -1,16 +1,17 @@
-//! Environments, services and features.
+//! Environments, services, features, and what callers say of themselves.
 
 use greenroom_access::Action;
 use greenroom_api::{Problem, requests, views};
 use greenroom_domain::command::Command;
 use greenroom_domain::exposure;
-use greenroom_domain::id::{FeatureKey, Name};
+use greenroom_domain::id::{AttributeName, FeatureKey, Name};
 use greenroom_domain::state::Recorded;
 use serde_json::Value;
 
 use super::{NoQuery, Paging, environment, missing, page};
 use crate::http::Look;
 use crate::http::routes::{Ask, Asked, Params, Routes};
+use crate::view::attributes as callers;
 use crate::view::feature as view;
 
 pub fn routes(routes: Routes) -> Routes {
@@ -20,6 +21,8 @@ pub fn routes(routes: Routes) -> Routes {
         .read("/services", Action::EnvironmentsRead, "Services", services)
         .survey("/features", Action::FeaturesRead, "Features and how they stand in each environment", features)
         .read("/features/{key}", Action::FeaturesRead, "One feature", feature)
+        .read("/attributes", Action::FeaturesRead, "Declared attributes of callers, and who reads them", attributes)
+        .read("/attributes/{name}", Action::FeaturesRead, "One declared attribute", attribute)
         .command("POST", "/features/{key}/kill", "feature.kill", "Take a feature from everyone in an environment, at once", kill)
         .command("POST", "/features/{key}/restore", "feature.restore", "Lift a kill", restore)
         .command(
@@ -58,6 +61,18 @@ fn features(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page
 fn feature(asked: &Asked<'_>, params: &Params, _: NoQuery) -> Result<views::Feature, Problem> {
     let key: FeatureKey = params.get("key")?;
     asked.look.state.features.get(&key).map(|f| view::whole(&asked.look, f)).ok_or_else(|| missing("feature", key))
+}
+
+fn attributes(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<views::Attribute>, Problem> {
+    let state = asked.look.state;
+    let readers = callers::readers(state);
+    page(state.attributes.values().map(|a| callers::attribute(&readers, a)), &paging, |a| a.name.to_string())
+}
+
+fn attribute(asked: &Asked<'_>, params: &Params, _: NoQuery) -> Result<views::Attribute, Problem> {
+    let name: AttributeName = params.get("name")?;
+    let state = asked.look.state;
+    state.attributes.get(&name).map(|a| callers::attribute(&callers::readers(state), a)).ok_or_else(|| missing("attribute", name))
 }
 
 /// The feature after a command. `ruled`: the environment that has other rules now, of which protocols may make something else.

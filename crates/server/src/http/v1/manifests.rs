@@ -152,6 +152,7 @@ pub(super) fn change(before: &State, manifest: &Manifest, touched: &HashSet<Stri
         Manifest::Service { name, spec, .. } => (value(before.services.get(name).map(|x| &x.spec)), value(Some(spec))),
         Manifest::Policy { name, spec, .. } => (value(before.policies.get(name).map(|x| &x.spec)), value(Some(spec))),
         Manifest::Feature { key, spec, .. } => (value(before.features.get(key).map(|x| &x.spec)), value(Some(spec))),
+        Manifest::Attribute { name, spec, .. } => (value(before.attributes.get(name).map(|x| &x.spec)), value(Some(spec))),
         Manifest::Cohort { name, spec, .. } => (value(before.cohorts.get(name).map(|x| &x.spec)), value(Some(spec))),
     };
     let action = match (touched.contains(subject.as_str()), &old) {
@@ -168,6 +169,7 @@ fn removal(before: &State, event: &Event) -> Option<ManifestChange> {
         Event::ServiceRemoved(e) => ("service", e.name.to_string(), value(before.services.get(&e.name).map(|x| &x.spec))),
         Event::PolicyRemoved(e) => ("policy", e.name.to_string(), value(before.policies.get(&e.name).map(|x| &x.spec))),
         Event::FeatureRemoved(e) => ("feature", e.key.to_string(), value(before.features.get(&e.key).map(|x| &x.spec))),
+        Event::AttributeRemoved(e) => ("attribute", e.name.to_string(), value(before.attributes.get(&e.name).map(|x| &x.spec))),
         Event::CohortRemoved(e) => ("cohort", e.name.to_string(), value(before.cohorts.get(&e.name).map(|x| &x.spec))),
         _ => return None,
     };
