@@ -15,8 +15,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::bytes::{BINARY_FORMAT, Unreadable};
-use self::parts::{Parts, Sources};
 pub(crate) use self::parts::Origin;
+use self::parts::{Parts, Sources};
 pub use self::store::Handle;
 use self::store::Store;
 use crate::compile::{self, Bench, Scope, Surroundings, Warning};

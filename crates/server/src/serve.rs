@@ -20,7 +20,6 @@ use greenroom_domain::time::Span;
 use greenroom_drivers::Driver;
 use greenroom_drivers::command::CommandDriver;
 use greenroom_drivers::process::ProcessDriver;
-use greenroom_exposure::Snapshot;
 use greenroom_ledger::{DataDir, Ledger as _};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};

@@ -241,14 +241,7 @@ struct RulePlace {
 }
 
 /// Appends the steps of a rule.
-fn compile_rule(
-    steps: &mut Vec<Step>,
-    bench: &mut Bench,
-    from: &mut Reader<'_>,
-    rule: &Rule<'_>,
-    place: &RulePlace,
-    scope: Scope<'_>,
-) -> Result<Result<(), String>, Malformed> {
+fn compile_rule(steps: &mut Vec<Step>, bench: &mut Bench, from: &mut Reader<'_>, rule: &Rule<'_>, place: &RulePlace, scope: Scope<'_>) -> Result<Result<(), String>, Malformed> {
     let clauses = clause::all(steps, bench, Step::Clause, from, clause::Place { count: rule.clauses, rule: place.at, after: 1 }, scope)?;
     let shared = steps.last().is_some_and(|step| matches!(step, Step::Clause(Clause { kind: Kind::Share(_), rule, .. }) if *rule == place.at));
     let outcome = from.outcome()?;

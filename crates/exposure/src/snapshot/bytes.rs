@@ -78,7 +78,8 @@ impl Snapshot {
             return Err(Unreadable::Format);
         }
         let (environment, revision) = (from.text()?, from.number()?);
-        let attributes: BTreeMap<String, AttributeType> = ascending(&mut from, |from| Ok((from.text()?, from.declared()?)))?.into_iter().map(|(name, of)| (name.to_owned(), of)).collect();
+        let attributes: BTreeMap<String, AttributeType> =
+            ascending(&mut from, |from| Ok((from.text()?, from.declared()?)))?.into_iter().map(|(name, of)| (name.to_owned(), of)).collect();
         let parts = Parts { revision, attributes: Some(&attributes), put_cohorts: ascending(&mut from, named)?, put: ascending(&mut from, named)?, drop_cohorts: &[], drop: &[] };
         from.end()?;
         Ok(Self::empty(environment, revision).with_parts(&parts, Origin::Bytes)?)

@@ -2,11 +2,10 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{
-    ALGORITHMS, ATTRIBUTE_TYPES, Blocked, Clause, List, Malformed, OPS, Opening, Outcome, Part, Prerequisite, Read, Reader, Rule, Scalar, Share, Split, Test, VALUE_TYPES,
-    kind,
-};
 use super::write::put_feature;
+use super::{
+    ALGORITHMS, ATTRIBUTE_TYPES, Blocked, Clause, List, Malformed, OPS, Opening, Outcome, Part, Prerequisite, Read, Reader, Rule, Scalar, Share, Split, Test, VALUE_TYPES, kind,
+};
 use crate::model::{self, AttributeType, TARGETING_KEY};
 
 impl<'a> Reader<'a> {
@@ -28,14 +27,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn opening(&mut self) -> Read<Opening<'a>> {
-        Ok(Opening {
-            prerequisites: self.list()?,
-            r#type: self.one_of(&VALUE_TYPES)?,
-            off: self.text()?,
-            default: self.text()?,
-            killed: self.blocked()?,
-            dark: self.blocked()?,
-        })
+        Ok(Opening { prerequisites: self.list()?, r#type: self.one_of(&VALUE_TYPES)?, off: self.text()?, default: self.text()?, killed: self.blocked()?, dark: self.blocked()? })
     }
 
     fn blocked(&mut self) -> Read<Option<Blocked<'a>>> {

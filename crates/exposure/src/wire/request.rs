@@ -362,7 +362,11 @@ mod tests {
             assert_eq!(read_request(nested(open, close, DEEPEST - 1).as_bytes()).unwrap().attribute("a"), Some(Attribute::Compound));
             for deep in [DEEPEST + 1, 127, 128, 10_000] {
                 let body = nested(open, close, deep);
-                assert_eq!(read_request(body.as_bytes()), Err(BadRequest::InvalidContext("`a` has lists and objects more than 64 deep inside one another".to_owned())), "{deep} × {open}");
+                assert_eq!(
+                    read_request(body.as_bytes()),
+                    Err(BadRequest::InvalidContext("`a` has lists and objects more than 64 deep inside one another".to_owned())),
+                    "{deep} × {open}"
+                );
             }
             let cut = nested(open, "", 10_000);
             assert!(matches!(read_request(cut.as_bytes()), Err(BadRequest::Unreadable(_))));

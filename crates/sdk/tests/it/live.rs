@@ -1,6 +1,5 @@
 //! Changes, however they come, and coming back.
 
-use std::sync::Arc;
 
 use greenroom_sdk::NoAnswer;
 use greenroom_sdk::exposure::Reason;
