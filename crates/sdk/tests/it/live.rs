@@ -1,6 +1,5 @@
 //! Changes, however they come, and coming back.
 
-
 use greenroom_sdk::NoAnswer;
 use greenroom_sdk::exposure::Reason;
 use greenroom_sdk::follow::{Broken, Contact, Pace};
