@@ -42,7 +42,7 @@ pub(super) fn apply(work: &mut Work<'_>, set: &Name, manifests: &[Manifest], pru
             Manifest::Cohort { name, spec, .. } => wrong::cohort(name, spec, &mut reasons),
         }
     }
-    wrong::whole(&world, &mut reasons);
+    wrong::whole(&world, manifests, &mut reasons);
     prerequisites::whole(&before, &world, &mut reasons);
     for subject in &removed {
         wrong::removable(&before, &world, subject, &mut reasons);
