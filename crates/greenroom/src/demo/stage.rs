@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use greenroom_drivers::proxy;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -31,6 +32,8 @@ pub const ENVIRONMENTS: [&str; 5] = ["development", "integration", "test", "stag
 /// Lines that are shown of a long answer, from its beginning and its end.
 const HEAD: usize = 45;
 const TAIL: usize = 8;
+/// What was asked to end may take this long.
+const GRACE: Duration = Duration::from_secs(5);
 /// Anything in the story happens within this time.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -70,14 +73,18 @@ impl Stage {
             ensure!(programs.join(name).exists(), "`{}` is not built: run `cargo build --release --workspace`", programs.join(name).display());
         }
         let dir = std::path::absolute(&options.dir)?;
+        free(options.port)?;
         empty(&dir).await?;
+        for port in places(options.port) {
+            free(port)?;
+        }
         copy(&root.join("examples/shop"), &dir.join("shop"), &|text| at_ports(text, options))?;
         fs::create_dir_all(dir.join("shop-tokens"))?;
         fs::create_dir_all(dir.join("bin"))?;
         for name in ["shop-web", "catalog", "shop-check"] {
             fs::copy(programs.join(name), dir.join("bin").join(name))?;
         }
-        let mut stage = Self {
+        Ok(Self {
             url: format!("http://127.0.0.1:{}", options.port),
             port: options.port,
             fast: options.fast,
@@ -87,12 +94,16 @@ impl Stage {
             server: None,
             http: reqwest::Client::new(),
             chapter: 0,
-        };
-        stage.chapter("A server, a ledger, and the first person");
-        stage.say("$ greenroom serve --data demo-data");
-        let token = stage.serve(&[]).await?.context("the server printed no first-start token")?;
-        stage.type_as("ada", &["login", "--name", "ada", "--first-token", &token]).await?;
-        Ok(stage)
+        })
+    }
+
+    /// The first that runs: from here on there is something to strike.
+    pub async fn open(&mut self) -> Result<()> {
+        self.chapter("A server, a ledger, and the first person");
+        self.say("$ greenroom serve --data demo-data");
+        let token = self.serve(&[]).await?.context("the server printed no first-start token")?;
+        self.type_as("ada", &["login", "--name", "ada", "--first-token", &token]).await?;
+        Ok(())
     }
 
     /// Starts the server; gives the first-start token if it printed one.
@@ -111,6 +122,7 @@ impl Stage {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
+            .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
         let mut token = None;
@@ -125,7 +137,9 @@ impl Stage {
                 break;
             }
         }
-        ensure!(listens || token.is_some(), "the server did not start; see {}", self.dir.join("server.log").display());
+        if !listens && token.is_none() {
+            bail!("the server did not start: {}", last_words(&self.dir.join("server.log")));
+        }
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.server = Some(child);
         Ok(token)
@@ -198,6 +212,7 @@ impl Stage {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .kill_on_drop(true)
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             let _ = stdin.write_all(format!("{PASSWORD}\n").as_bytes()).await;
@@ -288,15 +303,18 @@ impl Stage {
         self.say(&format!("\n  {program} --server {} login --name eva\n  {program} status          (the server is remembered)", self.url));
     }
 
-    /// Stops all that the demo started: server, services and proxies.
+    /// Stops all that the demo started, and waits until it is gone: server, services and proxies.
     pub async fn strike(&mut self) -> Result<()> {
-        self.kill_server().await?;
-        for environment in ENVIRONMENTS {
-            let run = self.dir.join("data/run").join(environment);
-            stop_services(&run);
-            let _ = proxy::stop(&run).await;
+        if let Some(mut server) = self.server.take() {
+            // what it has begun it may finish
+            if let Some(pid) = server.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+                let _ = kill_process(pid, Signal::TERM);
+            }
+            if tokio::time::timeout(GRACE, server.wait()).await.is_err() {
+                server.kill().await?;
+            }
         }
-        Ok(())
+        clear(&self.dir).await
     }
 }
 
@@ -306,20 +324,55 @@ fn alive(pid: i64) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// Ends the services recorded in a target's directory, by the process ids that the driver wrote down.
-fn stop_services(run: &Path) {
-    let Ok(services) = fs::read_dir(run.join("services")) else { return };
-    for record in services.flatten().flat_map(|d| fs::read_dir(d.path()).into_iter().flatten().flatten()) {
-        let Ok(text) = fs::read_to_string(record.path()) else { continue };
-        let Ok(record) = serde_json::from_str::<Value>(&text) else { continue };
-        let pid = record["process"]["pid"].as_i64().and_then(|p| i32::try_from(p).ok()).and_then(rustix::process::Pid::from_raw);
-        let ours = pid.is_some_and(|pid| {
-            let program = fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero())).unwrap_or_default();
-            program.starts_with(run)
-        });
-        if let Some(pid) = pid.filter(|_| ours) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+/// Ends what runs programs from below `dir`, and the proxies, and waits until they are gone.
+async fn clear(dir: &Path) -> Result<()> {
+    // as the system names what runs
+    let dir = fs::canonicalize(dir)?;
+    let started = Instant::now();
+    loop {
+        let running = running(&dir);
+        if running.is_empty() {
+            break;
         }
+        // who does not listen is not waited for
+        let signal = if started.elapsed() < GRACE { Signal::TERM } else { Signal::KILL };
+        for pid in running {
+            let _ = kill_process(pid, signal);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for environment in ENVIRONMENTS {
+        proxy::stop(&dir.join("data/run").join(environment)).await.with_context(|| format!("the proxy of {environment} could not be stopped"))?;
+    }
+    Ok(())
+}
+
+/// Processes that run a program from below `dir`: services, and checks under way.
+fn running(dir: &Path) -> Vec<Pid> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ours = all.filter(|process| fs::read_link(process.path().join("exe")).is_ok_and(|program| program.starts_with(dir)));
+    ours.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// What the server said before it ended.
+fn last_words(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let said = text.lines().rev().find_map(|line| line.strip_prefix("error: "));
+    said.map_or_else(|| format!("see {}", log.display()), |said| format!("{said} (see {})", log.display()))
+}
+
+/// Ports of the shop's services, as [`Stage::endpoint`] has them.
+fn places(first: u16) -> impl Iterator<Item = u16> {
+    (1..=5).flat_map(move |row| (1..=2).map(move |column| first.saturating_add(row * 10 + column)))
+}
+
+fn free(port: u16) -> Result<()> {
+    match std::net::TcpListener::bind(("127.0.0.1", port)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            bail!("something listens on 127.0.0.1:{port} already, perhaps another demo or what one left behind: stop it, or choose other ports with --port")
+        }
+        Err(error) => Err(error).with_context(|| format!("127.0.0.1:{port} cannot be listened on: choose other ports with --port")),
     }
 }
 
@@ -334,7 +387,7 @@ async fn build(root: &Path, program: &Path) -> Result<PathBuf> {
     output::raw("building the example shop …\n".as_bytes());
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     // together with the server, so that nothing that is built already is built with other features
-    let status = Command::new(cargo).args(["build", "--release", "--quiet", "-p", "greenroom", "-p", "shop", "--bins"]).current_dir(root).status().await?;
+    let status = Command::new(cargo).args(["build", "--release", "--quiet", "-p", "greenroom", "-p", "shop", "--bins"]).current_dir(root).kill_on_drop(true).status().await?;
     ensure!(status.success(), "the example shop could not be built");
     let beside = program.parent().context("no directory")?;
     Ok(beside.to_owned())
@@ -345,11 +398,7 @@ async fn empty(dir: &Path) -> Result<()> {
     if dir.exists() {
         let ours = mark.exists() || fs::read_dir(dir)?.next().is_none();
         ensure!(ours, "`{}` holds something else than a demo: choose another with --dir", dir.display());
-        for environment in ENVIRONMENTS {
-            let run = dir.join("data/run").join(environment);
-            stop_services(&run);
-            let _ = proxy::stop(&run).await;
-        }
+        clear(dir).await?;
         fs::remove_dir_all(dir)?;
     }
     fs::create_dir_all(dir)?;
