@@ -1,6 +1,7 @@
 //! The demo: a server, five environments and a small shop on this machine, and the story of one build and one release,
 //! step by step, each with the command a person would have typed. Every step checks what it shows.
 
+mod clear;
 mod eyes;
 mod kills;
 mod stage;

@@ -7,12 +7,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use greenroom_drivers::proxy;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use super::clear;
 use crate::commands::demo::Demo;
 use crate::output;
 
@@ -32,8 +31,6 @@ pub const ENVIRONMENTS: [&str; 5] = ["development", "integration", "test", "stag
 /// Lines that are shown of a long answer, from its beginning and its end.
 const HEAD: usize = 45;
 const TAIL: usize = 8;
-/// What was asked to end may take this long.
-const GRACE: Duration = Duration::from_secs(5);
 /// Anything in the story happens within this time.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -73,10 +70,10 @@ impl Stage {
             ensure!(programs.join(name).exists(), "`{}` is not built: run `cargo build --release --workspace`", programs.join(name).display());
         }
         let dir = std::path::absolute(&options.dir)?;
-        free(options.port)?;
-        empty(&dir).await?;
-        for port in places(options.port) {
-            free(port)?;
+        clear::port(options.port)?;
+        clear::dir(&dir).await?;
+        for port in clear::service_ports(options.port) {
+            clear::port(port)?;
         }
         copy(&root.join("examples/shop"), &dir.join("shop"), &|text| at_ports(text, options))?;
         fs::create_dir_all(dir.join("shop-tokens"))?;
@@ -277,7 +274,7 @@ impl Stage {
             let mut pids = Vec::new();
             for record in fs::read_dir(dir)?.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
                 let record: Value = serde_json::from_str(&fs::read_to_string(record.path())?).unwrap_or_default();
-                pids.extend(record["process"]["pid"].as_i64().filter(|pid| alive(*pid)));
+                pids.extend(record["process"]["pid"].as_i64().filter(|pid| clear::alive(*pid)));
             }
             pids.sort_unstable();
             all.insert(service.to_owned(), pids);
@@ -307,51 +304,15 @@ impl Stage {
     pub async fn strike(&mut self) -> Result<()> {
         if let Some(mut server) = self.server.take() {
             // what it has begun it may finish
-            if let Some(pid) = server.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-                let _ = kill_process(pid, Signal::TERM);
+            if let Some(pid) = server.id() {
+                clear::end(pid);
             }
-            if tokio::time::timeout(GRACE, server.wait()).await.is_err() {
+            if tokio::time::timeout(clear::GRACE, server.wait()).await.is_err() {
                 server.kill().await?;
             }
         }
-        clear(&self.dir).await
+        clear::stop_all(&self.dir).await
     }
-}
-
-/// Runs, and is not dead and waiting for its parent to notice.
-fn alive(pid: i64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-/// Ends what runs programs from below `dir`, and the proxies, and waits until they are gone.
-async fn clear(dir: &Path) -> Result<()> {
-    // as the system names what runs
-    let dir = fs::canonicalize(dir)?;
-    let started = Instant::now();
-    loop {
-        let running = running(&dir);
-        if running.is_empty() {
-            break;
-        }
-        // who does not listen is not waited for
-        let signal = if started.elapsed() < GRACE { Signal::TERM } else { Signal::KILL };
-        for pid in running {
-            let _ = kill_process(pid, signal);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    for environment in ENVIRONMENTS {
-        proxy::stop(&dir.join("data/run").join(environment)).await.with_context(|| format!("the proxy of {environment} could not be stopped"))?;
-    }
-    Ok(())
-}
-
-/// Processes that run a program from below `dir`: services, and checks under way.
-fn running(dir: &Path) -> Vec<Pid> {
-    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ours = all.filter(|process| fs::read_link(process.path().join("exe")).is_ok_and(|program| program.starts_with(dir)));
-    ours.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?)).collect()
 }
 
 /// What the server said before it ended.
@@ -359,21 +320,6 @@ fn last_words(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let said = text.lines().rev().find_map(|line| line.strip_prefix("error: "));
     said.map_or_else(|| format!("see {}", log.display()), |said| format!("{said} (see {})", log.display()))
-}
-
-/// Ports of the shop's services, as [`Stage::endpoint`] has them.
-fn places(first: u16) -> impl Iterator<Item = u16> {
-    (1..=5).flat_map(move |row| (1..=2).map(move |column| first.saturating_add(row * 10 + column)))
-}
-
-fn free(port: u16) -> Result<()> {
-    match std::net::TcpListener::bind(("127.0.0.1", port)) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("something listens on 127.0.0.1:{port} already, perhaps another demo or what one left behind: stop it, or choose other ports with --port")
-        }
-        Err(error) => Err(error).with_context(|| format!("127.0.0.1:{port} cannot be listened on: choose other ports with --port")),
-    }
 }
 
 /// The checkout that holds the example shop.
@@ -391,19 +337,6 @@ async fn build(root: &Path, program: &Path) -> Result<PathBuf> {
     ensure!(status.success(), "the example shop could not be built");
     let beside = program.parent().context("no directory")?;
     Ok(beside.to_owned())
-}
-
-async fn empty(dir: &Path) -> Result<()> {
-    let mark = dir.join(".greenroom-demo");
-    if dir.exists() {
-        let ours = mark.exists() || fs::read_dir(dir)?.next().is_none();
-        ensure!(ours, "`{}` holds something else than a demo: choose another with --dir", dir.display());
-        clear(dir).await?;
-        fs::remove_dir_all(dir)?;
-    }
-    fs::create_dir_all(dir)?;
-    fs::write(mark, "")?;
-    Ok(())
 }
 
 /// Manifests as they are, on the demo's ports, and with shorter times if wanted.
