@@ -40,7 +40,7 @@ fn a_demo_that_is_ended_leaves_nothing_behind() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("is live in development")), "it never came that far");
+    assert!(lines.any(|line| line.contains("is live in integration")), "it never came that far");
     assert_ne!(running(&home), Vec::<String>::new(), "something runs by now");
     rustix::process::kill_process(rustix::process::Pid::from_child(&demo), rustix::process::Signal::HUP).unwrap();
     lines.for_each(drop);

@@ -56,13 +56,17 @@ async fn a_release_brings_no_older_build_than_runs() {
     let world = world_where_it_runs().await;
     let dora = world.person("dora", &["deployer", "engineer"]).await;
     let rosa = world.person("rosa", &["release-manager"]).await;
-    let older = json!({"service": "web", "version": "1.2.0", "reads": {"button": "boolean"},
-                       "artifacts": {"server": {"uri": "file:///web", "digests": [format!("sha256:{}", "b".repeat(64))]}}});
-    let registered = world.post(&dora, "/builds", &older).await;
-    assert!(registered.status.is_success(), "{registered:?}");
-    std::fs::write(world.dir.path().join("runs.json"), json!({"serving": {RUNS: 2}}).to_string()).unwrap();
-    let adopt = json!({"environment": "production", "target": "p", "service": "web", "version": "1.4.0", "digest": RUNS});
-    assert_eq!(world.post(&dora, "/placements/adopt", &adopt).await.status, 200);
+    let register = async |version: &str, digit: &str| {
+        let artifacts = json!({"server": {"uri": "file:///web", "digests": [format!("sha256:{}", digit.repeat(64))]}});
+        let registered = world.post(&dora, "/builds", &json!({"service": "web", "version": version, "artifacts": artifacts})).await;
+        registered.body["digest"].as_str().unwrap_or_else(|| panic!("{registered:?}")).to_owned()
+    };
+    register("1.2.0", "b").await;
+    let runs = register("1.4.0", "c").await;
+    std::fs::write(world.dir.path().join("runs.json"), json!({"serving": {runs: 2}}).to_string()).unwrap();
+    let adopt = json!({"environment": "production", "target": "p", "service": "web", "version": "1.4.0"});
+    let adopted = world.post(&dora, "/placements/adopt", &adopt).await;
+    assert_eq!(adopted.status, 200, "{adopted:?}");
     let spec = json!({"features": [{"key": "button", "variant": "on"}], "needs": ["web>=1.2.0"], "stages": [{"name": "all", "share": "100%"}]});
     let planned = world.put(&rosa, "/releases/spring", &json!({"spec": spec})).await;
     assert_eq!(planned.status, 200, "{planned:?}");

@@ -261,8 +261,8 @@ async fn refusals_speak_of_what_was_tried() {
     let vera = world.person("vera", &["viewer"]).await;
     let refused = world.post(&vera, "/people", &json!({"name": "eve", "roles": []})).await;
     assert_eq!(refused.body["title"], "you may not add people", "{refused:?}");
-    let nowhere = world.get(&vera, "/environments/nowhere").await;
-    assert_eq!((&nowhere.body["title"], &nowhere.body["detail"]), (&json!("there is no environment `nowhere`"), &json!("see what there is: greenroom environment list")));
+    let nothing = world.get(&vera, "/features/nothing").await;
+    assert_eq!((&nothing.body["title"], &nothing.body["detail"]), (&json!("there is no feature `nothing`"), &json!("see what there is: greenroom feature list")));
     let again = world.post("", "/setup", &json!({"token": "gr_first_x", "name": "eve", "password": "correct horse"})).await;
     assert!(again.body["detail"].as_str().unwrap().starts_with("somebody has joined already"), "{again:?}");
 }
