@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use greenroom_api::client::call;
 use greenroom_api::requests::Nothing;
-use greenroom_server::BackupError;
 
-use super::serve::chain;
+use super::serve::copy;
 use crate::context::{Context, Global};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::output::{self, Page, Paint};
 
 /// Ten million events take a while.
@@ -38,20 +37,14 @@ pub struct Backup {
 impl Backup {
     /// Asks no server: what it would copy is here or nowhere.
     pub fn run(&self, global: &Global) -> Result<(), Failure> {
-        let head = greenroom_server::backup(&self.data, &self.to).map_err(|error| {
-            let remedy = match &error {
-                BackupError::Invalid(_) => "name the server's data directory with --data, and for the copy a directory that is not there yet",
-                other => other.remedy(),
-            };
-            Failure::new(Exit::Failed, chain(&error)).hint(remedy)
-        })?;
+        let (seq, head) = copy(&self.data, &self.to)?;
         if global.json {
-            output::json(&serde_json::json!({ "to": self.to, "seq": head.seq, "head": head.hash.to_string() }));
+            output::json(&serde_json::json!({ "to": self.to, "seq": seq, "head": head }));
             return Ok(());
         }
         let mut page = Page::new(global.color);
-        page.pieces(&[(Paint::Good, "✔ "), (Paint::Plain, &format!("copied to {}: {} events", self.to.display(), head.seq))]);
-        page.fields(&[("head", head.hash.to_string())]);
+        page.pieces(&[(Paint::Good, "✔ "), (Paint::Plain, &format!("copied to {}: {seq} events", self.to.display()))]);
+        page.fields(&[("head", head)]);
         page.print();
         Ok(())
     }

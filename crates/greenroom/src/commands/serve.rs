@@ -2,10 +2,10 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use greenroom_server::Doors;
 use greenroom_server::config::Config;
+use greenroom_server::{BackupError, Doors};
 
 use crate::error::{Exit, Failure};
 
@@ -77,6 +77,18 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         below = cause.source();
     }
     text
+}
+
+/// Copies a data directory: at which event the copy ends, and the chain's hash there.
+pub(super) fn copy(data: &Path, to: &Path) -> Result<(u64, String), Failure> {
+    let copied = greenroom_server::backup(data, to).map_err(|error| {
+        let remedy = match &error {
+            BackupError::Invalid(_) => "name the server's data directory with --data, and for the copy a directory that is not there yet",
+            other => other.remedy(),
+        };
+        Failure::new(Exit::Failed, chain(&error)).hint(remedy)
+    })?;
+    Ok((copied.seq, copied.hash.to_string()))
 }
 
 fn log(config: &Config) -> Result<(), Failure> {
