@@ -1,12 +1,13 @@
-//! Everything that can be attempted, each with the name that policies, logs and refusals use.
+//! Everything that can be attempted, each with the name that policies and logs use, and the words of refusals.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use greenroom_domain::role::Role;
 
 macro_rules! actions {
-    ($($name:ident = $text:literal),* $(,)?) => {
+    ($($name:ident = $text:literal $words:literal),* $(,)?) => {
         /// Something a principal may attempt.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Action {
@@ -51,6 +52,15 @@ macro_rules! actions {
                 }
             }
 
+            /// What it is, after *you may not*.
+            #[must_use]
+            pub fn words(self) -> Cow<'static, str> {
+                match self {
+                    $(Self::$name => Cow::Borrowed($words),)*
+                    Self::Decide(role) => Cow::Owned(format!("decide as {role}")),
+                }
+            }
+
             /// The action in Cedar, where the role of a decision is the resource.
             pub(crate) const fn cedar_name(self) -> &'static str {
                 match self {
@@ -71,54 +81,54 @@ macro_rules! actions {
 
 actions! {
     // reading
-    BoardRead = "board.read",
-    EnvironmentsRead = "environments.read",
-    BuildsRead = "builds.read",
-    DeploymentsRead = "deployments.read",
-    ReleasesRead = "releases.read",
-    FeaturesRead = "features.read",
-    InsightsRead = "insights.read",
-    LogRead = "log.read",
-    EventsRead = "events.read",
-    Explain = "explain",
-    PeopleRead = "people.read",
-    TokensRead = "tokens.read",
-    LedgerVerify = "ledger.verify",
-    ExposureEvaluate = "exposure.evaluate",
+    BoardRead = "board.read" "look at the board",
+    EnvironmentsRead = "environments.read" "look at environments",
+    BuildsRead = "builds.read" "look at builds",
+    DeploymentsRead = "deployments.read" "look at deployments",
+    ReleasesRead = "releases.read" "look at releases",
+    FeaturesRead = "features.read" "look at features",
+    InsightsRead = "insights.read" "look at insights",
+    LogRead = "log.read" "read the log",
+    EventsRead = "events.read" "read events",
+    Explain = "explain" "ask what a user gets and why",
+    PeopleRead = "people.read" "look at people",
+    TokensRead = "tokens.read" "look at tokens",
+    LedgerVerify = "ledger.verify" "verify the ledger",
+    ExposureEvaluate = "exposure.evaluate" "evaluate features",
     // building and deploying
-    ManifestsApply = "manifests.apply",
-    BuildRegister = "build.register",
-    CheckRecord = "check.record",
-    DeploymentRequest = "deployment.request",
-    DeploymentCancel = "deployment.cancel",
-    DeploymentRollback = "deployment.rollback",
-    DeploymentEmergency = "deployment.emergency",
-    DeploymentAdopt = "deployment.adopt",
-    RolloutAbandon = "rollout.abandon",
+    ManifestsApply = "manifests.apply" "apply manifests here",
+    BuildRegister = "build.register" "register builds",
+    CheckRecord = "check.record" "record checks",
+    DeploymentRequest = "deployment.request" "deploy here",
+    DeploymentCancel = "deployment.cancel" "cancel deployments here",
+    DeploymentRollback = "deployment.rollback" "roll back here",
+    DeploymentEmergency = "deployment.emergency" "act in an emergency",
+    DeploymentAdopt = "deployment.adopt" "take over what runs",
+    RolloutAbandon = "rollout.abandon" "abandon rollouts",
     // releasing
-    ReleasePlan = "release.plan",
-    ReleaseEdit = "release.edit",
-    ReleaseStart = "release.start",
-    ReleasePause = "release.pause",
-    ReleaseResume = "release.resume",
-    ReleaseWithdraw = "release.withdraw",
-    ReleaseClose = "release.close",
-    ReleaseCancel = "release.cancel",
-    FeatureKill = "feature.kill",
-    FeatureRestore = "feature.restore",
-    FeatureBaseline = "feature.baseline",
+    ReleasePlan = "release.plan" "plan releases",
+    ReleaseEdit = "release.edit" "change releases",
+    ReleaseStart = "release.start" "start releases",
+    ReleasePause = "release.pause" "pause releases",
+    ReleaseResume = "release.resume" "resume releases",
+    ReleaseWithdraw = "release.withdraw" "withdraw releases",
+    ReleaseClose = "release.close" "close releases",
+    ReleaseCancel = "release.cancel" "cancel releases",
+    FeatureKill = "feature.kill" "kill features",
+    FeatureRestore = "feature.restore" "restore features",
+    FeatureBaseline = "feature.baseline" "set what a feature serves here",
     // both
-    HoldSet = "hold.set",
-    HoldLift = "hold.lift",
-    PermitGrant = "permit.grant",
+    HoldSet = "hold.set" "set holds",
+    HoldLift = "hold.lift" "lift holds",
+    PermitGrant = "permit.grant" "grant permits",
     // administering
-    PersonAdd = "person.add",
-    PersonRoles = "person.roles",
-    PersonRemove = "person.remove",
-    TokenCreate = "token.create",
-    TokenRevoke = "token.revoke",
-    SettingsChange = "settings.change",
-    LedgerErase = "ledger.erase",
+    PersonAdd = "person.add" "add people",
+    PersonRoles = "person.roles" "change people's roles",
+    PersonRemove = "person.remove" "remove people",
+    TokenCreate = "token.create" "create tokens",
+    TokenRevoke = "token.revoke" "revoke tokens",
+    SettingsChange = "settings.change" "change settings",
+    LedgerErase = "ledger.erase" "erase texts",
 }
 
 const fn decide_as(role: Role) -> &'static str {

@@ -239,7 +239,7 @@ impl Access {
         let roles: Vec<String> = self.roles_for(action, resource).iter().map(|role| format!("`{role}`")).collect();
         let whom = match roles.split_last() {
             None if action == Action::FeatureBaseline => return "in production a feature reaches users by a release: plan one".to_owned(),
-            None => return format!("no role may do `{action}`"),
+            None => return format!("no role may {}", action.words()),
             Some((last, [])) => format!("the role {last}"),
             Some((last, others)) => format!("one of the roles {} or {last}", others.join(", ")),
         };

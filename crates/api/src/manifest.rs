@@ -129,6 +129,25 @@ pub fn locate(parsed: &[Parsed], reason: &Reason) -> Option<Place> {
     placed(&Source { file: &found.file, document: found.document, line: found.line, text: &found.text }, reason)
 }
 
+/// Reads YAML that is part of a request and no manifest, as the rules of a baseline or a build; what cannot be read is shown
+/// at its place, as in a manifest.
+///
+/// # Errors
+/// `invalid`, with every place.
+pub fn parse_part<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Box<Problem>> {
+    let source = Source { file, document: 1, line: 1, text };
+    let root =
+        source.tree().and_then(|root| root.ok_or_else(|| Box::new(source.fault(Mark { line: 1, column: 1, width: 1 }, ReasonCode::Invalid, file, "the file is empty", "", None))));
+    root.and_then(|root| source.value(&root, file)).map_err(|fault| problem(vec![*fault]))
+}
+
+/// Place of what the domain said about `part` of a request, which `text` is.
+#[must_use]
+pub fn locate_part(file: &str, text: &str, part: &str, reason: &Reason) -> Option<Place> {
+    let path = reason.path.as_deref()?.strip_prefix(part)?.to_owned();
+    placed(&Source { file, document: 1, line: 1, text }, &Reason { path: Some(path), ..reason.clone() })
+}
+
 /// Place of what the domain said about a release plan.
 #[must_use]
 pub fn locate_release(file: &str, text: &str, reason: &Reason) -> Option<Place> {
@@ -254,12 +273,7 @@ fn read_release(source: &Source<'_>) -> Result<Option<(Name, ReleaseSpec)>, Box<
 impl Source<'_> {
     /// The tree and the kind, once the document says that it is ours.
     fn open(&self) -> Result<Option<(Node, String)>, Box<Fault>> {
-        let broken = |b: tree::Broken| {
-            let tab =
-                b.message.contains('\t') || self.text.lines().nth(b.mark.line.saturating_sub(1)).is_some_and(|l| l.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t'));
-            Box::new(self.fault(b.mark, ReasonCode::Invalid, self.file, &lower(&b.message), if tab { "indent with spaces; YAML allows no tabs there" } else { "" }, None))
-        };
-        let Some(root) = tree::read(self.text).map_err(broken)? else { return Ok(None) };
+        let Some(root) = self.tree()? else { return Ok(None) };
         let say = |mark, path: &str, message: &str, remedy: &str| Box::new(self.fault(mark, ReasonCode::Invalid, self.file, message, remedy, Some(path.to_owned())));
         let Some((_, version)) = root.get("apiVersion") else {
             let near = if let tree::Kind::Map(entries) = &root.kind {
@@ -279,13 +293,23 @@ impl Source<'_> {
         }
     }
 
+    fn tree(&self) -> Result<Option<Node>, Box<Fault>> {
+        let broken = |b: tree::Broken| {
+            let tab =
+                b.message.contains('\t') || self.text.lines().nth(b.mark.line.saturating_sub(1)).is_some_and(|l| l.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t'));
+            Box::new(self.fault(b.mark, ReasonCode::Invalid, self.file, &lower(&b.message), if tab { "indent with spaces; YAML allows no tabs there" } else { "" }, None))
+        };
+        tree::read(self.text).map_err(broken)
+    }
+
     fn typed<S: DeserializeOwned, N: DeserializeOwned>(&self, root: &Node, kind: &str) -> Result<Document<S, N>, Box<Fault>> {
+        let name = root.get("metadata").and_then(|(_, m)| m.get("name")).and_then(|(_, n)| n.text());
+        self.value(root, &name.map_or_else(|| self.file.to_owned(), |n| format!("{}/{n}", kind.to_lowercase())))
+    }
+
+    fn value<T: DeserializeOwned>(&self, root: &Node, subject: &str) -> Result<T, Box<Fault>> {
         let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true, alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 20_000 } };
-        serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
-            let name = root.get("metadata").and_then(|(_, m)| m.get("name")).and_then(|(_, n)| n.text());
-            let subject = name.map_or_else(|| self.file.to_owned(), |n| format!("{}/{n}", kind.to_lowercase()));
-            Box::new(self.explain(root, &subject, &error))
-        })
+        serde_saphyr::from_str_with_options(self.text, options).map_err(|error| Box::new(self.explain(root, subject, &error)))
     }
 
     /// What serde found, where it stands, and what was probably meant.
@@ -325,7 +349,7 @@ impl Source<'_> {
             | YamlError::AliasReplayStackDepthExceeded { .. }
             | YamlError::Budget { .. } => (lower(&UserMessageFormatter.format_message(inner)), "manifests are small: write out what the aliases stand for".to_owned()),
             other => {
-                let text = lower(&UserMessageFormatter.format_message(other));
+                let text = plain(&lower(&UserMessageFormatter.format_message(other)));
                 match text.split_once(": use ") {
                     Some((what, how)) => (what.to_owned(), format!("use {how}")),
                     None => (text, String::new()),
@@ -364,6 +388,29 @@ fn lower(message: &str) -> String {
     // an abbreviation stays one
     let rest = chars.as_str();
     if rest.starts_with(|c: char| c.is_uppercase()) { format!("{first}{rest}") } else { format!("{}{rest}", first.to_lowercase()) }
+}
+
+/// A parser's words in those of whoever wrote the file.
+fn plain(text: &str) -> String {
+    const WORDS: [(&str, &str); 6] = [
+        ("sequence start", "a list, as `[…]` or lines that begin with `- `"),
+        ("empty mapping start", "fields, as `name: value`"),
+        ("mapping start", "fields, as `name: value`"),
+        ("string scalar", "text"),
+        ("scalar", "a single value"),
+        ("end of input", "nothing more"),
+    ];
+    let whole = ["u8", "u16", "u32", "u64", "usize"].iter().any(|kind| text.contains(&format!("invalid {kind}")));
+    if whole {
+        return "expected a whole number, not negative and not too large".to_owned();
+    }
+    if ["i8", "i16", "i32", "i64"].iter().any(|kind| text.contains(&format!("invalid {kind}"))) {
+        return "expected a whole number".to_owned();
+    }
+    if text.contains("invalid socket address syntax") {
+        return "expected an address and a port, as 127.0.0.1:7800".to_owned();
+    }
+    WORDS.iter().find_map(|(word, plain)| text.strip_suffix(word).map(|before| format!("{before}{plain}"))).unwrap_or_else(|| text.to_owned())
 }
 
 fn problem(faults: Vec<Fault>) -> Box<Problem> {

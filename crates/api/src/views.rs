@@ -45,7 +45,14 @@ view! {
     /// The secret is shown once.
     SignedIn { token: String, person: Person, expires: At }
     WhoAmI { actor: String, #[serde(default, skip_serializing_if = "Option::is_none")] person: Option<Person>, #[serde(default, skip_serializing_if = "Option::is_none")] token: Option<Token>, roles: Vec<Role>, separation: bool }
-    Token { id: TokenId, kind: TokenKind, title: String, #[serde(default, skip_serializing_if = "Option::is_none")] environment: Option<Name>, #[serde(default, skip_serializing_if = "Option::is_none")] person: Option<PersonId>, created: At, expires: At }
+    Token {
+        id: TokenId, kind: TokenKind, title: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")] environment: Option<Name>,
+        #[serde(default, skip_serializing_if = "Option::is_none")] person: Option<PersonId>,
+        /// The person's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")] whose: Option<String>,
+        created: At, expires: At,
+    }
     /// The secret is shown once. `public_key` checks signed snapshots.
     TokenCreated { token: Token, secret: String, public_key: String }
 
@@ -130,7 +137,14 @@ view! {
         id: CheckId, environment: Name, service: Name, name: Name, kind: CheckKind, outcome: Outcome, summary: String, at: At,
         set: BTreeMap<Name, Digest>, requirements: Vec<String>, evidence: Vec<Digest>,
     }
-    Decision { id: DecisionId, role: Role, verdict: String, by: String, at: At, expires: At, valid: bool, #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<String>, separation: bool }
+    Decision {
+        id: DecisionId, role: Role, verdict: String, by: String, at: At, expires: At,
+        /// On what is decided as it is now, and not expired.
+        valid: bool,
+        /// Why it does not count all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")] uncounted: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<String>, separation: bool,
+    }
     Hold { id: HoldId, number: u64, scope: Scope, plane: Plane, stops: Stops, reason: String, owner: String, at: At, #[serde(default, skip_serializing_if = "Option::is_none")] expires: Option<At> }
 
     /// Services × environments.
@@ -165,6 +179,8 @@ view! {
         /// Everything that stands in the way of starting or growing now; empty means ready.
         missing: Vec<Reason>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")] refused: Vec<Reason>,
+        /// What stands in nobody's way and should be known first: features that nothing there reads.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] notes: Vec<String>,
         headline: String,
     }
     NeedView { service: Name, floor: Version, status: String, #[serde(default, skip_serializing_if = "Option::is_none")] why: Option<String>, by: Vec<PlacementView> }

@@ -61,7 +61,7 @@ pub struct Decision {
 /// role by a later `go` that counts: silence must never let anything start.
 #[must_use]
 pub fn missing(rules: &[DecisionRule], decisions: &[Decision], scope: &Digest, authors: &[Actor], separation: bool, now: At) -> Vec<Missing> {
-    let only_author = |d: &Decision| separation && matches!(authors, [Actor::Person(only)] if *only == d.by);
+    let only_author = |d: &Decision| by_only_author(d, authors, separation);
     let mut latest: Vec<&Decision> = Vec::new();
     for decision in decisions.iter().filter(|d| d.scope == *scope && (d.verdict == Verdict::NoGo || d.expires > now)) {
         let answers = decision.verdict == Verdict::Go && !only_author(decision);
@@ -80,6 +80,12 @@ pub fn missing(rules: &[DecisionRule], decisions: &[Decision], scope: &Digest, a
         }
     }
     open
+}
+
+/// Whether the only author of a scope decided on it, which under separation of duties makes no `go` (R3).
+#[must_use]
+pub fn by_only_author(decision: &Decision, authors: &[Actor], separation: bool) -> bool {
+    separation && matches!(authors, [Actor::Person(only)] if *only == decision.by)
 }
 
 fn count(n: usize) -> u32 {

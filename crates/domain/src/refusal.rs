@@ -126,6 +126,13 @@ pub struct Refusal {
     pub reasons: Vec<Reason>,
 }
 
+/// How to see what there is of a kind, where there is a list of it.
+#[must_use]
+pub fn where_listed(kind: &str) -> Option<String> {
+    let listed = matches!(kind, "build" | "check" | "deployment" | "environment" | "feature" | "hold" | "person" | "release" | "service" | "token");
+    listed.then(|| format!("see what there is: greenroom {kind} list"))
+}
+
 impl Refusal {
     #[must_use]
     pub fn one(kind: RefusalKind, reason: Reason) -> Self {
@@ -133,7 +140,8 @@ impl Refusal {
     }
     #[must_use]
     pub fn not_found(kind: &str, name: impl fmt::Display) -> Self {
-        Self::one(RefusalKind::NotFound, Reason::new(ReasonCode::NotFound, format_args!("{kind}/{name}"), format!("there is no {kind} `{name}`")))
+        let reason = Reason::new(ReasonCode::NotFound, format_args!("{kind}/{name}"), format!("there is no {kind} `{name}`"));
+        Self::one(RefusalKind::NotFound, reason.remedy(where_listed(kind).unwrap_or_default()))
     }
     #[must_use]
     pub fn invalid(subject: impl fmt::Display, message: impl Into<String>, remedy: impl Into<String>) -> Self {

@@ -49,7 +49,7 @@ use crate::error::{Exit, Failure};
 /// Deployment moves a build from one environment to the next; users see nothing. Release makes features available to
 /// users. A release cannot start before the builds it needs run everywhere, and no rollback takes them away from under it.
 #[derive(Debug, clap::Parser)]
-#[command(name = "greenroom", version, max_term_width = 100, after_help = EXITS)]
+#[command(name = "greenroom", version, max_term_width = 100, arg_required_else_help = true, after_help = EXITS)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -142,7 +142,7 @@ pub enum Command {
     Token(token::Token),
     /// Choose how duties are shared
     Preset(preset::Preset),
-    /// Verify the ledger
+    /// Verify the ledger, copy it
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     /// Erase sealed texts; the ledger still verifies
@@ -160,6 +160,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(demo) => return demo.run(&global),
         Command::Relay(relay) => return relay.run(&global),
         Command::Proxy(proxy) => return proxy.run(),
+        Command::Ledger(ledger::Ledger::Backup(backup)) => return backup.run(&global),
         Command::Schema => return schema::run(),
         Command::Completion(completion) => return completion.run(),
         _ => {}

@@ -12,17 +12,18 @@ use serde_json::{Value, json};
 use crate::credentials::Credentials;
 use crate::error::{Exit, Failure};
 use crate::output::{self, Page, Paint, When};
+use crate::show;
 
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7800";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Server to ask [default: the one last signed in to, else http://127.0.0.1:7800]
-    #[arg(id = "global-server", long = "server", global = true, value_name = "URL", env = "GREENROOM_SERVER", hide_env_values = true)]
+    /// Server to ask [env: GREENROOM_SERVER] [default: the one last signed in to, else http://127.0.0.1:7800]
+    #[arg(id = "global-server", long = "server", global = true, value_name = "URL")]
     pub server: Option<String>,
-    /// Token to show instead of the one stored at sign-in
-    #[arg(id = "global-token", long = "token", global = true, value_name = "TOKEN", env = "GREENROOM_TOKEN", hide_env_values = true)]
+    /// Token to show instead of the one stored at sign-in [env: GREENROOM_TOKEN]
+    #[arg(id = "global-token", long = "token", global = true, value_name = "TOKEN")]
     pub token: Option<String>,
     /// Print the API's view as JSON
     #[arg(id = "global-json", long = "json", global = true)]
@@ -58,10 +59,17 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(global: Global) -> Result<Self, Failure> {
+    pub fn new(mut global: Global) -> Result<Self, Failure> {
+        // read here and not by the grammar, which would show them as required in the usage of a mistake
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        global.server = global.server.or_else(|| variable("GREENROOM_SERVER"));
+        global.token = global.token.or_else(|| variable("GREENROOM_TOKEN"));
         let credentials = if global.server.is_some() && global.token.is_some() { Credentials::default() } else { Credentials::load()? };
         let server = global.server.clone().or_else(|| credentials.server.clone()).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
         let server = server.trim_end_matches('/').to_owned();
+        if !server.starts_with("http://") && !server.starts_with("https://") {
+            return Err(Failure::usage(format!("`{server}` is no server's address")).hint("write it as http://HOST:PORT"));
+        }
         let token = global.token.clone().or_else(|| credentials.servers.get(&server).map(|l| l.token.clone()));
         let client = Client::new(&server, token, |time| Box::pin(tokio::time::sleep(time)))?.with_key(global.key.clone());
         Ok(Self { global, client, server })
@@ -131,9 +139,16 @@ impl Context {
         self.present(&preview, |page, preview| {
             if preview.would.is_empty() {
                 page.line(Paint::Plain, "nothing would change");
+                return;
             }
+            page.line(Paint::Plain, "this would stand in the log:");
             for event in &preview.would {
-                page.pieces(&[(Paint::Accent, "would: "), (Paint::Plain, &event.summary)]);
+                page.pieces(&[(Paint::Accent, "  + "), (Paint::Plain, &event.summary)]);
+            }
+            let waits = show::waits(preview);
+            if !waits.is_empty() {
+                page.line(Paint::Plain, "and then it would wait, until nothing of this holds any more:");
+                page.reasons(2, &waits);
             }
         });
         Ok(None)

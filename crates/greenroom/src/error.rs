@@ -55,6 +55,14 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
+    /// What the grammar says: the mistake, and below it how it would be right.
+    pub fn misused(said: &str) -> Self {
+        let (mistake, below) = said.split_once('\n').unwrap_or((said, ""));
+        let mut failure = Self::usage(mistake.trim_start_matches("error: "));
+        below.trim().clone_into(&mut failure.more.detail);
+        failure
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.more.hints.push(hint.into());
         self
@@ -86,6 +94,9 @@ impl Failure {
 
     /// What went wrong with a file, and what the system says about it.
     pub fn file(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return Self::usage(format!("there is no file or directory `{}`", path.display()));
+        }
         Self::usage(format!("cannot {what} `{}`: {error}", path.display()))
     }
 }

@@ -14,11 +14,20 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use error::Exit;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = commands::Cli::parse();
+    let cli = match commands::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
+            output::failure(&error::Failure::misused(&error.to_string()), true, output::When::Never);
+            return ExitCode::from(Exit::Usage as u8);
+        }
+        Err(error) => error.exit(),
+    };
     let json = cli.global.json;
     let color = cli.global.color;
     match commands::run(cli) {

@@ -5,7 +5,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use comfy_table::{Attribute, Cell as TableCell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell as TableCell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use greenroom_domain::refusal::Reason;
 use greenroom_domain::time::At;
 use serde::Serialize;
@@ -53,6 +53,9 @@ impl Paint {
         }
     }
 }
+
+/// Blanks between columns.
+const GAP: u16 = 2;
 
 /// One cell of a table.
 #[derive(Debug, Clone)]
@@ -144,16 +147,22 @@ impl Page {
         if self.color {
             table.enforce_styling();
         }
+        let floors = self.width.map(|width| floors(header, &rows, width.into())).unwrap_or_default();
         let color = self.color;
         table.set_header(header.iter().map(|h| if color { TableCell::new(h).add_attribute(Attribute::Dim) } else { TableCell::new(h) }));
         for row in rows {
             table.add_row(row.into_iter().map(|c| style(&c, color)));
         }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+        for (i, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, GAP));
+            if let Some(floor) = floors.get(i).copied().flatten() {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(floor + GAP)));
+            }
         }
-        self.text.push_str(&table.trim_fmt());
-        self.text.push('\n');
+        for line in table.to_string().lines() {
+            self.text.push_str(&trimmed(line));
+            self.text.push('\n');
+        }
     }
 
     /// Every reason, with what to do about it.
@@ -174,6 +183,30 @@ impl Page {
     /// Over the whole screen.
     pub fn redraw(&self) {
         emit(&format!("\u{1b}[2J\u{1b}[H{}", self.text));
+    }
+}
+
+/// The width below which each column would break a word: ids and digests are there to be copied. Where all of it does not fit,
+/// the columns that ask for most are left to break.
+fn floors(header: &[&str], rows: &[Vec<Cell>], width: usize) -> Vec<Option<u16>> {
+    let longest = |text: &str| text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
+    let cells = |i: usize| rows.iter().filter_map(move |row| row.get(i)).map(|cell| longest(&cell.text)).max().unwrap_or(0);
+    let mut floors: Vec<Option<usize>> = header.iter().enumerate().map(|(i, name)| Some(longest(name).max(cells(i)))).collect();
+    // a column that may break still needs some room
+    let wanted = |floors: &[Option<usize>]| floors.iter().map(|floor| floor.unwrap_or(12) + usize::from(GAP)).sum::<usize>();
+    while wanted(&floors) > width {
+        let Some(greatest) = floors.iter_mut().filter(|floor| floor.is_some_and(|f| f > 12)).max() else { break };
+        *greatest = None;
+    }
+    floors.into_iter().map(|floor| floor.and_then(|f| u16::try_from(f).ok())).collect()
+}
+
+/// Without the blanks at its end, also those before the last change of colour.
+fn trimmed(line: &str) -> String {
+    const RESET: &str = "\u{1b}[0m";
+    match line.trim_end().strip_suffix(RESET) {
+        Some(painted) => format!("{}{RESET}", painted.trim_end()),
+        None => line.trim_end().to_owned(),
     }
 }
 
@@ -330,6 +363,25 @@ mod tests {
         let mut page = page();
         page.table(&["A", "BB"], vec![vec![cell("x"), cell("y")], vec![cell("longer"), cell("")]], "none");
         assert_eq!(page.text, "A       BB\nx       y\nlonger\n");
+    }
+
+    #[test]
+    fn narrow_tables_break_sentences_and_no_words() {
+        let mut page = Page { text: String::new(), color: false, width: Some(60) };
+        let id = "tok_01jd0000000000000000000000";
+        page.table(&["TOKEN", "ENVIRONMENT", "TITLE"], vec![vec![cell(id), cell("test"), cell("of the shop and what else there is to be said about it")]], "none");
+        assert!(page.text.contains(id) && page.text.contains("ENVIRONMENT") && page.text.lines().all(|l| l.chars().count() <= 60), "{}", page.text);
+        let digest = format!("sha256:{}", "a".repeat(64));
+        page.text.clear();
+        page.table(&["COMPONENT", "DIGEST"], vec![vec![cell("app"), cell(&digest)]], "none");
+        assert!(page.text.contains("COMPONENT") && page.text.lines().all(|l| l.chars().count() <= 60), "{}", page.text);
+    }
+
+    #[test]
+    fn painted_headers_have_no_trailing_blanks() {
+        let mut page = Page { text: String::new(), color: true, width: None };
+        page.table(&["A", "BB"], vec![vec![cell("x"), cell("much longer")]], "none");
+        assert!(page.text.lines().all(|l| !l.trim_end_matches("\u{1b}[0m").ends_with(' ')), "{:?}", page.text);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! How views look to people, where several commands show the same.
 
-use greenroom_api::views::{Check, Decision, Deployment, Rollout};
+use greenroom_api::views::{Check, Decision, Deployment, Preview, Rollout};
 use greenroom_domain::deployment::check::Outcome;
+use greenroom_domain::event::Event;
 use greenroom_domain::hold::Scope;
 use greenroom_domain::refusal::Reason;
 use serde::Serialize;
@@ -63,6 +64,21 @@ pub fn scope(scope: &Scope) -> String {
 pub fn about(reasons: &[Reason], number: u64) -> Vec<Reason> {
     let named = |r: &Reason| Reason { remedy: r.remedy.replace("greenroom decide …", &format!("greenroom decide deployment {number}")), ..r.clone() };
     reasons.iter().map(named).collect()
+}
+
+/// What the deployments of a preview would wait for, each reason once.
+pub fn waits(preview: &Preview) -> Vec<Reason> {
+    let mut waits = Vec::new();
+    for event in &preview.would {
+        // what a newer server would write beside it does not change what is said here
+        let Ok(Event::DeploymentRequested(asked)) = Event::decode(&event.kind, event.version, event.body.to_string().as_bytes()) else { continue };
+        for reason in asked.rollouts.into_iter().flat_map(|r| r.reasons) {
+            if !waits.contains(&reason) {
+                waits.push(reason);
+            }
+        }
+    }
+    waits
 }
 
 /// One deployment with all its rollouts.
@@ -127,10 +143,14 @@ pub fn checks(page: &mut Page, checks: &[&Check]) {
 pub fn decisions(page: &mut Page, decisions: &[Decision]) {
     let rows = decisions.iter().map(|d| {
         let (mark, paint) = if d.verdict == "go" { ("✔ go", Paint::Good) } else { ("✖ no-go", Paint::Bad) };
-        let counts = if d.valid { format!("until {}", instant(d.expires)) } else { "void: the scope changed since, or it expired".to_owned() };
+        let counts = match &d.uncounted {
+            _ if !d.valid => "void: the scope changed since, or it expired".to_owned(),
+            Some(why) => format!("no: {why}"),
+            None => format!("until {}", instant(d.expires)),
+        };
         let alone = if d.separation { "" } else { " (separation of duties off)" };
         vec![
-            cell(mark).paint(if d.valid { paint } else { Paint::Dim }),
+            cell(mark).paint(if d.valid && d.uncounted.is_none() { paint } else { Paint::Dim }),
             cell(d.role),
             cell(&d.by),
             cell(instant(d.at)),

@@ -23,8 +23,8 @@ const TOGETHER: Duration = Duration::from_millis(50);
 
 /// How far it is.
 pub enum Standing {
-    /// Not done: in one line, and why.
-    Going(String, Vec<Reason>),
+    /// Not done: in one line.
+    Going(String),
     Done,
     Failed(String, Vec<Reason>),
 }
@@ -39,14 +39,15 @@ pub async fn until<T: DeserializeOwned>(context: &Context, call: &Call<T>, judge
     loop {
         let late = match context.client.send(call).await {
             Ok(view) => {
-                let (line, reasons) = match judge(&view) {
+                let line = match judge(&view) {
                     Standing::Done => return Ok(view),
                     Standing::Failed(why, reasons) => return Err((Failure::new(Exit::Failed, why).reasons(reasons), Some(view))),
-                    Standing::Going(line, reasons) => (line, reasons),
+                    Standing::Going(line) => line,
                 };
                 progress.say(&line);
                 last = Some(view);
-                Failure::new(Exit::Waiting, format!("after {}: {line}", context.global.timeout)).reasons(reasons).hint("it goes on without you; wait longer with --timeout")
+                // every reason stands in the last view, which is shown beside it
+                Failure::new(Exit::Waiting, format!("after {}: {line}", context.global.timeout)).hint("it goes on without you; wait longer with --timeout")
             }
             Err(error) => {
                 let failure = Failure::from(error);

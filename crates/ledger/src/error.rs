@@ -15,7 +15,7 @@ pub enum Error {
     ReadOnly { file: PathBuf },
 
     /// The file holds something it never should: torn, overwritten, or not ours.
-    #[error("`{}` is damaged: {detail}; {}", file.display(), remedy_for_damage())]
+    #[error("`{}` is damaged: {detail}", file.display())]
     Corrupt { file: PathBuf, detail: String },
 
     #[error("data directory `{}` is in use by {}", dir.display(), holder(*pid))]
@@ -70,7 +70,7 @@ impl Error {
         match self {
             Error::StorageFull { .. } => "free space on its volume; writing goes on by itself",
             Error::ReadOnly { .. } => "make the data directory writable for this user",
-            Error::Corrupt { .. } => remedy_for_damage(),
+            Error::Corrupt { .. } => "keep the file aside and restore a backup: docs/backup.md says how",
             Error::Locked { .. } => "stop the other process, or choose another data directory",
             Error::NewerFormat { .. } => "start the newer program, or restore an older backup",
             Error::Invalid(_) => "correct the request",
@@ -107,10 +107,6 @@ impl Error {
 fn is_odd_value(error: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
     matches!(error, E::InvalidColumnType(..) | E::IntegralValueOutOfRange(..) | E::FromSqlConversionFailure(..) | E::Utf8Error(..))
-}
-
-fn remedy_for_damage() -> &'static str {
-    "keep the file aside and restore it from a backup"
 }
 
 fn holder(pid: Option<u32>) -> String {

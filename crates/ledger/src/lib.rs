@@ -8,6 +8,7 @@
 //! [`SqliteLedger::reader`] for everyone else.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod backup;
 mod batch;
 mod blobs;
 mod checkpoint;
@@ -18,6 +19,7 @@ mod file;
 mod snapshot;
 mod sqlite;
 
+pub use backup::backup;
 pub use batch::{Answer, Batch, QueueRow, Sealed, Session, SideWrite, UsageRow};
 pub use blobs::{Blob, Blobs, MAX_BLOB};
 pub use checkpoint::{Checkpoint, Checkpoints, Found, Skipped};

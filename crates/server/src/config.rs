@@ -70,7 +70,7 @@ impl Flagd {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// `json` or `text`.
+    /// `json`, `text`, or `auto`: text on a terminal, JSON elsewhere.
     pub format: String,
     /// As in `info,greenroom_server=debug`.
     pub filter: String,
@@ -78,7 +78,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: "json".to_owned(), filter: "info".to_owned() }
+        Self { format: "auto".to_owned(), filter: "info".to_owned() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything that lives as long as the process: the one writer, the reactors, and the HTTP server.
 
+mod backup;
 pub mod config;
 pub mod directory;
 pub mod engine;
@@ -13,4 +14,5 @@ mod secret;
 mod serve;
 mod view;
 
+pub use backup::{BackupError, backup};
 pub use serve::{Doors, Running, StartError, start};

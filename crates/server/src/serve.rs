@@ -197,6 +197,12 @@ pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Drive
             (None, Some(error))
         }
     };
+    if let Some(control) = &control {
+        let state = control.engine.state.load();
+        for (environment, service, at) in flagd.iter().filter(|(environment, ..)| !state.environments.contains_key(environment)) {
+            tracing::warn!(env.name = %environment, %at, "flagd's {service} has a port here, but there is no such environment: correct `[[flagd]]` in the configuration, or define it");
+        }
+    }
     let first_token = control.as_ref().and_then(|c| c.first_token.clone());
     Ok(Running { address, flagd, first_token, trouble, stop, http: serving, feeds: front.feeds, control })
 }
@@ -330,7 +336,7 @@ async fn look_at_chain(engine: Arc<Engine>) {
         Ok(Ok(report)) => {
             engine.counters.chain_sound.store(i64::from(report.fault.is_none()), Ordering::Relaxed);
             if let Some(fault) = report.fault {
-                tracing::error!(seq = fault.seq, kind = ?fault.kind, "the chain is broken: keep the file, and restore a backup");
+                tracing::error!(seq = fault.seq, kind = ?fault.kind, "the chain is broken: keep the file aside and restore a backup, docs/backup.md says how");
             }
         }
         Ok(Err(error)) => tracing::error!(%error, "the chain cannot be read"),

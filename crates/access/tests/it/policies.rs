@@ -61,7 +61,7 @@ fn a_permission_names_its_policy_and_a_refusal_what_would_help() {
         says(&Principal::token(TokenScope::Agent), Action::ReleasePlan, &Resource::Any),
         "an agent token is not for this: sign in as someone with one of the roles `release-manager` or `product-owner`"
     );
-    assert_eq!(says(&Principal::person([Role::Admin]), Action::Decide(Role::Admin), &Resource::Any), "no role may do `decide.admin`");
+    assert_eq!(says(&Principal::person([Role::Admin]), Action::Decide(Role::Admin), &Resource::Any), "no role may decide as admin");
 }
 
 #[test]

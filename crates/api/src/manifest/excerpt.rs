@@ -32,9 +32,11 @@ pub(super) fn render(file: &str, text: &str, first: usize, mark: Mark, message: 
 
 /// One column per character; nothing a terminal would obey.
 fn visible(line: &str, cut: usize) -> String {
+    let more = line.chars().count() > cut + WIDTH;
     line.chars()
         .skip(cut)
         .take(WIDTH)
+        .chain(more.then_some('…'))
         .map(|c| {
             if c == '\t' {
                 ' '

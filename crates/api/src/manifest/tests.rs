@@ -52,6 +52,16 @@ fn a_missing_field_is_named_with_its_path() {
 }
 
 #[test]
+fn what_was_expected_is_said_in_the_words_of_whoever_wrote_the_file() {
+    let message = |spec: &str| refused(&environment(spec)).reasons[0].message.clone();
+    let target = |more: &str| format!("  purpose: production\n  targets:\n    - {{ name: one, driver: process, address: x, {more} }}\n");
+    assert_eq!(message("  purpose: production\n  targets: one\n"), "expected a list, as `[…]` or lines that begin with `- `");
+    assert_eq!(message("  purpose: production\n  targets: [one]\n"), "expected fields, as `name: value`");
+    assert_eq!(message(&target("wave: many")), "expected a whole number, not negative and not too large");
+    assert_eq!(message(&target("endpoints: { web: here }")), "expected an address and a port, as 127.0.0.1:7800");
+}
+
+#[test]
 fn a_wrong_type_is_shown_where_it_stands() {
     let text = environment("  purpose: production\n  targets:\n    - name: [one]\n      driver: process\n      address: x\n");
     let problem = refused(&text);

@@ -16,6 +16,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, Retry-After");
 const ALLOWED: HeaderValue = HeaderValue::from_static("Authorization, X-API-Key, Content-Type, If-None-Match, Last-Event-ID, Cache-Control");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
+const UNAUTHENTICATED: &str = "there is no token in the request, or one that is not known, was revoked or has expired; create one with: greenroom token create sdk --env ENV";
+const FORBIDDEN: &str = "this token does not open that: answers are for tokens of kind sdk, web and relay, the rules themselves not for web, each in its own environment";
 
 /// A response that any page may read.
 pub(crate) fn open(status: StatusCode, body: Body) -> Response {
@@ -66,10 +68,10 @@ pub(crate) enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
-            // 401 and 403 have no body.
-            Self::Denied(Denied::Forbidden) => open(StatusCode::FORBIDDEN, Body::empty()),
+            // OFREP gives these no schema; its general error is what a person who tries it by hand can read
+            Self::Denied(Denied::Forbidden) => general(StatusCode::FORBIDDEN, FORBIDDEN.to_owned()),
             Self::Denied(Denied::Unauthenticated) => {
-                let response = open(StatusCode::UNAUTHORIZED, Body::empty());
+                let response = general(StatusCode::UNAUTHORIZED, UNAUTHENTICATED.to_owned());
                 with(response, header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
             Self::TooLarge { limit } => general(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes")),

@@ -7,6 +7,7 @@ use axum::response::Response;
 use futures_util::StreamExt as _;
 use greenroom_delivery::Acknowledged;
 use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -76,6 +77,11 @@ async fn a_token_names_its_environment_or_nothing() {
         for path in [FEATURES, DELTA, "/api/client/streaming", "/api/frontend"] {
             let response = plane.router.clone().oneshot(get(path, &[("authorization", token)])).await.unwrap();
             assert_eq!(response.status().as_u16(), status, "{path} as `{token}`");
+            if matches!(status, 401 | 403) {
+                let body = response.into_body().collect().await.unwrap().to_bytes();
+                let told: Value = serde_json::from_slice(&body).unwrap();
+                assert!(told["errorDetails"].as_str().is_some_and(|text| text.contains("token")), "{path} as `{token}`: {told}");
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn apply(work: &mut Work<'_>, set: &Name, manifests: &[Manifest], pru
             Manifest::Attribute { name, spec, .. } => attributes::attribute(&before, &world, name, spec, &mut reasons),
         }
     }
-    wrong::whole(&world, &mut reasons);
+    wrong::whole(&world, manifests, &mut reasons);
     prerequisites::whole(&before, &world, &mut reasons);
     for subject in &gone {
         removed::removable(&before, &world, subject, &mut reasons);

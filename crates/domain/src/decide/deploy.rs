@@ -24,22 +24,26 @@ const REVIEW: Span = Span::secs(24 * 3600);
 /// Evaluators have this long to acknowledge before a withdrawal is called partial.
 pub(crate) const WITHDRAW_DEADLINE: Span = Span::secs(30);
 
+/// What was forgotten at registration cannot be added, and the same content under another version is no other build.
+const NEW_ARTIFACT: &str = "a build never changes, and is known by its content: build the artifact anew so that its digest differs, and register that under a new version";
+
 pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Stop> {
     let label = build.label();
     let Some(service) = work.state.services.get(&build.service).cloned() else { return Err(Refusal::not_found("service", &build.service).into()) };
     let digest = build.digest();
+    let meaning = |b: &BuildSpec| (b.line.clone(), b.contains.clone(), b.requires.clone(), b.reads.clone(), b.schema.clone());
     let before = work.mark();
     if let Some(known) = work.build(&label)? {
         // nothing is registered: what came out of the archive to compare with stays there
         work.back_to(before);
-        let meaning = |b: &BuildSpec| (b.line.clone(), b.contains.clone(), b.requires.clone(), b.reads.clone(), b.schema.clone());
         let other_commit = matches!((&known.spec.commit, &build.commit), (Some(known), Some(given)) if known != given);
         if known.digest == digest && meaning(&known.spec) == meaning(build) && !other_commit {
             return Ok(());
         }
-        let what = if known.digest == digest && other_commit {
+        let same = known.digest == digest;
+        let what = if same && other_commit {
             format!("another commit ({})", known.spec.commit.as_deref().unwrap_or_default())
-        } else if known.digest == digest {
+        } else if same {
             "other line, requirements, features or schema".to_owned()
         } else {
             format!("other content ({}, this is {digest})", known.digest)
@@ -48,7 +52,7 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
             ReasonCode::DigestDiffers,
             format!("build/{label}"),
             format!("`{label}` is registered with {what}"),
-            "a build never changes: register the new content under a new version",
+            if same { NEW_ARTIFACT } else { "a build never changes: register the new content under a new version" },
         )
         .into());
     }
@@ -57,7 +61,7 @@ pub(super) fn register(work: &mut Work<'_>, build: &BuildSpec) -> Result<(), Sto
             ReasonCode::AlreadyExists,
             format!("build/{label}"),
             format!("the very same content is registered as `{}`", same.spec.label()),
-            format!("use `{}`: what a build is, is its content", same.spec.label()),
+            if meaning(&same.spec) == meaning(build) { format!("use `{}`: what a build is, is its content", same.spec.label()) } else { NEW_ARTIFACT.to_owned() },
         )
         .into());
     }

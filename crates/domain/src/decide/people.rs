@@ -6,7 +6,7 @@ use crate::id::{Digest, Name, PersonId, TokenId};
 use crate::refusal::{ReasonCode, Refusal};
 use crate::role::Role;
 use crate::sealed::Sealed;
-use crate::time::At;
+use crate::time::{At, Span};
 
 pub(super) fn add(work: &mut Work<'_>, name: &str, roles: &[Role]) -> Result<(), Refusal> {
     if name.trim().is_empty() || name.len() > 200 {
@@ -69,6 +69,9 @@ pub(super) fn remove(work: &mut Work<'_>, id: PersonId) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A token that outlives whoever knows what it is for is never revoked.
+const LONGEST: Span = Span::secs(3_653 * 24 * 3_600);
+
 pub(super) fn create_token(
     work: &mut Work<'_>,
     kind: TokenKind,
@@ -80,6 +83,9 @@ pub(super) fn create_token(
 ) -> Result<(), Refusal> {
     if expires <= work.now {
         return Err(Refusal::invalid("token", "the token would have expired already", "give an expiry in the future"));
+    }
+    if expires > work.now + LONGEST {
+        return Err(Refusal::invalid("token", "a token lives ten years at most", "give an earlier expiry, and make a new one in time"));
     }
     match (kind, person, environment) {
         (TokenKind::Pat, Some(id), _) => present(work, id)?,

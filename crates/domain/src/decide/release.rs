@@ -68,7 +68,7 @@ pub(super) fn start(work: &mut Work<'_>, name: &Name, environment: Option<&Name>
     let release = find(work, name)?;
     let begins = environment.is_none() && stage.is_none() && release.environments.values().any(|i| matches!(i.course, Course::Planned | Course::Armed));
     let wanted = stage.map_or_else(|| "started".to_owned(), |stage| format!("brought to stage {stage} now"));
-    each(&release, environment, &wanted, "greenroom release show tells what it can do", |environment, course| {
+    each(&release, environment, &wanted, &format!("see how far it is: greenroom release show {name}"), |environment, course| {
         let grow = |work: &Work<'_>| Refusal::unless_empty(RefusalKind::Refused, judge::growth(&work.state, &release, environment, work.now, work.seen, work.automatic()));
         match course {
             Course::Planned | Course::Armed if stage.is_none_or(|wanted| wanted == 1) => {

@@ -119,6 +119,37 @@ fn every_bad_input_is_one_clear_error_and_changes_nothing() {
             "spec.checks[0].run.command.argv[2]",
             ReasonCode::Invalid,
         ),
+        // what comes is blamed, and not what is there already
+        (
+            vec![manifest("environment", "acceptance", json!({"purpose": "test", "targets": [{"name": "a", "driver": "process", "address": "/staging/s1"}]}))],
+            "environment/acceptance",
+            "spec.targets[0].address",
+            ReasonCode::AddressTaken,
+        ),
+        (
+            vec![staging(&json!({"targets": [{"name": "s1", "driver": "process", "address": "run/../../outside"}]}))],
+            "environment/staging",
+            "spec.targets[0].address",
+            ReasonCode::Invalid,
+        ),
+        (
+            vec![twice("checks", json!([{"name": "real", "kind": "real_data", "purposes": [], "run": {"http": {"path": "/"}}}]))],
+            "service/web",
+            "spec.checks[0].purposes",
+            ReasonCode::Invalid,
+        ),
+        (
+            vec![twice("checks", json!([{"name": "real", "kind": "real_data", "purposes": ["staging"], "run": {"http": {"path": "/", "status": 99}}}]))],
+            "service/web",
+            "spec.checks[0].run.http.status",
+            ReasonCode::Invalid,
+        ),
+        (
+            vec![twice("recipes", json!({"process": {"run": ["{app}"], "ready": {"http": "/", "times": 0}}}))],
+            "service/web",
+            "spec.recipes.process.ready.times",
+            ReasonCode::Invalid,
+        ),
         (vec![manifest("policy", "x", json!({"rules": []})), manifest("policy", "x", json!({"rules": []}))], "policy/x", "metadata.name", ReasonCode::AlreadyExists),
     ];
     for (manifests, subject, path, code) in cases {

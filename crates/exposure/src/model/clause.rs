@@ -57,7 +57,8 @@ pub struct Test {
 pub struct Share {
     /// Equal salts take the same callers, in whatever feature.
     pub salt: String,
-    /// Of [`super::WHOLE`].
+    /// Of [`super::WHOLE`]; people may write `20%`.
+    #[serde(deserialize_with = "parts")]
     pub share: u32,
     #[serde(default)]
     pub algorithm: Algorithm,
@@ -262,6 +263,31 @@ impl fmt::Display for Percent {
     }
 }
 
+/// A share as a number of thousandths of a percent, or as people write it: `12.5%`.
+fn parts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Parts(u32),
+        Percent(String),
+    }
+    match Written::deserialize(deserializer).map_err(|_| de::Error::custom("a share is a percentage, as 12.5%, or a whole number of thousandths of a percent"))? {
+        Written::Parts(parts) => Ok(parts),
+        Written::Percent(text) => percent(&text).ok_or_else(|| de::Error::custom("a percentage has at most three decimals, as 12.5%")),
+    }
+}
+
+fn percent(text: &str) -> Option<u32> {
+    let number = text.trim().strip_suffix('%')?.trim_end();
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || decimals.len() > 3 || !digits(whole) || !digits(decimals) {
+        return None;
+    }
+    let thousandths: u32 = format!("{decimals:0<3}").parse().ok()?;
+    whole.parse::<u32>().ok()?.checked_mul(1_000)?.checked_add(thousandths)
+}
+
 impl Serialize for Clause {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -361,5 +387,16 @@ mod tests {
         assert_eq!(shown(json!({"attribute": "age", "op": "ge", "values": [18]})), "age ge 18");
         assert_eq!(shown(json!({"share": {"salt": "s", "share": 12_340, "attribute": "org"}})), "share 12.34% by org");
         assert_eq!(shown(json!({"attribute": "n", "op": "not_in", "values": [1, 2, 3, 4, 5, 6, 7]})), "n not_in [1, 2, 3, 4, 5, and 2 more]");
+    }
+
+    #[test]
+    fn shares_are_read_as_people_write_them() {
+        let read = |share: serde_json::Value| serde_json::from_value::<Clause>(json!({"share": {"salt": "s", "share": share}}));
+        let clause = read(json!("12.5%")).unwrap();
+        assert_eq!((&clause, clause.to_string().as_str()), (&Clause::share("s", 12_500), "share 12.5%"));
+        assert_eq!(read(json!(12_500)).unwrap(), clause);
+        for wrong in [json!("12.5"), json!("-1%"), json!("%"), json!("1.2345%"), json!("٣%"), json!(1.5), json!(null)] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 }

@@ -8,12 +8,12 @@ use greenroom_api::views::{ChangeAction, ManifestChange, ManifestPlan};
 use greenroom_domain::id::Name;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
-use std::io::IsTerminal as _;
 
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Page, Paint};
 use crate::prompt;
+use crate::show::list;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "In a directory, files without `apiVersion` and release plans are left out, and named.")]
@@ -24,7 +24,7 @@ pub struct Apply {
     /// Name of this set of manifests [default: the directory's]
     #[arg(long, value_name = "NAME")]
     set: Option<Name>,
-    /// Remove what the set held before and these files do not
+    /// Remove what the set held before and these files do not; without a terminal that needs --yes
     #[arg(long)]
     prune: bool,
 }
@@ -35,20 +35,28 @@ impl Apply {
             Some(set) => set.clone(),
             None => name_of(&self.files)?,
         };
-        let documents = collect(&self.files)?;
+        let documents = collect(&self.files, self.prune)?;
         let call = call::apply_manifests(&set, &ApplyManifests { documents, prune: self.prune });
-        // on a terminal the plan is seen before it is carried out
-        let ask = std::io::stdin().is_terminal() && !context.global.yes && !context.global.json;
-        if context.global.dry_run || ask {
+        let global = &context.global;
+        let may_ask = prompt::may_ask(global);
+        // the plan is seen before it is carried out, and what it removes is not removed unasked
+        if global.dry_run || (!global.yes && (may_ask || self.prune)) {
             let planned = context.client.send(&call.clone().dry_run()).await?;
-            context.present(&planned, |page, p| plan(page, p, true, context.global.dry_run));
-            if context.global.dry_run || planned.changes.iter().all(|c| c.action == ChangeAction::Unchanged) {
+            if global.dry_run || may_ask {
+                context.present(&planned, |page, p| plan(page, p, true, global.dry_run));
+                if global.dry_run || planned.changes.iter().all(|c| c.action == ChangeAction::Unchanged) {
+                    return Ok(());
+                }
+            }
+            let loses = removes(&planned);
+            if may_ask || loses.is_some() {
+                prompt::confirm(&loses.unwrap_or_default(), "apply?", global)?;
+            }
+            if may_ask {
+                let applied = context.client.send(&call).await?;
+                context.present(&applied, |page, p| page.line(Paint::Plain, format!("applied to set {}: {}", p.set, counts(p))));
                 return Ok(());
             }
-            prompt::confirm("apply?", context.global.yes)?;
-            let applied = context.client.send(&call).await?;
-            context.present(&applied, |page, p| page.line(Paint::Plain, format!("applied to set {}: {}", p.set, counts(p))));
-            return Ok(());
         }
         let applied = context.client.send(&call).await?;
         context.present(&applied, |page, p| plan(page, p, false, false));
@@ -56,13 +64,29 @@ impl Apply {
     }
 }
 
-/// Every manifest below `paths`, sorted; what stands in a directory but is none is left out.
-fn collect(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
+/// What is taken away, in words; all of it is said as such: an empty file is easily given by mistake.
+fn removes(plan: &ManifestPlan) -> Option<String> {
+    const SHOWN: usize = 5;
+    let removed: Vec<String> = plan.changes.iter().filter(|c| c.action == ChangeAction::Remove).map(|c| format!("{}/{}", c.kind, c.name)).collect();
+    let all = removed.len() == plan.changes.len();
+    let more = removed.len().saturating_sub(SHOWN);
+    let named = format!("{}{}", list(removed.iter().take(SHOWN)), if more > 0 { format!(" and {more} more") } else { String::new() });
+    let everything = if all { format!("everything that set {} holds: ", plan.set) } else { String::new() };
+    (!removed.is_empty()).then(|| format!("it removes {everything}{named}"))
+}
+
+/// Every manifest below `paths`, sorted; what stands in a directory but is none is left out. There must be one, unless
+/// having none means something: to `prune` with nothing removes the whole set.
+fn collect(paths: &[PathBuf], prune: bool) -> Result<Vec<File>, Failure> {
     let mut documents = Vec::new();
     let mut others: Vec<String> = Vec::new();
     for path in paths {
         if !path.is_dir() {
-            documents.push(File { file: path.display().to_string(), text: read(path)? });
+            let text = read(path)?;
+            if empty(&text) {
+                output::note(&format!("{} is empty: it holds no manifest", path.display()));
+            }
+            documents.push(File { file: path.display().to_string(), text });
             continue;
         }
         let mut found = Vec::new();
@@ -86,10 +110,15 @@ fn collect(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
         [one] => output::note(&format!("left out {one}: no manifest, it has no apiVersion")),
         [first, rest @ ..] => output::note(&format!("left out {first} and {} more: no manifests, they have no apiVersion", rest.len())),
     }
-    if documents.is_empty() {
+    if documents.is_empty() || (!prune && documents.iter().all(|d| empty(&d.text))) {
         return Err(Failure::usage("there are no manifests").hint("they are files *.yaml that begin with `apiVersion: greenroom/v1`"));
     }
     Ok(documents)
+}
+
+/// Nothing but blanks and comments.
+fn empty(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
 }
 
 fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
@@ -146,6 +175,9 @@ fn counts(plan: &ManifestPlan) -> String {
 /// What changes, as a diff of each document. `whole`: also what is new and what goes.
 fn plan(page: &mut Page, plan: &ManifestPlan, planned: bool, whole: bool) {
     changes(page, &plan.changes, whole);
+    if planned && let Some(loses) = removes(plan) {
+        page.line(Paint::Bad, format!("note: {loses}"));
+    }
     plan.notes.iter().for_each(|note| page.line(Paint::Warn, format!("note: {note}")));
     let done = if planned { "plan for set" } else { "applied to set" };
     page.line(Paint::Plain, format!("{done} {}: {}", plan.set, counts(plan)));
@@ -203,10 +235,22 @@ mod tests {
         put("build.yaml", "service: x\n");
         put(".hidden.yaml", "apiVersion: greenroom/v1\n");
         put("c.txt", "apiVersion: greenroom/v1\n");
-        let found: Vec<String> = collect(std::slice::from_ref(&dir)).unwrap().into_iter().map(|f| f.file.rsplit('/').next().unwrap().to_owned()).collect();
+        let found: Vec<String> = collect(std::slice::from_ref(&dir), false).unwrap().into_iter().map(|f| f.file.rsplit('/').next().unwrap().to_owned()).collect();
         let set = name_of(std::slice::from_ref(&dir)).map(|n| n.to_string()).unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(found, ["z.yml", "b.yaml"]);
         assert!(set.starts_with("greenroom-apply-"));
+    }
+
+    #[test]
+    fn what_goes_is_named_and_all_of_it_is_called_everything() {
+        let change = |name: &str, action| ManifestChange { kind: "service".to_owned(), name: name.to_owned(), action, before: None, after: None };
+        let mut plan = ManifestPlan { set: "shop".parse().unwrap(), changes: vec![change("a", ChangeAction::Unchanged)], applied: false, notes: Vec::new() };
+        assert_eq!(removes(&plan), None);
+        plan.changes.push(change("b", ChangeAction::Remove));
+        assert_eq!(removes(&plan).unwrap(), "it removes service/b");
+        plan.changes = (1..=7).map(|n| change(&n.to_string(), ChangeAction::Remove)).collect();
+        assert_eq!(removes(&plan).unwrap(), "it removes everything that set shop holds: service/1, service/2, service/3, service/4, service/5 and 2 more");
+        assert!(empty("# nothing\n---\n\n") && !empty("kind: Service\n"));
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use greenroom_api::client::call;
-use greenroom_api::views;
+use greenroom_api::{manifest, views};
 use greenroom_domain::deployment::build::{Artifact, BuildSpec};
 use greenroom_domain::few::{Few, FewSet};
 use greenroom_domain::id::{BuildLabel, Digest, FeatureKey, Name, Requirement, Version};
@@ -176,7 +176,7 @@ impl Register {
 /// The file form of a build. Paths are relative to the file.
 fn from_file(path: &Path) -> Result<BuildSpec, Failure> {
     let text = read(path)?;
-    let mut spec: BuildSpec = serde_saphyr::from_str(&text).map_err(|e| Failure::usage(format!("`{}` is not a build: {}", path.display(), e.without_snippet())))?;
+    let mut spec: BuildSpec = manifest::parse_part(&path.display().to_string(), &text)?;
     let base = path.parent().unwrap_or_else(|| Path::new(""));
     for (component, artifact) in spec.artifacts.iter_mut() {
         let Some(file) = artifact.uri.strip_prefix("file:") else { continue };

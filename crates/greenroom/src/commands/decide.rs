@@ -74,6 +74,9 @@ impl Decide {
         context
             .act(call::decide(&body), |page, made| {
                 page.line(Paint::Plain, format!("{} on {what} as {}, valid until {}", made.verdict, made.role, instant(made.expires)));
+                if let Some(why) = &made.uncounted {
+                    page.line(Paint::Warn, format!("recorded, and it does not count: {why}"));
+                }
                 if !made.separation {
                     page.line(Paint::Dim, "separation of duties is off: the decision says so");
                 }

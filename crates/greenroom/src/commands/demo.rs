@@ -7,6 +7,8 @@ use crate::demo;
 use crate::error::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "It plays with the example shop, so it runs inside a checkout of Greenroom, and builds the shop's programs there with cargo unless --prebuilt.
+Ctrl-C, or the end of its process by SIGTERM or SIGHUP, stops everything it started.")]
 pub struct Demo {
     /// Shorten soak and dwell, and do not pause between steps
     #[arg(long)]

@@ -64,5 +64,5 @@ fn standing(deployment: &Deployment) -> Standing {
         return Standing::Failed(format!("deployment #{} is {}", deployment.number, deployment.state.replace('_', " ")), Vec::new());
     }
     let lines: Vec<String> = open.iter().map(|r| show::rollout_line(r)).collect();
-    Standing::Going(lines.join("; "), open.iter().flat_map(|r| r.reasons.clone()).collect())
+    Standing::Going(lines.join("; "))
 }

@@ -66,9 +66,13 @@ impl Deployment {
                 }
                 let over = |d: &views::Deployment| match d.rollouts.iter().find(|r| matches!(r.state.as_str(), "waiting" | "applying" | "observing" | "verifying" | "unknown")) {
                     None => Standing::Done,
-                    Some(open) => Standing::Going(show::rollout_line(open), open.reasons.clone()),
+                    Some(open) => Standing::Going(show::rollout_line(open)),
                 };
-                let ended = wait::until(context, &call::deployment(&asked.id.to_string()), over).await.map_err(|(failure, _)| failure)?;
+                let ended = wait::until(context, &call::deployment(&asked.id.to_string()), over).await;
+                let ended = ended.map_err(|(failure, last)| {
+                    last.iter().for_each(|last| context.present(last, show::deployment));
+                    failure
+                })?;
                 context.present(&ended, show::deployment);
                 Ok(())
             }

@@ -1,7 +1,5 @@
 //! Erasing what must not be kept.
 
-use std::io::IsTerminal as _;
-
 use greenroom_api::client::call;
 use greenroom_api::requests;
 use greenroom_domain::id::Digest;
@@ -30,10 +28,7 @@ impl Erase {
             None => None,
         };
         if !context.global.dry_run {
-            if !context.global.yes && !std::io::stdin().is_terminal() {
-                return Err(Failure::usage("what is erased cannot be brought back").hint("say --yes"));
-            }
-            prompt::confirm("what is erased cannot be brought back; erase?", context.global.yes)?;
+            prompt::confirm("what is erased cannot be brought back", "what is erased cannot be brought back; erase?", &context.global)?;
         }
         context
             .act(call::erase(&requests::Erase { person, sealed: self.sealed }), |page, erased| {

@@ -1,10 +1,10 @@
 //! Features: looking, and the switches that are no release.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use greenroom_api::client::call;
-use greenroom_api::{requests, views};
+use greenroom_api::{manifest, requests, views};
 use greenroom_domain::id::{FeatureKey, Name, VariantName};
 use greenroom_domain::release::feature::BaselineRule;
 
@@ -96,25 +96,29 @@ impl Feature {
             }
             Self::Restore { key, env } => context.act(call::restore_feature(&key, &requests::RestoreFeature { environment: env }), show).await,
             Self::Baseline { key, variant, env, rules } => {
-                let rules = rules.map(|file| read_rules(&file)).transpose()?;
-                context.act(call::set_baseline(&key, &requests::SetBaseline { environment: env, rules, variant }), show).await
+                let Some(file) = rules else { return context.act(call::set_baseline(&key, &requests::SetBaseline { environment: env, rules: None, variant }), show).await };
+                let (name, text) = (file.display().to_string(), read(&file)?);
+                // JSON is YAML too
+                let rules: Vec<BaselineRule> =
+                    manifest::parse_part(&name, &text).map_err(|problem| Failure::from(problem).hint("greenroom feature baseline --help shows a list of rules"))?;
+                let set = context.act(call::set_baseline(&key, &requests::SetBaseline { environment: env, rules: Some(rules), variant }), show).await;
+                set.map_err(|failure| failure.located(|reason| manifest::locate_part(&name, &text, "rules", reason)))
             }
         }
     }
-}
-
-/// JSON is YAML too.
-fn read_rules(file: &Path) -> Result<Vec<BaselineRule>, Failure> {
-    let text = read(file)?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| Failure::usage(format!("`{}` is not a list of rules: {}", file.display(), error.without_snippet())).hint("greenroom feature baseline --help shows one"))
 }
 
 fn short(inside: &views::FeatureIn) -> String {
     match (inside.killed, inside.serves.is_empty()) {
         (true, _) => "killed".to_owned(),
         (false, true) => inside.default.to_string(),
-        (false, false) => format!("{} and {} more", inside.default, inside.serves.len()),
+        (false, false) => {
+            let first = inside.serves.first().map_or("", String::as_str);
+            let more = if inside.serves.len() > 1 { format!(" and {} more", inside.serves.len() - 1) } else { String::new() };
+            // nobody else is left then
+            let rest = if first.ends_with(" to everyone") { String::new() } else { format!(", else {}", inside.default) };
+            format!("{first}{more}{rest}")
+        }
     }
 }
 

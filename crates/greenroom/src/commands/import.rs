@@ -1,6 +1,6 @@
 //! Definitions of other products, taken over.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use greenroom_api::client::call;
 use greenroom_api::requests::{self, Product};
@@ -45,10 +45,21 @@ impl Import {
         let request = requests::Import { from, environment: source.env, set: source.set, text: read(&source.file)? };
         let call = call::import(&request);
         let call = if context.global.dry_run { call.dry_run() } else { call };
-        let came = context.client.send(&call).await?;
+        let came = context.client.send(&call).await.map_err(|error| in_file(error.into(), &source.file))?;
         context.present(&came, |page, came| show(page, came, context.global.dry_run));
         Ok(())
     }
+}
+
+/// The server knows the text, and not the file it is from.
+fn in_file(mut failure: Failure, file: &Path) -> Failure {
+    if failure.more.detail == "in the request, text" {
+        failure.more.detail = format!("in {}", file.display());
+        if let Some(problem) = &mut failure.more.problem {
+            problem.detail.clone_from(&failure.more.detail);
+        }
+    }
+    failure
 }
 
 fn show(page: &mut Page, came: &views::Import, planned: bool) {

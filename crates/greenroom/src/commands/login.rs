@@ -23,8 +23,7 @@ pub struct Login {
 
 impl Login {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let prompt = if self.first_token.is_some() { "choose a password: " } else { "password: " };
-        let password = prompt::password(prompt)?;
+        let password = if self.first_token.is_some() { prompt::chosen_password("choose a password: ")? } else { prompt::password("password: ")? };
         let name = self.name;
         let signed: SignedIn = match self.first_token {
             Some(token) => context.client.send(&call::setup(&requests::Setup { token, name: name.clone(), password })).await?,

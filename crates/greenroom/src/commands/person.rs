@@ -21,7 +21,7 @@ pub enum Person {
         /// Role: viewer, engineer, deployer, release-manager, product-owner, approver, on-call, auditor or admin; may be given several times
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<Role>,
-        /// Give them a password, asked for or read from standard input
+        /// Give them a password: GREENROOM_NEW_PASSWORD, else asked for or read from standard input
         #[arg(long)]
         password: bool,
     },
@@ -39,7 +39,7 @@ pub enum Person {
         /// Name or id
         person: String,
     },
-    /// Set a person's password, asked for or read from standard input
+    /// Set a person's password: GREENROOM_NEW_PASSWORD, else asked for or read from standard input
     Password {
         /// Name or id
         person: String,
@@ -77,7 +77,7 @@ impl Person {
             Self::Remove { person } => {
                 let id = find(context, &person).await?;
                 if !context.global.dry_run {
-                    prompt::confirm(&format!("remove {person} and all their tokens?"), context.global.yes)?;
+                    prompt::confirm(&format!("it removes {person} and all their tokens"), &format!("remove {person} and all their tokens?"), &context.global)?;
                 }
                 context.done(call::remove_person(id), format!("{person} is removed")).await
             }

@@ -9,7 +9,7 @@ use greenroom_domain::time::Span;
 use greenroom_relay::{Admission, Key, OffError, Options, Port, Service, unix_now};
 use serde_json::json;
 
-use super::serve::{chain, stopped};
+use super::serve::{address, chain, stopped};
 use crate::context::Global;
 use crate::error::{Exit, Failure};
 
@@ -36,7 +36,7 @@ pub struct Relay {
     #[arg(long, value_name = "DIR", default_value = DIR)]
     data: PathBuf,
     /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7801")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7801", value_parser = address)]
     listen: SocketAddr,
     /// Port for flagd's providers that ask, by environment; by custom 8013
     #[arg(long, value_name = "ENV=ADDR", value_parser = port)]

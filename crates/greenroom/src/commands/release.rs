@@ -122,7 +122,7 @@ fn settled(release: &views::Release, environment: Option<&Name>) -> Standing {
         .find(|e| e.state == "withdrawing" || (e.state == "exposing" && e.stage.is_none()));
     match moving {
         None => Standing::Done,
-        Some(e) => Standing::Going(format!("{} in {}: {}", e.state, e.environment, e.headline), e.missing.iter().chain(&e.refused).cloned().collect()),
+        Some(e) => Standing::Going(format!("{} in {}: {}", e.state, e.environment, e.headline)),
     }
 }
 

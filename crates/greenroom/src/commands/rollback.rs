@@ -1,7 +1,6 @@
 //! Back to an earlier build. What is taken from users on the way is shown before it is done.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal as _;
 
 use greenroom_api::client::call;
 use greenroom_api::requests;
@@ -15,7 +14,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Page, Paint};
 use crate::prompt;
-use crate::show::list;
+use crate::show::{list, waits};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Refused when a release that serves users needs the newer build: --withdraw-first takes it from them first.
@@ -56,19 +55,14 @@ impl Rollback {
         }
         let preview = context.client.preview(call.clone()).await?;
         let plan = Plan::read(context, &environment, &preview).await?;
-        let may_ask = std::io::stdin().is_terminal() && !context.global.json;
-        if context.global.dry_run || may_ask {
+        if context.global.dry_run || prompt::may_ask(&context.global) {
             context.present(&preview, |page, _| plan.show(page));
         }
         if context.global.dry_run {
             return Ok(());
         }
-        if !may_ask {
-            let taken =
-                if plan.taken.is_empty() { "it takes nothing from users".to_owned() } else { format!("it takes {} from users", list(plan.taken.iter().map(|t| &t.release))) };
-            return Err(Failure::usage(format!("{taken}, and there is no terminal to ask on")).hint("look at it with --dry-run, then repeat it with --yes"));
-        }
-        prompt::confirm("take it from users and roll back?", false)?;
+        let loses = if plan.taken.is_empty() { "it takes nothing from users".to_owned() } else { format!("it takes {} from users", list(plan.taken.iter().map(|t| &t.release))) };
+        prompt::confirm(&loses, "take it from users and roll back?", &context.global)?;
         ordered(context, call).await
     }
 }
@@ -93,7 +87,7 @@ struct Taken {
 
 impl Plan {
     async fn read(context: &Context, environment: &Name, preview: &Preview) -> Result<Self, Failure> {
-        let mut plan = Self { taken: Vec::new(), builds: Vec::new(), environment: environment.clone(), waits: Vec::new(), holds: false };
+        let mut plan = Self { taken: Vec::new(), builds: Vec::new(), environment: environment.clone(), waits: waits(preview), holds: false };
         let (mut withdrawn, mut awaited) = (BTreeSet::new(), BTreeSet::new());
         for event in &preview.would {
             match Event::decode(&event.kind, event.version, event.body.to_string().as_bytes()) {
@@ -103,11 +97,6 @@ impl Plan {
                 Ok(Event::DeploymentRequested(e)) => {
                     plan.builds.extend(e.items.into_iter().map(|i| BuildLabel { service: i.service, version: i.version }));
                     awaited.extend(e.awaits.into_iter().map(|a| a.release));
-                    for reason in e.rollouts.into_iter().flat_map(|r| r.reasons) {
-                        if !plan.waits.contains(&reason) {
-                            plan.waits.push(reason);
-                        }
-                    }
                 }
                 Ok(Event::HoldSet(_)) => plan.holds = true,
                 // what a newer server would write beside it does not change what is said here

@@ -1,10 +1,11 @@
 //! The control plane.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use greenroom_server::Doors;
 use greenroom_server::config::Config;
+use greenroom_server::{BackupError, Doors};
 
 use crate::error::{Exit, Failure};
 
@@ -14,7 +15,7 @@ pub struct Serve {
     #[arg(long, value_name = "DIR", env = "GREENROOM_DATA", hide_env_values = true, default_value = "greenroom-data")]
     pub data: PathBuf,
     /// Address to listen on [default: 127.0.0.1:7800]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// Configuration [default: greenroom.toml in the data directory]
     #[arg(long, value_name = "FILE")]
@@ -60,6 +61,10 @@ impl Serve {
     }
 }
 
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address and a port, like 127.0.0.1:7800; names are not looked up".to_owned())
+}
+
 /// An error with everything below it, in one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -74,13 +79,27 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Copies a data directory: at which event the copy ends, and the chain's hash there.
+pub(super) fn copy(data: &Path, to: &Path) -> Result<(u64, String), Failure> {
+    let copied = greenroom_server::backup(data, to).map_err(|error| {
+        let remedy = match &error {
+            BackupError::Invalid(_) => "name the server's data directory with --data, and for the copy a directory that is not there yet",
+            other => other.remedy(),
+        };
+        Failure::new(Exit::Failed, chain(&error)).hint(remedy)
+    })?;
+    Ok((copied.seq, copied.hash.to_string()))
+}
+
 fn log(config: &Config) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter).map_err(|e| Failure::new(Exit::Usage, format!("log.filter: {e}")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
     match config.log.format.as_str() {
-        "json" => builder.json().init(),
+        "auto" if terminal => builder.init(),
+        "json" | "auto" => builder.json().init(),
         "text" => builder.init(),
-        other => return Err(Failure::new(Exit::Usage, format!("log.format is json or text, not `{other}`"))),
+        other => return Err(Failure::new(Exit::Usage, format!("log.format is json, text or auto, not `{other}`"))),
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ use crate::wait::Changes;
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "✔ runs, and its checks have passed · ● runs, not verified · ◐ on its way · ⏳ waits · ✖ unhealthy, down, failed or rolled back · ? nobody knows · – nothing runs"
+)]
 pub struct Status {
     /// Only this environment
     #[arg(long, value_name = "ENV")]

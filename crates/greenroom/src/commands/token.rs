@@ -66,10 +66,18 @@ impl Token {
             Self::List => {
                 context
                     .list(call::tokens(), None, |page, items: &[views::Token]| {
-                        let rows = items
-                            .iter()
-                            .map(|t| vec![cell(t.id), cell(show::word(&t.kind)), cell(&t.title), cell(list(&t.environment)), cell(instant(t.created)), cell(instant(t.expires))]);
-                        page.table(&["TOKEN", "KIND", "TITLE", "READS", "CREATED", "UNTIL"], rows.collect(), "no tokens");
+                        let rows = items.iter().map(|t| {
+                            vec![
+                                cell(t.id),
+                                cell(show::word(&t.kind)),
+                                cell(&t.title),
+                                cell(list(&t.whose)),
+                                cell(list(&t.environment)),
+                                cell(instant(t.created)),
+                                cell(instant(t.expires)),
+                            ]
+                        });
+                        page.table(&["TOKEN", "KIND", "TITLE", "OF", "READS", "CREATED", "UNTIL"], rows.collect(), "no tokens");
                     })
                     .await
             }

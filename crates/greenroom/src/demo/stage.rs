@@ -7,11 +7,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use greenroom_drivers::proxy;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use super::clear;
 use crate::commands::demo::Demo;
 use crate::output;
 
@@ -70,14 +70,18 @@ impl Stage {
             ensure!(programs.join(name).exists(), "`{}` is not built: run `cargo build --release --workspace`", programs.join(name).display());
         }
         let dir = std::path::absolute(&options.dir)?;
-        empty(&dir).await?;
+        clear::port(options.port)?;
+        clear::dir(&dir).await?;
+        for port in clear::service_ports(options.port) {
+            clear::port(port)?;
+        }
         copy(&root.join("examples/shop"), &dir.join("shop"), &|text| at_ports(text, options))?;
         fs::create_dir_all(dir.join("shop-tokens"))?;
         fs::create_dir_all(dir.join("bin"))?;
         for name in ["shop-web", "catalog", "shop-check"] {
             fs::copy(programs.join(name), dir.join("bin").join(name))?;
         }
-        let mut stage = Self {
+        Ok(Self {
             url: format!("http://127.0.0.1:{}", options.port),
             port: options.port,
             fast: options.fast,
@@ -87,12 +91,16 @@ impl Stage {
             server: None,
             http: reqwest::Client::new(),
             chapter: 0,
-        };
-        stage.chapter("A server, a ledger, and the first person");
-        stage.say("$ greenroom serve --data demo-data");
-        let token = stage.serve(&[]).await?.context("the server printed no first-start token")?;
-        stage.type_as("ada", &["login", "--name", "ada", "--first-token", &token]).await?;
-        Ok(stage)
+        })
+    }
+
+    /// The first that runs: from here on there is something to strike.
+    pub async fn open(&mut self) -> Result<()> {
+        self.chapter("A server, a ledger, and the first person");
+        self.say("$ greenroom serve --data demo-data");
+        let token = self.serve(&[]).await?.context("the server printed no first-start token")?;
+        self.type_as("ada", &["login", "--name", "ada", "--first-token", &token]).await?;
+        Ok(())
     }
 
     /// Starts the server; gives the first-start token if it printed one.
@@ -111,6 +119,7 @@ impl Stage {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
+            .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
         let mut token = None;
@@ -125,7 +134,9 @@ impl Stage {
                 break;
             }
         }
-        ensure!(listens || token.is_some(), "the server did not start; see {}", self.dir.join("server.log").display());
+        if !listens && token.is_none() {
+            bail!("the server did not start: {}", last_words(&self.dir.join("server.log")));
+        }
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.server = Some(child);
         Ok(token)
@@ -198,6 +209,7 @@ impl Stage {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .kill_on_drop(true)
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             let _ = stdin.write_all(format!("{PASSWORD}\n").as_bytes()).await;
@@ -262,7 +274,7 @@ impl Stage {
             let mut pids = Vec::new();
             for record in fs::read_dir(dir)?.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
                 let record: Value = serde_json::from_str(&fs::read_to_string(record.path())?).unwrap_or_default();
-                pids.extend(record["process"]["pid"].as_i64().filter(|pid| alive(*pid)));
+                pids.extend(record["process"]["pid"].as_i64().filter(|pid| clear::alive(*pid)));
             }
             pids.sort_unstable();
             all.insert(service.to_owned(), pids);
@@ -288,39 +300,26 @@ impl Stage {
         self.say(&format!("\n  {program} --server {} login --name eva\n  {program} status          (the server is remembered)", self.url));
     }
 
-    /// Stops all that the demo started: server, services and proxies.
+    /// Stops all that the demo started, and waits until it is gone: server, services and proxies.
     pub async fn strike(&mut self) -> Result<()> {
-        self.kill_server().await?;
-        for environment in ENVIRONMENTS {
-            let run = self.dir.join("data/run").join(environment);
-            stop_services(&run);
-            let _ = proxy::stop(&run).await;
+        if let Some(mut server) = self.server.take() {
+            // what it has begun it may finish
+            if let Some(pid) = server.id() {
+                clear::end(pid);
+            }
+            if tokio::time::timeout(clear::GRACE, server.wait()).await.is_err() {
+                server.kill().await?;
+            }
         }
-        Ok(())
+        clear::stop_all(&self.dir).await
     }
 }
 
-/// Runs, and is not dead and waiting for its parent to notice.
-fn alive(pid: i64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-/// Ends the services recorded in a target's directory, by the process ids that the driver wrote down.
-fn stop_services(run: &Path) {
-    let Ok(services) = fs::read_dir(run.join("services")) else { return };
-    for record in services.flatten().flat_map(|d| fs::read_dir(d.path()).into_iter().flatten().flatten()) {
-        let Ok(text) = fs::read_to_string(record.path()) else { continue };
-        let Ok(record) = serde_json::from_str::<Value>(&text) else { continue };
-        let pid = record["process"]["pid"].as_i64().and_then(|p| i32::try_from(p).ok()).and_then(rustix::process::Pid::from_raw);
-        let ours = pid.is_some_and(|pid| {
-            let program = fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero())).unwrap_or_default();
-            program.starts_with(run)
-        });
-        if let Some(pid) = pid.filter(|_| ours) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-    }
+/// What the server said before it ended.
+fn last_words(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let said = text.lines().rev().find_map(|line| line.strip_prefix("error: "));
+    said.map_or_else(|| format!("see {}", log.display()), |said| format!("{said} (see {})", log.display()))
 }
 
 /// The checkout that holds the example shop.
@@ -334,27 +333,10 @@ async fn build(root: &Path, program: &Path) -> Result<PathBuf> {
     output::raw("building the example shop …\n".as_bytes());
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     // together with the server, so that nothing that is built already is built with other features
-    let status = Command::new(cargo).args(["build", "--release", "--quiet", "-p", "greenroom", "-p", "shop", "--bins"]).current_dir(root).status().await?;
+    let status = Command::new(cargo).args(["build", "--release", "--quiet", "-p", "greenroom", "-p", "shop", "--bins"]).current_dir(root).kill_on_drop(true).status().await?;
     ensure!(status.success(), "the example shop could not be built");
     let beside = program.parent().context("no directory")?;
     Ok(beside.to_owned())
-}
-
-async fn empty(dir: &Path) -> Result<()> {
-    let mark = dir.join(".greenroom-demo");
-    if dir.exists() {
-        let ours = mark.exists() || fs::read_dir(dir)?.next().is_none();
-        ensure!(ours, "`{}` holds something else than a demo: choose another with --dir", dir.display());
-        for environment in ENVIRONMENTS {
-            let run = dir.join("data/run").join(environment);
-            stop_services(&run);
-            let _ = proxy::stop(&run).await;
-        }
-        fs::remove_dir_all(dir)?;
-    }
-    fs::create_dir_all(dir)?;
-    fs::write(mark, "")?;
-    Ok(())
 }
 
 /// Manifests as they are, on the demo's ports, and with shorter times if wanted.

@@ -4,5 +4,7 @@ mod client;
 mod exits;
 mod help;
 mod kill_matrix;
+mod program;
 mod relay;
 mod story;
+mod words;

@@ -1,63 +1,17 @@
 //! The program as an operator has it: what another product served is taken over, a relay serves it on while the control
 //! plane is away, and what is forced off there is shown when it is back.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::program::{Program, greenroom, text};
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server or relay; ended with the test.
-struct Program {
-    child: Child,
-    /// Where it says that it listens, without scheme.
-    address: String,
-    /// What it said until then and right after.
-    said: String,
-}
-
-fn greenroom(home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
-    command
-        .args(args)
-        .env("GREENROOM_CONFIG_DIR", home)
-        .env("GREENROOM_PASSWORD", "correct horse")
-        .env_remove("GREENROOM_TOKEN")
-        .env_remove("GREENROOM_SERVER")
-        .stdin(Stdio::null());
-    command
-}
-
 impl Program {
-    /// `more`: how many lines follow the one with the address.
-    fn start(home: &Path, args: &[&str], more: usize) -> Self {
-        let mut child = greenroom(home, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let (mut said, mut address) = (String::new(), None);
-        let mut left = more + 1;
-        while left > 0 {
-            let line = lines.next().expect("it starts").expect("text");
-            if let Some((_, rest)) = line.split_once("listens on http://") {
-                address = Some(rest.to_owned());
-            }
-            if address.is_some() {
-                left -= 1;
-            }
-            said.push_str(&line);
-            said.push('\n');
-        }
-        Self { child, address: address.expect("it listens"), said }
-    }
-
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
     /// What the holder of `token` is answered about a feature.
     fn evaluate(&self, token: &str, feature: &str, context: &Value) -> Option<Value> {
         let body = json!({"context": context}).to_string();
@@ -71,22 +25,12 @@ impl Program {
     }
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < PATIENCE, "{what} did not come");
         std::thread::yield_now();
     }
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 const MANIFESTS: &str = "apiVersion: greenroom/v1

@@ -42,7 +42,7 @@ pub(crate) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Er
     Ok(conn)
 }
 
-/// A connection that cannot write, to a file a writer of this process holds open.
+/// A connection that cannot write; somebody else may.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let fail = |source| Error::sqlite("cannot open", path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -15,6 +15,7 @@ mod tables;
 mod verify;
 mod writer;
 
+use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use history::Direction;
@@ -25,7 +26,15 @@ pub use writer::{Probe, ProbePoint, SqliteLedger};
 
 use file::Schema;
 
+use crate::envelope::Head;
+use crate::error::Error;
+
 pub(crate) const SCHEMA: Schema = Schema { steps: &[include_str!("../../schema/0001_ledger.sql")], page_size: 4096, shrinks: false };
+
+/// Where the ledger in a file ends that nobody writes.
+pub(crate) fn head_of(path: &Path) -> Result<Head, Error> {
+    writer::last_event(&file::open_reader(path)?).map_err(|source| Error::sqlite("cannot read", path, source))
+}
 
 /// What the writer knows and readers need, because it is not in the file yet or not at all.
 #[derive(Default)]

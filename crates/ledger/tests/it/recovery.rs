@@ -72,6 +72,32 @@ fn a_backup_is_a_whole_ledger() {
     assert_eq!(restored.head(), ledger.head());
 }
 
+/// Beside a writer that goes on: taken without its lock, as the command line does it.
+#[test]
+fn a_data_directory_is_copied_while_it_is_written_to() {
+    let house = House::new();
+    let (dir, mut ledger) = house.open();
+    let blobs = dir.blobs().unwrap();
+    let evidence = blobs.put("text/plain", 1, b"it went well").unwrap();
+    std::fs::write(dir.keys().join("ed25519"), b"secret").unwrap();
+    fill(&mut ledger, 200);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let to = elsewhere.path().join("backup");
+    let head = greenroom_ledger::backup(house.path(), &to).unwrap();
+    assert_eq!(head, ledger.head());
+    fill(&mut ledger, 210);
+    assert!(matches!(greenroom_ledger::backup(house.path(), &to), Err(Error::Invalid(_))));
+    assert!(matches!(greenroom_ledger::backup(elsewhere.path(), &elsewhere.path().join("other")), Err(Error::Invalid(_))));
+    let restored = DataDir::open(&to).unwrap();
+    let mut copy = restored.ledger().unwrap();
+    assert_eq!(copy.head(), head);
+    assert_sound(&copy);
+    assert_eq!(restored.blobs().unwrap().get(evidence).unwrap().unwrap().content, b"it went well");
+    assert_eq!(std::fs::read(restored.keys().join("ed25519")).unwrap(), b"secret");
+    fill(&mut copy, 210);
+    assert_eq!(copy.head(), ledger.head());
+}
+
 /// The view for people with a shell, if there is one here.
 #[test]
 fn the_sqlite_shell_shows_the_history() {

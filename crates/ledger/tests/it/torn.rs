@@ -22,8 +22,8 @@ fn garble(path: &Path, at: u64, length: usize) {
 
 fn assert_names_file_and_remedy(error: &Error) {
     assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
-    let text = error.to_string();
-    assert!(text.contains("greenroom.db` is damaged") && text.contains("backup"), "{text}");
+    let (text, remedy) = (error.to_string(), error.remedy());
+    assert!(text.contains("greenroom.db` is damaged") && remedy.contains("backup"), "{text}: {remedy}");
 }
 
 #[test]

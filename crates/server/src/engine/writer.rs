@@ -239,12 +239,12 @@ impl Writer {
             return Ok(());
         }
         let Some(principal) = caller.principal(working, now) else {
-            return Err(Problem::new(Code::Unauthenticated, "the token is expired or revoked").detail("greenroom login"));
+            return Err(Problem::new(Code::Unauthenticated, "the token is expired or revoked").detail("sign in with: greenroom login"));
         };
         for (action, resource) in needs {
             let verdict = self.engine.access.decide(&principal, *action, resource);
             if !verdict.allowed {
-                return Err(Problem::new(Code::Forbidden, format!("you may not {action}")).detail(verdict.remedy.clone()));
+                return Err(Problem::new(Code::Forbidden, format!("you may not {}", action.words())).detail(verdict.remedy.clone()));
             }
         }
         Ok(())

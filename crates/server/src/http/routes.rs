@@ -320,7 +320,7 @@ impl Received<'_> {
         if principal.scope == greenroom_access::TokenScope::None || api.engine.access.anywhere(&principal, action) {
             return Ok(());
         }
-        Err(Problem::new(Code::Forbidden, format!("you may not {action}")).detail("this token is not for that: sign in as a person, or use a token of another kind"))
+        Err(Problem::new(Code::Forbidden, format!("you may not {}", action.words())).detail("this token is not for that: sign in as a person, or use a token of another kind"))
     }
 
     /// A key counts for one principal, and for one request: method, path, query and body together.
@@ -411,7 +411,7 @@ pub fn allowed(api: &Api, state: &greenroom_domain::state::State, caller: &Calle
         return Err(Problem::new(Code::Unauthenticated, "the token is expired or revoked").detail("sign in with: greenroom login"));
     };
     let verdict = api.engine.access.decide(&principal, action, resource);
-    if verdict.allowed { Ok(()) } else { Err(Problem::new(Code::Forbidden, format!("you may not {action}")).detail(verdict.remedy.clone())) }
+    if verdict.allowed { Ok(()) } else { Err(Problem::new(Code::Forbidden, format!("you may not {}", action.words())).detail(verdict.remedy.clone())) }
 }
 
 /// An answer in JSON with the seq that it includes.

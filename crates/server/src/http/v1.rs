@@ -17,6 +17,7 @@ use greenroom_api::Problem;
 use greenroom_api::problem::Code;
 use greenroom_api::views::Page;
 use greenroom_domain::id::Name;
+use greenroom_domain::refusal::where_listed;
 use greenroom_domain::state::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -84,10 +85,10 @@ fn page<T>(items: impl Iterator<Item = T>, paging: &Paging, key: impl Fn(&T) -> 
 /// # Errors
 /// `not-found`.
 fn environment(state: &State, name: &Name) -> Result<Resource, Problem> {
-    let found = state.environments.get(name).ok_or_else(|| Problem::new(Code::NotFound, format!("there is no environment `{name}`")))?;
+    let found = state.environments.get(name).ok_or_else(|| missing("environment", name))?;
     Ok(Resource::Environment { name: name.clone(), purpose: found.spec.purpose })
 }
 
 fn missing(kind: &str, name: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no {kind} `{name}`"))
+    Problem::new(Code::NotFound, format!("there is no {kind} `{name}`")).detail(where_listed(kind).unwrap_or_default())
 }

@@ -81,6 +81,6 @@ pub fn deployment(look: &Look<'_>, deployment: &Deployment) -> views::Deployment
         note: deployment.note.as_ref().and_then(|n| look.engine.directory.text(n)),
         awaits: deployment.awaits.iter().map(|a| a.release.clone()).collect(),
         rollouts: rollouts.iter().map(|r| rollout(look, deployment, r)).collect(),
-        decisions: deployment.decisions.iter().map(|d| people::decision(look, d, &deployment.scope)).collect(),
+        decisions: deployment.decisions.iter().map(|d| people::decision(look, d, &deployment.scope, &[deployment.by])).collect(),
     }
 }

@@ -67,12 +67,16 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         }
         Event::RolloutMoved(e) => {
             let why = e.to.reasons().first().map(|r| format!(": {}", r.message)).unwrap_or_default();
-            format!("{} on {} is {}{why}", e.key.service, e.key.environment, e.to.kind())
+            let version = look.state.builds.get(&e.build).map_or_else(|| e.build.short(), |b| b.spec.version.to_string());
+            format!("{} {version} on {}/{} is {}{why}", e.key.service, e.key.environment, e.key.target, e.to.kind().to_string().replace('_', " "))
         }
-        Event::RolloutCancelRequested(_) => "asked a rollout to stop".to_owned(),
+        Event::RolloutCancelRequested(e) => match look.state.rollouts.get(&e.rollout) {
+            Some(r) => format!("asked the rollout of {} on {}/{} to stop", r.key.service, r.key.environment, r.key.target),
+            None => "asked a rollout to stop".to_owned(),
+        },
         Event::PlacementObserved(e) => {
             let runs: Vec<String> = e.seen.serving.keys().map(|d| look.state.builds.get(d).map_or_else(|| d.short(), |b| b.spec.version.to_string())).collect();
-            format!("saw {} in {}: {} ({})", e.key.service, e.key.environment, if runs.is_empty() { "nothing".to_owned() } else { runs.join(", ") }, e.seen.health)
+            format!("saw {} on {}/{}: {} ({})", e.key.service, e.key.environment, e.key.target, if runs.is_empty() { "nothing".to_owned() } else { runs.join(", ") }, e.seen.health)
         }
         Event::PlacementAdopted(e) => format!("adopted {}", e.key),
         Event::ContactLost(e) => format!("lost contact with {}", e.key),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use greenroom_api::views;
 use greenroom_domain::deployment::environment::Environment;
-use greenroom_domain::deployment::service::Service;
+use greenroom_domain::deployment::service::{Service, Versioning};
 use greenroom_domain::exposure;
 use greenroom_domain::id::{FeatureKey, Name};
 use greenroom_domain::release::feature::Feature;
@@ -118,7 +118,13 @@ pub fn environment(look: &Look<'_>, environment: &Environment) -> views::Environ
 }
 
 pub fn service(look: &Look<'_>, service: &Service) -> views::Service {
-    let newest = look.state.builds_of.iter().rev().find(|(s, _, _)| *s == service.name).and_then(|(_, _, d)| look.state.builds.get(d));
+    // by registration, the last one first
+    let all = look.state.builds_of.iter().rev().skip_while(|(s, ..)| *s != service.name).take_while(|(s, ..)| *s == service.name);
+    let mut builds = all.filter_map(|(_, _, digest)| look.state.builds.get(digest));
+    let newest = match service.spec.versioning {
+        Versioning::Sequence => builds.next(),
+        Versioning::Semver => builds.reduce(|newest, build| if build.reaches_version(&newest.spec.version, Versioning::Semver) { build } else { newest }),
+    };
     views::Service {
         name: service.name.clone(),
         title: service.title.clone(),

@@ -1,7 +1,8 @@
 //! People, tokens, decisions and holds.
 
 use greenroom_api::views;
-use greenroom_domain::decision::{Decision, Verdict};
+use greenroom_domain::actor::Actor;
+use greenroom_domain::decision::{Decision, Verdict, by_only_author};
 use greenroom_domain::event::Token;
 use greenroom_domain::hold::{Hold, Why};
 use greenroom_domain::id::Digest;
@@ -13,19 +14,22 @@ pub fn person(look: &Look<'_>, person: &Person) -> views::Person {
     views::Person { id: person.id, name: look.engine.directory.text(&person.name), roles: person.roles.clone(), joined: person.joined, left: person.left }
 }
 
-pub fn token(token: &Token) -> views::Token {
+pub fn token(look: &Look<'_>, token: &Token) -> views::Token {
     views::Token {
         id: token.id,
         kind: token.kind,
         title: token.title.clone(),
         environment: token.environment.clone(),
         person: token.person,
+        whose: token.person.map(|id| look.engine.directory.name_of(look.state, id).unwrap_or_else(|| id.to_string())),
         created: token.at,
         expires: token.expires,
     }
 }
 
-pub fn decision(look: &Look<'_>, decision: &Decision, scope: &Digest) -> views::Decision {
+/// A decision on what `authors` made of `scope`.
+pub fn decision(look: &Look<'_>, decision: &Decision, scope: &Digest, authors: &[Actor]) -> views::Decision {
+    let own = decision.verdict == Verdict::Go && by_only_author(decision, authors, look.state.separation);
     views::Decision {
         id: decision.id,
         role: decision.role,
@@ -39,6 +43,7 @@ pub fn decision(look: &Look<'_>, decision: &Decision, scope: &Digest) -> views::
         valid: decision.scope == *scope && decision.expires > look.now,
         note: decision.note.as_ref().and_then(|n| look.engine.directory.text(n)),
         separation: look.state.separation,
+        uncounted: own.then(|| "its only author does not count: another person must say go".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use greenroom_api::views::{ContentChange, ContentComponent, ContentService, Contents, Coverage, NeedView, PlacementView, Release as View, ReleaseIn};
 use greenroom_domain::deployment::build::Build;
 use greenroom_domain::deployment::check::Outcome;
-use greenroom_domain::id::{BuildLabel, Name};
+use greenroom_domain::id::{BuildLabel, Digest, FeatureKey, Name};
 use greenroom_domain::judge::releases::growth;
 use greenroom_domain::link::{self, Need, Seen};
 use greenroom_domain::refusal::{Reason, ReasonCode};
@@ -26,7 +26,7 @@ pub fn release(look: &Look<'_>, release: &Release) -> View {
         number: release.number,
         spec: release.spec.clone(),
         state,
-        decisions: release.decisions.iter().map(|d| people::decision(look, d, &release.scope)).collect(),
+        decisions: release.decisions.iter().map(|d| people::decision(look, d, &release.scope, &release.authors)).collect(),
         authors: release.authors.iter().map(|a| look.engine.directory.who(look.state, *a)).collect(),
         contents: contents(look, release),
         environments,
@@ -37,9 +37,11 @@ fn in_environment(look: &Look<'_>, release: &Release, environment: &Name, inside
     let seen = Seen(look.engine.seen.load_full());
     let needs: Vec<NeedView> =
         link::needs(look.state, release, environment, look.now, &seen).into_iter().map(|(need, status)| need_view(look, environment, &need, &status, &seen)).collect();
-    let missing = match inside.course.kind() {
-        CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Exposing | CourseKind::Paused => growth(look.state, release, environment, look.now, &seen, false),
-        _ => Vec::new(),
+    let (missing, notes) = match inside.course.kind() {
+        CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Exposing | CourseKind::Paused => {
+            (growth(look.state, release, environment, look.now, &seen, false), unread(look, release, environment))
+        }
+        _ => (Vec::new(), Vec::new()),
     };
     let stage = match inside.course {
         Course::Exposing { stage, .. } | Course::Paused { stage, .. } => stage.checked_sub(1).and_then(|i| release.spec.stages.get(i as usize)).map(|s| s.name.clone()),
@@ -51,21 +53,50 @@ fn in_environment(look: &Look<'_>, release: &Release, environment: &Name, inside
         state: inside.course.kind().to_string(),
         stage,
         serves,
-        headline: headline(&needs, &missing, inside),
+        headline: headline(&needs, &missing, &notes, inside),
         needs,
         missing,
+        notes,
         refused: inside.refused.clone(),
     }
 }
 
+/// Features that nothing there reads, where the release does not wait for a build that does: it may start, and show nothing.
+fn unread(look: &Look<'_>, release: &Release, environment: &Name) -> Vec<String> {
+    let live = |key: &FeatureKey| {
+        let serving = look.state.placements_in(environment).filter_map(|p| p.observed.as_ref()).flat_map(|o| o.serving.keys());
+        serving.filter_map(|digest| look.state.builds.get(digest)).any(|b| b.spec.reads.contains_key(key))
+    };
+    let note = |key: &FeatureKey| {
+        // the newest of each service that reads it
+        let mut readers: BTreeMap<&Name, &Build> = BTreeMap::new();
+        for build in look.state.builds_of.iter().filter_map(|(_, _, digest)| look.state.builds.get(digest)).filter(|b| b.spec.reads.contains_key(key)) {
+            readers.insert(&build.spec.service, build);
+        }
+        if release.needs().any(|need| readers.contains_key(&need.service)) {
+            return None;
+        }
+        Some(match readers.values().next() {
+            None => format!("no registered build says that it reads `{key}`: register the one that does with --reads {key}, and let the release need it"),
+            Some(first) => {
+                let known = readers.values().map(|b| b.spec.label().to_string()).collect::<Vec<_>>().join(", ");
+                let (service, version) = (&first.spec.service, &first.spec.version);
+                format!("nothing that runs in `{environment}` reads `{key}`, and the release needs no build that does; {known} would: add `needs: [\"{service}>={version}\"]`")
+            }
+        })
+    };
+    release.spec.features.iter().map(|item| &item.key).filter(|key| !live(key)).filter_map(note).collect()
+}
+
 /// *"3 of 4 needs met; legal has not signed"*: readiness in one line.
-fn headline(needs: &[NeedView], missing: &[Reason], inside: &InEnvironment) -> String {
+fn headline(needs: &[NeedView], missing: &[Reason], notes: &[String], inside: &InEnvironment) -> String {
     let met = needs.iter().filter(|n| n.status == "met").count();
     let mut parts = vec![format!("{met} of {} needs met", needs.len())];
     parts.extend(missing.iter().filter(|r| !matches!(r.code, ReasonCode::NeedUnmet | ReasonCode::NeedUnknown)).map(|r| r.message.clone()));
     if missing.is_empty() {
         parts.push(match inside.course.kind() {
             CourseKind::Draft => "a draft: features or stages are missing".to_owned(),
+            CourseKind::Planned if !notes.is_empty() => "ready to start, with a warning".to_owned(),
             CourseKind::Planned => "ready to start".to_owned(),
             CourseKind::Armed => "armed, starts by itself".to_owned(),
             other => other.to_string(),
@@ -98,8 +129,8 @@ fn contents(look: &Look<'_>, release: &Release) -> Contents {
     let mut confirmed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut work_items = BTreeSet::new();
     for need in release.needs() {
-        let Some(to) = look.state.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() }) else { continue };
-        let before = production.and_then(|e| runs_before(look, e, to));
+        let Some(floor) = look.state.build(&BuildLabel { service: need.service.clone(), version: need.floor.clone() }) else { continue };
+        let (before, to) = production.map_or((None, &**floor), |e| around(look, e, floor));
         services.push(ContentService {
             service: need.service.clone(),
             change: kind(before.is_none(), before.is_some_and(|b| b.digest != to.digest)).to_owned(),
@@ -143,16 +174,28 @@ fn contents(look: &Look<'_>, release: &Release) -> Contents {
     }
 }
 
-/// The build that production had before `to`: what runs there, or what ran before if `to` is there already.
-fn runs_before<'a>(look: &Look<'a>, environment: &Name, to: &Build) -> Option<&'a Build> {
-    let placements = look.state.placements.values().filter(|p| p.key.environment == *environment && p.key.service == to.spec.service);
-    let mut found = None;
-    for placement in placements {
-        let runs = placement.observed.as_ref().and_then(|o| o.build());
-        let digest = if runs == Some(&to.digest) { placement.previous.as_ref().map(|p| &p.build) } else { runs };
-        found = digest.and_then(|d| look.state.builds.get(d)).or(found);
+/// What production had before the need for `floor` was met, and what meets it: the build that runs there if it reaches the
+/// floor, or the floor itself. Where both that runs and that ran before reach it, nothing comes with the release.
+fn around<'a>(look: &Look<'a>, environment: &Name, floor: &'a Build) -> (Option<&'a Build>, &'a Build) {
+    let service = &floor.spec.service;
+    let versioning = look.state.services.get(service).map(|s| s.spec.versioning).unwrap_or_default();
+    let (mut before, mut to) = (None, floor);
+    for placement in look.state.placements_of(environment, service) {
+        let build = |digest: &Digest| look.state.builds.get(digest).map(|b| &**b);
+        let Some(runs) = placement.observed.as_ref().and_then(|o| o.build()).and_then(build) else { continue };
+        if !runs.reaches(floor, versioning) {
+            before = Some(runs);
+            continue;
+        }
+        to = runs;
+        let earlier = placement.previous.as_ref().and_then(|p| build(&p.build));
+        before = match earlier {
+            Some(earlier) if earlier.reaches(floor, versioning) => Some(runs),
+            Some(earlier) => Some(earlier),
+            None => before,
+        };
     }
-    found.map(|b| &**b)
+    (before, to)
 }
 
 const fn kind(new: bool, changed: bool) -> &'static str {

@@ -53,3 +53,53 @@ async fn what_runs_is_seen_and_then_adopted() {
     let note = less.body["notes"][0].as_str().unwrap_or_default();
     assert!(note.starts_with("`web (sha256:aaaa") && note.ends_with("goes on running on `p` of `production`, and nobody looks at it any more: stopping it is yours"), "{less:?}");
 }
+
+/// Production may be ahead of what a release needs: then nothing is taken back to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_brings_no_older_build_than_runs() {
+    let world = world_where_it_runs().await;
+    let dora = world.person("dora", &["deployer", "engineer"]).await;
+    let rosa = world.person("rosa", &["release-manager"]).await;
+    let register = async |version: &str, digit: &str| {
+        let artifacts = json!({"server": {"uri": "file:///web", "digests": [format!("sha256:{}", digit.repeat(64))]}});
+        let registered = world.post(&dora, "/builds", &json!({"service": "web", "version": version, "artifacts": artifacts})).await;
+        registered.body["digest"].as_str().unwrap_or_else(|| panic!("{registered:?}")).to_owned()
+    };
+    register("1.2.0", "b").await;
+    let runs = register("1.4.0", "c").await;
+    std::fs::write(world.dir.path().join("runs.json"), json!({"serving": {runs: 2}}).to_string()).unwrap();
+    let adopt = json!({"environment": "production", "target": "p", "service": "web", "version": "1.4.0"});
+    let adopted = world.post(&dora, "/placements/adopt", &adopt).await;
+    assert_eq!(adopted.status, 200, "{adopted:?}");
+    let spec = json!({"features": [{"key": "button", "variant": "on"}], "needs": ["web>=1.2.0"], "stages": [{"name": "all", "share": "100%"}]});
+    let planned = world.put(&rosa, "/releases/spring", &json!({"spec": spec})).await;
+    assert_eq!(planned.status, 200, "{planned:?}");
+    let service = &planned.body["contents"]["services"][0];
+    assert_eq!((&service["from"], &service["to"]), (&json!(null), &json!("1.4.0")), "{service}");
+}
+
+/// A release may go without needs; whether anything will show what it releases is said before it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feature_that_nothing_reads_is_said_to_be_so() {
+    let world = world_where_it_runs().await;
+    let dora = world.person("dora", &["deployer", "engineer"]).await;
+    let rosa = world.person("rosa", &["release-manager"]).await;
+    let mut spec = json!({"features": [{"key": "button", "variant": "on"}], "stages": [{"name": "all", "share": "100%"}]});
+    let plan = async |spec: &serde_json::Value| {
+        let planned = world.put(&rosa, "/releases/spring", &json!({"spec": spec})).await;
+        assert_eq!(planned.status, 200, "{planned:?}");
+        planned.body["environments"][0].clone()
+    };
+    let nobody = plan(&spec).await;
+    assert_eq!(nobody["headline"], "0 of 0 needs met; ready to start, with a warning");
+    assert_eq!(nobody["notes"].as_array().unwrap().len(), 1);
+    assert!(nobody["notes"][0].as_str().unwrap().starts_with("no registered build says that it reads `button`"), "{nobody}");
+    let build = json!({"service": "web", "version": "1.2.0", "reads": {"button": "boolean"},
+                       "artifacts": {"server": {"uri": "file:///web", "digests": [format!("sha256:{}", "b".repeat(64))]}}});
+    assert!(world.post(&dora, "/builds", &build).await.status.is_success());
+    let somebody = world.get(&rosa, "/releases/spring").await.body["environments"][0].clone();
+    let note = somebody["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("nothing that runs in `production` reads `button`") && note.contains("web@1.2.0 would: add `needs: [\"web>=1.2.0\"]`"), "{note}");
+    spec["needs"] = json!(["web>=1.2.0"]);
+    assert_eq!(plan(&spec).await["notes"], json!(null), "it waits for what reads it");
+}

@@ -239,3 +239,31 @@ async fn events_come_in_pages_and_as_a_stream_that_goes_on() {
     tokio::time::timeout(Duration::from_secs(20), hear).await.unwrap();
     assert_eq!(heard, (all[2]..=all[all.len() - 1] + 1).collect::<Vec<_>>());
 }
+
+/// Under separation of duties the only author's go is kept, and said at once not to count.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_decides_on_their_own_plan_is_told_so() {
+    let world = World::new().await;
+    let (rosa, rick) = (world.person("rosa", &["release-manager"]).await, world.person("rick", &["release-manager"]).await);
+    let spec = json!({"features": [{"key": "button", "variant": "on"}], "stages": [{"name": "all", "share": "100%"}], "decisions": [{"role": "release-manager"}]});
+    assert_eq!(world.put(&rosa, "/releases/spring", &json!({"spec": spec})).await.status, 200);
+    let go = json!({"about": {"release": "spring"}, "role": "release-manager", "verdict": "go"});
+    let own = world.post(&rosa, "/decisions", &go).await;
+    assert_eq!((own.status.as_u16(), &own.body["valid"]), (201, &json!(true)), "{own:?}");
+    assert!(own.body["uncounted"].as_str().is_some_and(|why| why.contains("another person")), "{own:?}");
+    let other = world.post(&rick, "/decisions", &go).await;
+    assert_eq!((other.status.as_u16(), &other.body["uncounted"]), (201, &json!(null)), "{other:?}");
+}
+
+/// What may not be done is said in words, and what is not there with where to look.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_speak_of_what_was_tried() {
+    let world = World::new().await;
+    let vera = world.person("vera", &["viewer"]).await;
+    let refused = world.post(&vera, "/people", &json!({"name": "eve", "roles": []})).await;
+    assert_eq!(refused.body["title"], "you may not add people", "{refused:?}");
+    let nothing = world.get(&vera, "/features/nothing").await;
+    assert_eq!((&nothing.body["title"], &nothing.body["detail"]), (&json!("there is no feature `nothing`"), &json!("see what there is: greenroom feature list")));
+    let again = world.post("", "/setup", &json!({"token": "gr_first_x", "name": "eve", "password": "correct horse"})).await;
+    assert!(again.body["detail"].as_str().unwrap().starts_with("somebody has joined already"), "{again:?}");
+}

@@ -10,7 +10,7 @@ use greenroom_exposure::{Model, Snapshot};
 use super::{World, prerequisites};
 use crate::command::Manifest;
 use crate::deployment::check::CheckRun;
-use crate::deployment::environment::{EnvironmentSpec, Purpose};
+use crate::deployment::environment::{DriverKind, EnvironmentSpec, Purpose};
 use crate::deployment::placeholder;
 use crate::deployment::policy::{PolicySpec, Rule};
 use crate::deployment::service::ServiceSpec;
@@ -79,6 +79,10 @@ pub(super) fn environment(state: &State, world: &World<'_>, name: &Name, spec: &
         if target.address.trim().is_empty() {
             invalid(reasons, subject(), &format!("{at}.address"), "the address is empty", "name the directory that the driver may use");
         }
+        if target.driver == DriverKind::Process && plain(&target.address).split('/').next() == Some("..") {
+            let remedy = "give an absolute path, or one below the data directory";
+            invalid(reasons, subject(), &format!("{at}.address"), format!("`{}` leads out of the data directory", target.address), remedy);
+        }
         for (j, service) in target.services.iter().flatten().enumerate() {
             if !world.services.contains_key(service.as_str()) {
                 unknown(reasons, subject(), format!("{at}.services[{j}]"), "service", service.as_str());
@@ -145,7 +149,7 @@ pub(super) fn cycle<'a, I: Iterator<Item = &'a str>>(from: &'a str, next: impl F
 }
 
 /// Rules over all environments together: builds move in one direction, and no two targets, and no two endpoints, share an address.
-pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
+pub(super) fn whole(world: &World<'_>, manifests: &[Manifest], reasons: &mut Vec<Reason>) {
     let mut said: BTreeSet<&str> = BTreeSet::new();
     let after = |environment: &str| world.environments.get(environment).into_iter().flat_map(|s| s.after.iter().map(Name::as_str));
     for environment in world.environments.keys() {
@@ -162,7 +166,10 @@ pub(super) fn whole(world: &World<'_>, reasons: &mut Vec<Reason>) {
     }
     let mut addresses: BTreeMap<String, String> = BTreeMap::new();
     let mut endpoints: BTreeMap<u16, Vec<(IpAddr, String)>> = BTreeMap::new();
-    for (environment, spec) in &world.environments {
+    // what is there already has its address: what comes now takes it
+    let comes = |environment: &str| manifests.iter().any(|m| matches!(m, Manifest::Environment { name, .. } if name.as_str() == environment));
+    let (new, old): (Vec<_>, Vec<_>) = world.environments.iter().partition(|(environment, _)| comes(environment));
+    for (environment, spec) in old.into_iter().chain(new) {
         for (i, target) in spec.targets.iter().enumerate() {
             let here = format!("{environment}/{}", target.name);
             let address = format!("{} {}", target.driver, plain(&target.address));
@@ -224,9 +231,26 @@ pub(super) fn service(world: &World<'_>, name: &Name, spec: &ServiceSpec, reason
         if !checks.insert(&check.name) {
             invalid(reasons, subject(), &format!("spec.checks[{i}].name"), format!("two checks are called `{}`", check.name), "rename one");
         }
+        if check.purposes.is_empty() {
+            invalid(
+                reasons,
+                subject(),
+                &format!("spec.checks[{i}].purposes"),
+                format!("check `{}` would never run", check.name),
+                "name the purposes of environments that it runs in",
+            );
+        }
+        if let CheckRun::Http(http) = &check.run
+            && !(100..=599).contains(&http.status)
+        {
+            invalid(reasons, subject(), &format!("spec.checks[{i}].run.http.status"), format!("{} is no status of HTTP", http.status), "give one from 100 to 599");
+        }
     }
     if spec.recipes.process.as_ref().is_some_and(|r| r.run.is_empty()) {
         invalid(reasons, subject(), "spec.recipes.process.run", "there is nothing to run", "give the program and its arguments");
+    }
+    if spec.recipes.process.as_ref().is_some_and(|r| r.ready.times == 0) {
+        invalid(reasons, subject(), "spec.recipes.process.ready.times", "ready after no answer at all is not ready", "ask for at least one");
     }
     if spec.recipes.command.as_ref().is_some_and(|r| r.apply.is_empty()) {
         invalid(reasons, subject(), "spec.recipes.command.apply", "there is nothing to run", "give the program and its arguments");

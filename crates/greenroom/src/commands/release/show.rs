@@ -60,6 +60,7 @@ fn inside(page: &mut Page, release: &Release, inside: &ReleaseIn) {
     page.pieces(&[(Paint::Strong, &format!("In {}", inside.environment)), (paint, &format!("  {mark} {}", inside.state)), (Paint::Plain, &format!("  {}", headline(inside)))]);
     page.fields(&[("serves", inside.serves.clone().unwrap_or_else(|| "nobody".to_owned()))]);
     page.reasons(2, &inside.missing);
+    inside.notes.iter().for_each(|note| page.line(Paint::Warn, format!("  note: {note}")));
     if !inside.refused.is_empty() {
         page.line(Paint::Plain, "  it tried to start or grow by itself and was refused:");
         page.reasons(4, &inside.refused);

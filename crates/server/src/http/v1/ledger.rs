@@ -47,7 +47,7 @@ async fn verify(Extract(api): Extract<Arc<Api>>, headers: HeaderMap) -> Response
         let report = report.map_err(|e| Problem::new(Code::Internal, e.to_string()))?.map_err(|e| Problem::new(Code::StorageUnavailable, e.to_string()).detail(e.remedy()))?;
         if let Some(fault) = &report.fault {
             return Err(Problem::new(Code::StorageUnavailable, format!("the chain is broken at event {}", fault.seq))
-                .detail(format!("{:?}; keep the file and restore it from a backup", fault.kind)));
+                .detail(format!("{:?}; keep the file aside and restore a backup: docs/backup.md says how", fault.kind)));
         }
         let view = views::Verified {
             from: 1,

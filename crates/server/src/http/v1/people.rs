@@ -68,8 +68,12 @@ async fn setup(Extract(api): Extract<Arc<Api>>, Sent(sent): Sent) -> Response {
 async fn first(api: &Arc<Api>, sent: Result<Bytes, Problem>) -> Result<Response, Problem> {
     let request: requests::Setup = parse(&sent?)?;
     let refused = || {
-        Problem::new(Code::Unauthenticated, "this is not the first-start token, or it was used, or its hour is over")
-            .detail("restart the server while nobody has joined: it prints another")
+        let remedy = if api.engine.state.load().persons.is_empty() {
+            "restart the server while nobody has joined: it prints another"
+        } else {
+            "somebody has joined already: an admin adds you with `greenroom person add NAME --password`; then sign in without a first token"
+        };
+        Problem::new(Code::Unauthenticated, "this is not the first-start token, or it was used, or its hour is over").detail(remedy)
     };
     let hash = hashed(&request.password)?;
     {
@@ -156,7 +160,7 @@ fn whoami(asked: &Asked<'_>, _: &Params, _: NoQuery) -> Result<views::WhoAmI, Pr
     Ok(views::WhoAmI {
         actor: asked.caller.actor().to_string(),
         person: person.map(|p| view::person(look, p)),
-        token: Some(view::token(token)),
+        token: Some(view::token(&asked.look, token)),
         roles: person.map(|p| p.roles.clone()).unwrap_or_default(),
         separation: look.state.separation,
     })
@@ -225,7 +229,7 @@ fn preset(_: &Asked<'_>, _: &Params, request: requests::SetPreset) -> Result<Ask
 fn tokens(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Page<views::Token>, Problem> {
     let mut all: Vec<_> = asked.look.state.tokens.values().collect();
     all.sort_by_key(|t| t.id);
-    page(all.into_iter().map(|t| view::token(t)), &paging, |t| t.id.to_string())
+    page(all.into_iter().map(|t| view::token(&asked.look, t)), &paging, |t| t.id.to_string())
 }
 
 fn create_token(asked: &Asked<'_>, _: &Params, request: requests::CreateToken) -> Result<Ask<views::TokenCreated>, Problem> {
@@ -253,7 +257,7 @@ fn create_token(asked: &Asked<'_>, _: &Params, request: requests::CreateToken) -
     let kept_from_answers = secret.clone();
     let mut ask = Ask::new(Action::TokenCreate, Resource::Any, command, move |look, _| {
         let token = look.state.tokens.get(&hash).ok_or_else(|| missing("token", "new"))?;
-        Ok(views::TokenCreated { token: view::token(token), secret, public_key })
+        Ok(views::TokenCreated { token: view::token(look, token), secret, public_key })
     });
     ask.beside.secret = Some(kept_from_answers);
     if own {

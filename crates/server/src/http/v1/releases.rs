@@ -96,13 +96,13 @@ fn decide(asked: &Asked<'_>, _: &Params, request: requests::Decide) -> Result<As
     let role = request.role;
     let ask = Ask::new(Action::Decide(role), Resource::Any, command, move |look, events| {
         let scope = match &about {
-            About::Deployment(id) => look.state.deployments.get(id).map(|d| d.scope.clone()),
-            About::Release(name) => look.state.releases.get(name).map(|r| r.scope.clone()),
+            About::Deployment(id) => look.state.deployments.get(id).map(|d| (d.scope.clone(), vec![d.by])),
+            About::Release(name) => look.state.releases.get(name).map(|r| (r.scope.clone(), r.authors.clone())),
         };
-        let scope = scope.ok_or_else(|| missing("decision", "scope"))?;
+        let (scope, authors) = scope.ok_or_else(|| missing("decision", "scope"))?;
         let made = events.iter().find_map(|e| if let Event::DecisionRecorded(d) = &e.event { Some(d.decision.clone()) } else { None });
         let known = || look.state.decisions_of(&about).iter().rev().find(|d| d.by == by && d.role == role).cloned();
-        made.or_else(known).map(|d| people::decision(look, &d, &scope)).ok_or_else(|| missing("decision", "new"))
+        made.or_else(known).map(|d| people::decision(look, &d, &scope, &authors)).ok_or_else(|| missing("decision", "new"))
     });
     Ok(ask.status(201))
 }
