@@ -52,9 +52,7 @@ pub(super) fn unpack<'a>(stored: &'a [u8], room: &'a mut Vec<u8>) -> Option<&'a 
         let count = tens.checked_sub(b'0')?.checked_mul(10)?.checked_add(ones.checked_sub(b'0')?)?;
         let (bytes, after) = after.split_at_checked(usize::from(count))?;
         room.extend_from_slice(plain);
-        for byte in bytes {
-            room.extend_from_slice(&PAIRS[usize::from(*byte)]);
-        }
+        room.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
         rest = after;
     }
     if rest.len() == stored.len() {
@@ -72,17 +70,9 @@ const fn value(digit: u8) -> Option<u8> {
     }
 }
 
-/// The two digits of each byte.
-static PAIRS: [[u8; 2]; 256] = {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
+const fn digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
+}
 
 #[cfg(test)]
 mod tests {
