@@ -9,7 +9,7 @@ mod waiting;
 use std::sync::Arc;
 
 pub(crate) use self::answer::Outcome;
-pub use self::answer::{Answer, INVALID, Reason};
+pub use self::answer::{Answer, INVALID, Reason, Why};
 use self::waiting::Waiting;
 use crate::context::Context;
 use crate::program::{Asked, Cause, Clause, Entry, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};

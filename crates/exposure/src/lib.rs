@@ -53,7 +53,7 @@ pub use capability::{Capability, Evaluated, Protocol, capabilities};
 pub use compile::Warning;
 pub use context::{Anonymous, Attribute, Context, Json, Pairs};
 pub use counters::{Board, Counted, Counters};
-pub use evaluate::{Answer, INVALID, Reason};
+pub use evaluate::{Answer, INVALID, Reason, Why};
 pub use explain::{Explained, Explanation, Step};
 pub use model::{Change, Model};
 pub use snapshot::{BINARY_FORMAT, Handle, Snapshot, Unreadable};

@@ -144,7 +144,8 @@ pub fn write_answer(out: &mut Vec<u8>, snapshot: &Snapshot, answer: &Answer<'_>)
         Some(end) => out.extend_from_slice(end.as_bytes()),
         None => {
             let mut ending = String::with_capacity(64);
-            push_ending(&mut ending, None, answer.release(), answer.blocked_by());
+            let why = answer.why();
+            push_ending(&mut ending, None, why.release, why.blocked_by);
             out.extend_from_slice(ending.as_bytes());
         }
     }

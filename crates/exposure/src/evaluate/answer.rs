@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::model::ValueType;
 use crate::program::{Cause, Entry, Served, Subject};
 use crate::snapshot::{Handle, Snapshot};
-use crate::source::{Blocked, Rule};
+use crate::source::Blocked;
 
 /// What an answer is blocked by when the feature's own definition is at fault.
 pub const INVALID: &str = "invalid";
@@ -52,6 +52,17 @@ pub struct Answer<'s> {
 pub(crate) struct Outcome {
     pub served: Served,
     pub missing: Option<Subject>,
+}
+
+/// Through what an answer came about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Why<'s> {
+    /// The rule that matched.
+    pub rule: Option<&'s str>,
+    /// The release that shows the answer or is kept from doing so.
+    pub release: Option<&'s str>,
+    /// What keeps the feature, or its next release, from this caller.
+    pub blocked_by: Option<&'s str>,
 }
 
 impl<'s> Answer<'s> {
@@ -101,26 +112,32 @@ impl<'s> Answer<'s> {
     /// The rule that matched.
     #[must_use]
     pub fn rule(&self) -> Option<&'s str> {
-        self.source_rule().map(|rule| rule.name)
+        self.why().rule
     }
 
     /// The release that shows this answer or is kept from doing so.
     #[must_use]
     pub fn release(&self) -> Option<&'s str> {
-        match self.source_rule() {
-            Some(rule) => rule.release,
-            None => self.blocked()?.release,
-        }
+        self.why().release
     }
 
     /// What keeps the feature, or its next release, from this caller.
     #[must_use]
     pub fn blocked_by(&self) -> Option<&'s str> {
+        self.why().blocked_by
+    }
+
+    /// All three, looked up once.
+    #[must_use]
+    pub fn why(&self) -> Why<'s> {
+        let program = &self.entry.program;
+        let blocked = |blocked: Option<Blocked<'s>>| blocked.map_or_else(Why::default, |b| Why { rule: None, release: b.release, blocked_by: Some(b.blocked_by) });
         match self.outcome.served.cause() {
-            Cause::Rule(_) => self.source_rule()?.blocked,
-            Cause::Prerequisite(at) => self.entry.program.prerequisites.get(usize::from(at)).map(|needed| &*needed.label),
-            Cause::Fault => Some(INVALID),
-            Cause::Killed | Cause::Default => self.blocked().map(|blocked| blocked.blocked_by),
+            Cause::Rule(at) => program.rule(at).map_or_else(Why::default, |rule| Why { rule: Some(rule.name), release: rule.release, blocked_by: rule.blocked }),
+            Cause::Prerequisite(at) => Why { blocked_by: program.prerequisites.get(usize::from(at)).map(|needed| &*needed.label), ..Why::default() },
+            Cause::Fault => Why { blocked_by: Some(INVALID), ..Why::default() },
+            Cause::Killed => blocked(program.killed()),
+            Cause::Default => blocked(program.dark()),
         }
     }
 
@@ -144,21 +161,6 @@ impl<'s> Answer<'s> {
 
     pub(crate) const fn cause(&self) -> Cause {
         self.outcome.served.cause()
-    }
-
-    fn source_rule(&self) -> Option<Rule<'s>> {
-        match self.outcome.served.cause() {
-            Cause::Rule(at) => self.entry.program.rule(at),
-            _ => None,
-        }
-    }
-
-    fn blocked(&self) -> Option<Blocked<'s>> {
-        match self.outcome.served.cause() {
-            Cause::Killed => self.entry.program.killed(),
-            Cause::Default => self.entry.program.dark(),
-            Cause::Rule(_) | Cause::Prerequisite(_) | Cause::Fault => None,
-        }
     }
 
     /// How the answer begins on the wire and, unless it takes some thought, how it ends.

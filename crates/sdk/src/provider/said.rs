@@ -26,7 +26,8 @@ impl Said {
     }
 
     pub(crate) fn of(&self, answer: &Answer<'_>) -> FlagMetadata {
-        let said = [answer.release(), answer.rule(), answer.blocked_by()];
+        let why = answer.why();
+        let said = [why.release, why.rule, why.blocked_by];
         let names = said.iter().enumerate().map(|(bit, said)| usize::from(said.is_some()) << bit).sum::<usize>();
         let mut metadata = self.0.get(names).cloned().unwrap_or_default();
         for (name, value) in &mut metadata.values {
