@@ -37,6 +37,8 @@ impl State {
                 // a target that is gone says nothing about what serves any more
                 self.forget_placements(seq, at, |key| key.environment == e.name && !e.spec.targets.iter().any(|t| t.name == key.target && t.hosts(&key.service)));
                 self.touch_environment(&e.name, seq);
+                // needs ask every target that shall run their service
+                self.touch_releases(&e.name, seq);
             }
             Event::EnvironmentRemoved(e) => {
                 self.environments.remove(&e.name);

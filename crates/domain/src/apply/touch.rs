@@ -48,6 +48,17 @@ impl State {
         }
     }
 
+    /// Releases that are to be shown in `environment`.
+    pub(super) fn touch_releases(&mut self, environment: &Name, seq: u64) {
+        if self.agenda.is_asleep() {
+            return;
+        }
+        let releases: Vec<Name> = self.releases.values().filter(|r| r.environments.contains_key(environment)).map(|r| r.name.clone()).collect();
+        for release in releases {
+            self.agenda.touch(&Due::Release(release), seq);
+        }
+    }
+
     pub(super) fn touch_environment(&mut self, environment: &Name, seq: u64) {
         if self.agenda.is_asleep() {
             return;
