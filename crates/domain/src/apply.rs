@@ -38,7 +38,7 @@ impl State {
                 self.forget_placements(seq, at, |key| key.environment == e.name && !e.spec.targets.iter().any(|t| t.name == key.target && t.hosts(&key.service)));
                 self.touch_environment(&e.name, seq);
                 // needs ask every target that shall run their service
-                self.touch_releases(&e.name, seq);
+                self.touch_releases(seq, |release| release.environments.contains_key(&e.name));
             }
             Event::EnvironmentRemoved(e) => {
                 self.environments.remove(&e.name);

@@ -10,7 +10,7 @@ use crate::deployment::build::Build;
 use crate::deployment::check::checks_pass;
 use crate::deployment::placement::{Basis, Health, Placement};
 use crate::deployment::rollout::{Rollout, StepKind};
-use crate::deployment::service::{ReleaseGate, Service};
+use crate::deployment::service::ReleaseGate;
 use crate::id::{BuildLabel, Name, PlacementKey, Requirement};
 use crate::refusal::{Reason, ReasonCode};
 use crate::release::release::{Course, Release, audience};
@@ -76,19 +76,13 @@ pub fn need(state: &State, environment: &Name, need: &Requirement, not: &[BuildL
     if let Some((placement, runs)) = unmet {
         return Need::Unmet { placement, runs };
     }
-    let never = unplaced(state, environment, service).filter(|_| any);
+    let never = state.environments.get(environment).filter(|_| any).and_then(|e| state.unplaced(e, service));
     let unknown = unknown.or_else(|| never.map(|target| format!("nothing of `{}` was ever observed on `{target}`", need.service)));
     match unknown {
         Some(why) => Need::Unknown { why },
         None if !any => Need::Unknown { why: format!("`{}` was never deployed to `{environment}`", need.service) },
         None => Need::Met { fresh },
     }
-}
-
-/// A target of `environment` on which `service` shall run and was never placed.
-fn unplaced<'a>(state: &'a State, environment: &Name, service: &'a Service) -> Option<&'a Name> {
-    let placed = |target: &Name| state.placements.contains_key(&PlacementKey { environment: environment.clone(), target: target.clone(), service: service.name.clone() });
-    state.environments.get(environment)?.hosting(service).map(|t| &t.name).find(|target| !placed(target))
 }
 
 enum Here {
@@ -304,7 +298,7 @@ pub fn reached(state: &State, environment: &Name, build: &Build) -> bool {
     let Some(service) = state.services.get(&build.spec.service) else { return false };
     let mut placements = state.placements_of(environment, &service.name).peekable();
     let good = |p: &Arc<Placement>| p.stable.as_ref().and_then(|s| state.builds.get(&s.build)).is_some_and(|b| b.reaches(build, service.spec.versioning));
-    placements.peek().is_some() && placements.all(good) && unplaced(state, environment, service).is_none()
+    placements.peek().is_some() && placements.all(good) && state.environments.get(environment).is_none_or(|e| state.unplaced(e, service).is_none())
 }
 
 /// Needs of a release that binds in `environment` and are positively contradicted now, by service.

@@ -177,6 +177,13 @@ impl State {
         floor.map_or_else(|| build.reaches_version(&need.floor, versioning), |floor| build.reaches(floor, versioning))
     }
 
+    /// A target of `environment` on which `service` shall run and was never placed.
+    #[must_use]
+    pub fn unplaced<'a>(&self, environment: &'a Environment, service: &'a Service) -> Option<&'a Name> {
+        let placed = |target: &Name| self.placed.contains(&(environment.name.clone(), service.name.clone(), target.clone()));
+        environment.hosting(service).map(|t| &t.name).find(|target| !placed(target))
+    }
+
     /// Placements of `service` in `environment`, in order of target name.
     pub fn placements_of<'a>(&'a self, environment: &'a Name, service: &'a Name) -> impl Iterator<Item = &'a Arc<Placement>> {
         let from = (environment.clone(), service.clone(), lowest());

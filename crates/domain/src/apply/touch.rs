@@ -2,6 +2,7 @@
 
 use crate::agenda::Due;
 use crate::id::{FeatureKey, Name, RolloutId};
+use crate::release::release::Release;
 use crate::state::State;
 
 impl State {
@@ -32,12 +33,15 @@ impl State {
 
     /// Releases that contain the feature.
     pub(super) fn touch_feature(&mut self, key: &FeatureKey, seq: u64) {
+        self.touch_releases(seq, |release| release.spec.features.iter().any(|f| f.key == *key));
+    }
+
+    pub(super) fn touch_releases(&mut self, seq: u64, which: impl Fn(&Release) -> bool) {
         if self.agenda.is_asleep() {
             return;
         }
-        let releases: Vec<Name> = self.releases.values().filter(|r| r.spec.features.iter().any(|f| f.key == *key)).map(|r| r.name.clone()).collect();
-        for release in releases {
-            self.agenda.touch(&Due::Release(release), seq);
+        for release in self.releases.values().filter(|release| which(release)) {
+            self.agenda.touch(&Due::Release(release.name.clone()), seq);
         }
     }
 
@@ -45,17 +49,6 @@ impl State {
     pub(super) fn touch_sharing(&mut self, name: &Name, seq: u64) {
         for key in self.release_features(name) {
             self.touch_feature(&key, seq);
-        }
-    }
-
-    /// Releases that are to be shown in `environment`.
-    pub(super) fn touch_releases(&mut self, environment: &Name, seq: u64) {
-        if self.agenda.is_asleep() {
-            return;
-        }
-        let releases: Vec<Name> = self.releases.values().filter(|r| r.environments.contains_key(environment)).map(|r| r.name.clone()).collect();
-        for release in releases {
-            self.agenda.touch(&Due::Release(release), seq);
         }
     }
 
@@ -93,10 +86,7 @@ impl State {
             return;
         }
         self.touch_waiting(None, seq);
-        let releases: Vec<Name> = self.releases.keys().cloned().collect();
-        for release in releases {
-            self.agenda.touch(&Due::Release(release), seq);
-        }
+        self.touch_releases(seq, |_| true);
         let pairs: Vec<(Name, Name)> = self.placed.iter().map(|(e, s, _)| (e.clone(), s.clone())).collect();
         for (environment, service) in pairs {
             self.agenda.touch(&Due::Promotion { environment, service }, seq);

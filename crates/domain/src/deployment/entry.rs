@@ -167,8 +167,7 @@ fn everywhere(state: &State, environment: &Environment, need: &Requirement) -> b
         let serving = p.observed.as_ref().map(|o| &o.serving).filter(|serving| !serving.is_empty());
         serving.is_some_and(|serving| serving.keys().all(|d| state.builds.get(d).is_some_and(|b| state.meets(b, need))))
     };
-    let placed = |target: &Name| state.placements.contains_key(&PlacementKey { environment: environment.name.clone(), target: target.clone(), service: need.service.clone() });
-    placements.peek().is_some() && placements.all(meets) && environment.hosting(service).all(|t| placed(&t.name))
+    placements.peek().is_some() && placements.all(meets) && state.unplaced(environment, service).is_none()
 }
 
 /// What serves here may require more of this service than the build is: it has to go first, in the same deployment or

@@ -58,7 +58,7 @@ pub fn saved(look: &Look<'_>, of: &Feature, within: impl Fn(&Name) -> bool) -> v
     view
 }
 
-/// By environment, what relays in contact say: asked once for however many features, since everyone who listens is looked at.
+/// By environment, what relays in contact say: asked once for however many features.
 pub type ForcedOff = BTreeMap<Name, Vec<Forced>>;
 
 pub fn forced(look: &Look<'_>) -> ForcedOff {
