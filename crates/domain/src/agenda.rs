@@ -32,6 +32,13 @@ pub struct Cursor {
     pub seq: u64,
 }
 
+impl Cursor {
+    /// From where to judge at `now`: from the beginning where the clock was set back, for what had aged is fresh again.
+    fn at_most(self, now: At) -> Self {
+        if self.at > now { Self::default() } else { self }
+    }
+}
+
 /// Sorts before every other.
 const FIRST: Due = Due::Rollout(RolloutId::new(uuid::Uuid::nil()));
 
@@ -125,15 +132,17 @@ impl Agenda {
         self.after(cursor.at).next().map(|(at, _)| *at)
     }
 
-    /// Whether anything is to be judged between `cursor` and `now`.
+    /// Whether anything is to be judged between `cursor` and `now`, which is never before the state's own time.
     #[must_use]
     pub fn has_work(&self, cursor: Cursor, now: At) -> bool {
+        let cursor = cursor.at_most(now);
         self.by_touch.get_max().is_some_and(|(seq, _)| *seq > cursor.seq) || self.after(cursor.at).next().is_some_and(|(at, _)| *at <= now)
     }
 
     /// Everything to judge between `cursor` and `now`, each once, in order.
     #[must_use]
     pub fn work(&self, cursor: Cursor, now: At) -> Vec<Due> {
+        let cursor = cursor.at_most(now);
         let mut all: Vec<Due> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         let mut take = |due: &Due| {

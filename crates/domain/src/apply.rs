@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::agenda::Due;
 use crate::decision::About;
-use crate::deployment::check::{CheckResult, Outcome};
+use crate::deployment::check::CheckResult;
 use crate::deployment::environment::Environment;
 use crate::deployment::placement::Pair;
 use crate::deployment::policy::Policy;
@@ -142,18 +142,21 @@ impl State {
                 self.touch_service(&e.key.service, seq);
             }
             Event::CheckRecorded(e) => {
-                let r = &e.result;
+                let r = Arc::new(e.result.clone());
+                let rollout = r.rollout.and_then(|id| self.rollouts.get(&id)).filter(|rollout| !rollout.step.kind().ended()).map(|rollout| (rollout.id, rollout.build.clone()));
                 if let Some(build) = r.build() {
                     let key = CheckKey { environment: r.environment.clone(), service: r.service.clone(), build: build.clone(), name: r.name.clone() };
                     // what could not be judged does not unsay what was, unless the build is being verified anew
-                    let judged = |outcome| matches!(outcome, Outcome::Pass | Outcome::Fail);
                     let anew = |old: &CheckResult| old.rollout != r.rollout && r.rollout.and_then(|id| self.rollouts.get(&id)).is_some_and(|r| r.build == *build);
-                    if judged(r.outcome) || self.checks.get(&key).is_none_or(|old| !judged(old.outcome) || anew(old)) {
-                        self.checks.insert(key, Arc::new(r.clone()));
+                    if r.outcome.judged() || self.checks.get(&key).is_none_or(|old| !old.outcome.judged() || anew(old)) {
+                        self.checks.insert(key, Arc::clone(&r));
+                    }
+                    if let Some((id, _)) = rollout.as_ref().filter(|(_, own)| own == build) {
+                        edit(&mut self.rollouts, id, |rollout| rollout.note(&r));
                     }
                 }
-                if let Some(rollout) = r.rollout.filter(|id| self.rollouts.get(id).is_some_and(|r| !r.step.kind().ended())) {
-                    self.agenda.touch(&Due::Rollout(rollout), seq);
+                if let Some((id, _)) = rollout {
+                    self.agenda.touch(&Due::Rollout(id), seq);
                 }
                 self.touch_around(&r.environment, &r.service, seq);
             }
@@ -179,7 +182,10 @@ impl State {
                         Course::Exposing { stage, .. } | Course::Paused { stage, .. } => stage,
                         _ => last,
                     };
-                    c.contradicted.clear();
+                    // whoever is still served is taken off half a minute after the contradiction, paused meanwhile or not
+                    if e.off {
+                        c.contradicted.clear();
+                    }
                     c.course = Course::Paused { stage, off: e.off, why: e.why.clone(), since: at };
                 });
                 self.touch_sharing(&e.name, seq);

@@ -135,12 +135,26 @@ impl State {
             if kind.holds() {
                 state.active.insert(rollout.id);
             }
-            state.rollouts.insert(rollout.id, rollout);
+            state.rollouts.insert(rollout.id, state.sharing_checks(rollout));
         }
         for release in stored.releases {
             state.index_release(Release::clone(&release), state.seq);
         }
         Ok(state.awake())
+    }
+
+    /// The rollout, with results that stand for its build too held once.
+    fn sharing_checks(&self, mut rollout: Arc<Rollout>) -> Arc<Rollout> {
+        if !rollout.checks.is_empty() {
+            let r = Arc::make_mut(&mut rollout);
+            for (name, result) in r.checks.iter_mut() {
+                let standing = self.check(&r.key.environment, &r.key.service, &r.build, name).filter(|standing| *standing == result);
+                if let Some(standing) = standing {
+                    *result = Arc::clone(standing);
+                }
+            }
+        }
+        rollout
     }
 
     /// For the fold of a long history: nothing is noted as due until [`Self::awake`].

@@ -212,9 +212,11 @@ fn slices(state: &State, release: &Name, salt: &str, slices: &[Slice], variant: 
         .collect()
 }
 
+/// Newest first, then what was set. What was taken off comes last: whoever an earlier release serves too stays with it,
+/// as with claims, and everyone else is told why there is nothing.
 fn entries(state: &State, baseline: &Baseline) -> Vec<model::Rule> {
     let set = baseline.rules.iter().map(|rule| model::Rule { name: rule.name.clone(), when: rule.when.clone(), then: rule.then.clone(), release: None, blocked: None });
-    baseline
+    let (blocked, mut rules): (Vec<_>, Vec<_>) = baseline
         .entries
         .iter()
         .flat_map(|entry| {
@@ -238,5 +240,7 @@ fn entries(state: &State, baseline: &Baseline) -> Vec<model::Rule> {
             })
         })
         .chain(set)
-        .collect()
+        .partition(|rule| rule.blocked.is_some());
+    rules.extend(blocked);
+    rules
 }

@@ -31,6 +31,13 @@ impl Seen {
     pub(crate) fn fresh(&self, key: &PlacementKey, now: At) -> bool {
         self.0.get(key).is_some_and(|at| now.since(*at) <= FRESH)
     }
+
+    /// Whether a look at `at` may free what waits for a fresh one: the look `before` it had aged at `now`. Whoever looks
+    /// and whoever judges do so side by side, so that this is said well before it is too old.
+    #[must_use]
+    pub fn anew(before: Option<At>, at: At, now: At) -> bool {
+        now.since(at) <= FRESH && before.is_none_or(|before| now.since(before) > Span(FRESH.0 / 2))
+    }
 }
 
 /// Whether a need holds in an environment.

@@ -15,6 +15,22 @@ use tokio::process::{Child, Command};
 
 use crate::table::{self, Identity};
 
+/// How often a program is tried to be started that is still open for writing, and the pause between.
+const BUSY_TRIES: u32 = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Tries again while the program is still open for writing. An artifact that was written a moment ago is so in every child
+/// that was forked meanwhile by another thread, until that child has come to its own program.
+fn unless_busy<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..BUSY_TRIES {
+        match start() {
+            Err(e) if e.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(BUSY_PAUSE),
+            other => return other,
+        }
+    }
+    start()
+}
+
 const BASIC: [&str; 9] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE"];
 
 /// What a program gets of the control plane's own environment, which may hold secrets.
@@ -105,7 +121,7 @@ impl Children {
     /// Starts a process in a group of its own, so that what ends the control plane or its terminal does not reach it.
     /// Needs a runtime, which waits for the process so that it does not stay a zombie.
     pub(crate) fn start(&self, program: &Program<'_>) -> io::Result<Identity> {
-        let mut child = program.spawn()?;
+        let mut child = unless_busy(|| program.spawn())?;
         let pid = child.id().ok_or_else(|| io::Error::other("ended at once"))?;
         // It cannot have been waited for yet, so the number is still its own, be it a zombie's.
         let identity = table::identify_any(pid)?.ok_or_else(|| io::Error::other("ended at once"))?;
@@ -148,5 +164,32 @@ pub(crate) fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exited with status {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_still_open_for_writing_is_started_once_it_is_not() {
+        let dir = std::env::temp_dir().join(format!("greenroom-busy-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let program = dir.join("true");
+        std::fs::copy("/bin/true", &program).unwrap();
+        let mut open = Some(OpenOptions::new().append(true).open(&program).unwrap());
+        let mut tries = 0;
+        let status = unless_busy(|| {
+            tries += 1;
+            if tries == 3 {
+                open = None;
+            }
+            std::process::Command::new(&program).status()
+        });
+        assert!(status.unwrap().success());
+        assert_eq!(tries, 3);
+        std::fs::remove_dir_all(&dir).unwrap();
+        let gone = unless_busy(|| std::process::Command::new(&program).status());
+        assert_eq!(gone.unwrap_err().kind(), io::ErrorKind::NotFound, "anything else is said at once");
     }
 }

@@ -24,7 +24,7 @@ use greenroom_domain::actor::{Actor, Part};
 use greenroom_domain::command::Command;
 use greenroom_domain::event::{Token, TokenKind};
 use greenroom_domain::id::PlacementKey;
-use greenroom_domain::link::FRESH;
+use greenroom_domain::link::Seen;
 use greenroom_domain::state::{Recorded, State};
 use greenroom_domain::time::At;
 use greenroom_ledger::{Blobs, Checkpoints, Reader};
@@ -240,9 +240,9 @@ impl Engine {
         let _one_at_a_time = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashMap::clone(&self.seen.load());
         let mut anew = false;
+        let now = now().max(self.state.load().at);
         for (key, at) in keys {
-            let before = seen.insert(key, at);
-            anew |= before.is_none_or(|before| at.since(before) >= FRESH);
+            anew |= Seen::anew(seen.insert(key, at), at, now);
         }
         self.seen.store(Arc::new(seen));
         if anew {

@@ -74,6 +74,7 @@ impl State {
                     fence: 0,
                     cancelling: false,
                     moved_at: at,
+                    checks: Few::default(),
                 }),
             );
         }

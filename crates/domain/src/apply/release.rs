@@ -133,6 +133,10 @@ impl State {
             self.agenda.schedule(&due, crate::judge::releases::deadlines(release));
             self.agenda.touch(&due, seq);
             // what binds builds, or lets them in, changed
+            let services: BTreeSet<Name> = release.needs().map(|need| need.service).chain(release.spec.services.iter().map(|label| label.service.clone())).collect();
+            for service in services {
+                self.agenda.touch(&Due::Promotion { environment: environment.clone(), service }, seq);
+            }
             self.touch_waiting(Some(environment), seq);
         }
     }

@@ -6,7 +6,7 @@ use crate::deployment::check::{CheckResult, Outcome};
 use crate::deployment::placement::Observation;
 use crate::deployment::rollout::{Rollout, Step, StepKind};
 use crate::event::{CheckRecorded, ContactLost, ContactRegained, PlacementObserved};
-use crate::id::{CheckId, OperationId, PlacementKey};
+use crate::id::{CheckId, Digest, OperationId, PlacementKey};
 use crate::judge::rollouts::after_failure;
 use crate::refusal::{Reason, ReasonCode, Refusal};
 use crate::time::Span;
@@ -148,12 +148,7 @@ fn settled(work: &mut Work<'_>, op: OperationId, seen: &Observation) -> Result<(
 fn finish_verifying(work: &mut Work<'_>, op: OperationId) {
     let Some(r) = of(work, op).filter(|r| r.step.kind() == StepKind::Verifying) else { return };
     let (Some(env), Some(service)) = (work.state.environments.get(&r.key.environment), work.state.services.get(&r.key.service)) else { return };
-    let done = service
-        .spec
-        .checks
-        .iter()
-        .filter(|c| c.purposes.contains(&env.spec.purpose))
-        .all(|c| work.state.check(&env.name, &service.name, &r.build, &c.name).is_some_and(|result| result.rollout == Some(r.id) && result.outcome == Outcome::Pass));
+    let done = service.spec.checks.iter().filter(|c| c.purposes.contains(&env.spec.purpose)).all(|c| r.checks.get(&c.name).is_some_and(|result| result.outcome == Outcome::Pass));
     if done {
         let at = work.now;
         moved(work, &r, Step::Live { at });
@@ -164,28 +159,41 @@ pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop
     let Some(env) = work.state.environments.get(&check.environment).cloned() else { return Err(Refusal::not_found("environment", &check.environment).into()) };
     let Some(service) = work.state.services.get(&check.service).cloned() else { return Err(Refusal::not_found("service", &check.service).into()) };
     let Some(spec) = service.spec.checks.iter().find(|c| c.name == check.check) else { return Err(Refusal::not_found("check", &check.check).into()) };
-    let set = work.state.observed_set(&env.name);
-    // while targets change one after another, what is checked is what runs where this rollout is
+    let mut bound = if check.set.is_empty() { work.state.observed_set(&env.name) } else { check.set.clone() };
     let rollout = check.rollout.and_then(|id| work.state.rollouts.get(&id)).cloned();
-    let here = rollout.as_ref().and_then(|r| work.state.placements.get(&r.key)).and_then(|p| p.observed.as_ref()).and_then(|o| o.build());
-    let runs = here.or_else(|| set.get(&service.name)).cloned();
-    let mut bound = if check.set.is_empty() { set } else { check.set.clone() };
-    let Some(build) = bound.get(&service.name).or(rollout.as_ref().map(|r| &r.build)).or(runs.as_ref()).cloned() else {
-        return Err(Refusal::conflict(
-            ReasonCode::WrongState,
-            format!("service/{}", check.service),
-            format!("no single build of `{}` is observed in `{}`", check.service, env.name),
-            "deploy it first",
-        )
-        .into());
+    let (build, changed) = match &rollout {
+        // while targets change one after another, what is checked is what runs where this rollout is: its own build, or
+        // else nothing was checked that says anything about it
+        Some(r) => {
+            let here = work.state.placements.get(&r.key).and_then(|p| p.observed.as_ref()).and_then(|o| o.build());
+            let other = |build: Option<&Digest>| build.is_some_and(|build| *build != r.build);
+            (r.build.clone(), other(here) || other(check.set.get(&service.name)) || check.outcome == Outcome::Pass && here.is_none())
+        }
+        None => {
+            let runs = work.state.observed_set(&env.name).get(&service.name).cloned();
+            let Some(build) = bound.get(&service.name).or(runs.as_ref()).cloned() else {
+                return Err(Refusal::conflict(
+                    ReasonCode::WrongState,
+                    format!("service/{}", check.service),
+                    format!("no single build of `{}` is observed in `{}`", check.service, env.name),
+                    "deploy it first",
+                )
+                .into());
+            };
+            // a build that is no longer what runs was not checked to the end
+            let changed = check.outcome == Outcome::Pass && runs.as_ref() != Some(&build);
+            (build, changed)
+        }
     };
     bound.insert(service.name.clone(), build.clone());
-    let mut outcome = check.outcome;
-    let mut summary: String = check.summary.chars().take(500).collect();
-    // a build that is no longer what runs was not checked to the end
-    if outcome == Outcome::Pass && runs.as_ref() != Some(&build) {
-        outcome = Outcome::Inconclusive;
-        summary = format!("what runs in `{}` changed while it was checked", env.name);
+    let (outcome, summary) = if changed && check.outcome.judged() {
+        (Outcome::Inconclusive, format!("what runs in `{}` changed while it was checked", env.name))
+    } else {
+        (check.outcome, check.summary.chars().take(500).collect::<String>())
+    };
+    // what it has said already, it need not say again
+    if rollout.is_some_and(|r| r.checks.get(&spec.name).is_some_and(|said| said.outcome == outcome)) {
+        return Ok(());
     }
     let requirements = if check.requirements.is_empty() { spec.requirements.clone() } else { check.requirements.clone() };
     let id = check.id.unwrap_or_else(|| CheckId::new(work.id()));
@@ -203,14 +211,9 @@ pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop
         summary: summary.clone(),
         at: work.now,
     };
-    let known = work.state.check(&env.name, &service.name, &build, &spec.name);
-    if check.rollout.is_some() && known.is_some_and(|k| k.rollout == check.rollout && k.outcome == outcome && k.summary == result.summary) {
-        return Ok(());
-    }
     work.build_of(&build)?;
     work.push(CheckRecorded { result, deployment: None });
-    // a verdict on another build says nothing about this rollout
-    let verified = check.rollout.and_then(|id| work.state.rollouts.get(&id)).filter(|r| r.step.kind() == StepKind::Verifying && r.build == build);
+    let verified = check.rollout.and_then(|id| work.state.rollouts.get(&id)).filter(|r| r.step.kind() == StepKind::Verifying);
     let Some(r) = verified.map(|r| Rollout::clone(r)) else { return Ok(()) };
     match outcome {
         Outcome::Pass => finish_verifying(work, r.op()),

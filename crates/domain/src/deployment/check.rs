@@ -106,6 +106,14 @@ pub enum Outcome {
     Error,
 }
 
+impl Outcome {
+    /// Whether it is a verdict on the build.
+    #[must_use]
+    pub const fn judged(self) -> bool {
+        matches!(self, Self::Pass | Self::Fail)
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

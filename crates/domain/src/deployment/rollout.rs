@@ -1,11 +1,14 @@
 //! Rollouts: a deployment on one placement, and its life cycle.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deployment::check::CheckResult;
 use crate::event::RolloutMoved;
-use crate::id::{DeploymentId, Digest, OperationId, PlacementKey, RolloutId};
+use crate::few::Few;
+use crate::id::{DeploymentId, Digest, Name, OperationId, PlacementKey, RolloutId};
 use crate::refusal::Reason;
 use crate::time::At;
 
@@ -188,9 +191,20 @@ pub struct Rollout {
     /// A person asked it to stop; it ends when that is observed.
     pub cancelling: bool,
     pub moved_at: At,
+    /// What each check has said about its build here. Another target's rollout of the same build has its own.
+    #[serde(default, skip_serializing_if = "Few::is_empty")]
+    pub checks: Few<Name, Arc<CheckResult>>,
 }
 
 impl Rollout {
+    /// Notes a result about its build; what could not be judged does not unsay what was.
+    pub(crate) fn note(&mut self, result: &Arc<CheckResult>) {
+        let known = self.checks.get(&result.name).is_some_and(|r| r.outcome.judged());
+        if result.outcome.judged() || !known {
+            self.checks = self.checks.iter().map(|(name, r)| (name.clone(), Arc::clone(r))).chain([(result.name.clone(), Arc::clone(result))]).collect();
+        }
+    }
+
     #[must_use]
     pub const fn op(&self) -> OperationId {
         OperationId { rollout: self.id, attempt: self.attempt }

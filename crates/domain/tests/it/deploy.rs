@@ -4,8 +4,10 @@ use greenroom_domain::command::{Command, Report};
 use greenroom_domain::decision::{About, Verdict};
 use greenroom_domain::deployment::check::{Outcome, checks_pass};
 use greenroom_domain::deployment::deployment::Motive;
-use greenroom_domain::deployment::rollout::{Step, StepKind};
+use greenroom_domain::deployment::placement::{Basis, Health, Observation};
+use greenroom_domain::deployment::rollout::{Rollout, Step, StepKind};
 use greenroom_domain::event::Event;
+use greenroom_domain::few::Few;
 use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::refusal::ReasonCode;
 use greenroom_domain::role::Role;
@@ -160,6 +162,50 @@ fn a_check_of_what_changed_meanwhile_judges_nothing() {
     w.ok(&record(Outcome::Fail));
     assert_eq!((w.step(id), w.running("staging", "web").as_str()), (StepKind::Verifying, "web@1.2.0"), "a verdict on another build fails nobody");
     assert!(w.state.observed_set(&n("staging")).contains_key(&there.service));
+}
+
+#[test]
+fn targets_verified_side_by_side_each_have_their_own_verdicts() {
+    let mut w = World::shop();
+    let targets = json!([target(PRODUCTION, "p1", 0, 7100), target(PRODUCTION, "p2", 0, 7200)]);
+    w.apply(vec![manifest("environment", PRODUCTION, json!({"purpose": "production", "after": ["staging"], "policies": ["production"], "targets": targets}))]);
+    let check = |name: &str| json!({"name": name, "kind": "smoke", "purposes": ["production"], "run": {"http": {"path": "/"}}});
+    let mut spec = service();
+    spec["checks"].as_array_mut().unwrap().push(check("second"));
+    w.apply(vec![manifest("service", "web", spec)]);
+    w.register("web@1.1.0");
+    w.deploy("web@1.1.0", "staging");
+    w.fleet = false;
+    let id = w.deploy("web@1.1.0", PRODUCTION);
+    w.work();
+    w.work();
+    let rollouts = w.rollouts(id);
+    let [one, two] = &rollouts[..] else { panic!("two targets") };
+    let say = |w: &mut World, r: &Rollout, check: &str, outcome| w.record(&r.key, &n(check), outcome, Some(r.id)).len();
+    // neither unsays what the other was found to be, nor says it again
+    assert_eq!(say(&mut w, one, "smoke", Outcome::Pass), 1);
+    assert_eq!(say(&mut w, two, "smoke", Outcome::Pass), 1);
+    for _ in 0..3 {
+        say(&mut w, one, "second", Outcome::Inconclusive);
+        say(&mut w, two, "second", Outcome::Error);
+    }
+    assert_eq!(w.ledger.iter().filter(|r| matches!(&r.event, Event::CheckRecorded(e) if e.result.name.as_str() == "second")).count(), 2);
+    say(&mut w, one, "second", Outcome::Pass);
+    assert_eq!(w.rollouts(id).iter().map(|r| r.step.kind()).collect::<Vec<_>>(), [StepKind::Live, StepKind::Verifying]);
+    // somebody puts another build there: whatever is found of that says nothing about this one, and says it once
+    w.fleet = false;
+    w.drift(&two.key, &World::build_spec("web@1.0.0", &json!({})).digest());
+    for _ in 0..3 {
+        say(&mut w, two, "second", Outcome::Fail);
+    }
+    assert_eq!(w.rollouts(id)[1].step.kind(), StepKind::Verifying);
+    assert!(!w.rollouts(id)[1].checks.get(&n("second")).unwrap().outcome.judged());
+    // nothing that answers at all is a verdict
+    w.runs.insert(two.key.clone(), Observation { serving: Few::default(), config: None, op: None, health: Health::Down, basis: Basis::Observed });
+    let seen = w.runs[&two.key].clone();
+    w.report(Report::Observed { key: two.key.clone(), seen });
+    say(&mut w, two, "second", Outcome::Fail);
+    assert_eq!(w.rollouts(id)[1].step.kind(), StepKind::Failed);
 }
 
 #[test]
@@ -388,7 +434,7 @@ fn what_others_of_an_earlier_wave_require_goes_before_them() {
     w.fleet = false;
     w.ok(&World::deploy_command(&["web@2.0.0", "stock@2.0.0"], PRODUCTION));
     let id = w.last_deployment().id;
-    let place = |r: &greenroom_domain::deployment::rollout::Rollout| format!("{}@{}", r.key.service, r.key.target);
+    let place = |r: &Rollout| format!("{}@{}", r.key.service, r.key.target);
     let applying = |w: &World| w.rollouts(id).iter().filter(|r| r.step.kind() == StepKind::Applying).map(|r| place(r)).collect::<Vec<_>>();
     assert_eq!(applying(&w), ["stock@p1"]);
     w.fleet = true;

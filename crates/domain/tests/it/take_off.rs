@@ -52,6 +52,19 @@ fn drift_below_a_need_takes_off_after_half_a_minute() {
 }
 
 #[test]
+fn pausing_what_is_contradicted_gains_it_no_time() {
+    let mut w = exposed();
+    w.drift(&there(), &old());
+    w.pass(secs(20));
+    w.ok(&Command::PauseRelease { name: n("summer"), environment: None, note: String::new() });
+    w.pass(secs(9));
+    assert!(matches!(w.course("summer"), Course::Paused { off: false, .. }));
+    w.pass(secs(1));
+    assert!(matches!(w.course("summer"), Course::Paused { off: true, .. }));
+    assert_eq!(w.audience("checkout").len(), 0);
+}
+
+#[test]
 fn a_blip_that_ends_counts_for_nothing() {
     let mut w = exposed();
     for _ in 0..5 {
@@ -202,6 +215,26 @@ fn nobody_is_taken_off_for_what_was_seen_once() {
     w.fleet = true;
     w.settle();
     assert_eq!(w.kind("summer"), CourseKind::Paused, "it looked, and it still is so");
+}
+
+#[test]
+fn what_is_taken_off_leaves_users_to_the_release_before_it() {
+    let mut w = exposed();
+    w.ok(&World::start_command("summer"));
+    w.ok(&Command::CloseRelease { name: n("summer"), environment: None });
+    w.ship("web@1.2.0");
+    w.plan("autumn", json!({"features": [{"key": "checkout", "variant": "on"}], "needs": ["web>=1.2.0"], "stages": [{"name": "all", "share": "100%"}]}));
+    w.ok(&World::start_command("autumn"));
+    w.ok(&Command::CloseRelease { name: n("autumn"), environment: None });
+    w.drift(&there(), &new());
+    w.pass(secs(30));
+    assert_eq!(w.happened("baseline.blocked"), 1);
+    assert_eq!(w.audience("checkout").len(), 1000, "by what `summer` left, whose need is met");
+    w.withdraw("autumn");
+    assert_eq!(w.audience("checkout").len(), 1000, "withdrawing turns nobody on");
+    w.drift(&there(), &old());
+    w.pass(secs(30));
+    assert_eq!(w.audience("checkout").len(), 0);
 }
 
 #[test]

@@ -462,7 +462,8 @@ impl World {
 
     /// From unseen to seen is no event, but may be what something waited for: whoever looks judges once more.
     pub fn saw(&mut self, keys: Vec<PlacementKey>) {
-        let anew = keys.iter().any(|k| self.seen.get(k).is_none_or(|at| self.now.since(*at) > MINUTE));
+        let now = self.now.max(self.state.at);
+        let anew = keys.iter().any(|k| Seen::anew(self.seen.get(k).copied(), self.now, now));
         self.seen.extend(keys.into_iter().map(|k| (k, self.now)));
         if anew {
             self.cursor = Cursor::default();

@@ -237,7 +237,12 @@ impl Stage {
                 self.say(&format!("   … {what} ({:.1} s)", started.elapsed().as_secs_f32()));
                 return Ok(found);
             }
-            ensure!(started.elapsed() < PATIENCE, "waited {} s in vain: {what}", PATIENCE.as_secs());
+            if started.elapsed() >= PATIENCE {
+                for args in [&["status"][..], &["log"]] {
+                    self.say(&self.quietly("eva", args).await?.text);
+                }
+                bail!("waited {} s in vain: {what}", PATIENCE.as_secs());
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

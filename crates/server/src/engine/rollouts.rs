@@ -278,8 +278,7 @@ async fn pause(fleet: &Fleet) {
 async fn verify(fleet: &Fleet, state: &State, rollout: &Rollout) {
     let (Some(env), Some(service)) = (state.environments.get(&rollout.key.environment), state.services.get(&rollout.key.service)) else { return };
     for spec in service.spec.checks.iter().filter(|c| c.purposes.contains(&env.spec.purpose)) {
-        let known = state.check(&env.name, &service.name, &rollout.build, &spec.name).filter(|r| r.rollout == Some(rollout.id));
-        if known.is_some_and(|r| matches!(r.outcome, Outcome::Pass | Outcome::Fail)) {
+        if rollout.checks.get(&spec.name).is_some_and(|r| r.outcome.judged()) {
             continue;
         }
         if !judge(fleet, state, rollout, spec).await {

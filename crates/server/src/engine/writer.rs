@@ -164,7 +164,7 @@ impl Writer {
         let now = now();
         let nap = match self.rest.filter(|until| *until > Instant::now()) {
             Some(until) => until.saturating_duration_since(Instant::now()),
-            None if self.engine.anew.load(Ordering::Acquire) || self.state.agenda.has_work(self.cursor, now) => return Ok(None),
+            None if self.engine.anew.load(Ordering::Acquire) || self.state.agenda.has_work(self.cursor, now.max(self.state.at)) => return Ok(None),
             None => self.state.agenda.next_deadline(self.cursor).map_or(NAP, |at| at.since(now).as_std().min(NAP)),
         };
         match runtime.block_on(async { tokio::time::timeout(nap, self.commands.recv()).await }) {
@@ -329,7 +329,7 @@ impl Writer {
         if self.engine.anew.swap(false, Ordering::AcqRel) {
             self.cursor = Cursor::default();
         }
-        if !working.agenda.has_work(self.cursor, now) {
+        if !working.agenda.has_work(self.cursor, now.max(working.at)) {
             return self.cursor;
         }
         let mint = Mint { seed: secret::random(), secret: secret::random() };

@@ -32,15 +32,8 @@ pub fn check(result: &CheckResult) -> views::Check {
 
 fn rollout(look: &Look<'_>, deployment: &Deployment, rollout: &Rollout) -> views::Rollout {
     let item = deployment.items.iter().find(|i| i.service == rollout.key.service);
-    let checks = look.state.services.get(&rollout.key.service).map(|s| {
-        s.spec
-            .checks
-            .iter()
-            .filter_map(|c| look.state.check(&rollout.key.environment, &rollout.key.service, &rollout.build, &c.name))
-            .filter(|r| r.rollout == Some(rollout.id))
-            .map(|r| check(r))
-            .collect()
-    });
+    // in the order in which they run
+    let checks = look.state.services.get(&rollout.key.service).map(|s| s.spec.checks.iter().filter_map(|c| rollout.checks.get(&c.name)).map(|r| check(r)).collect());
     views::Rollout {
         id: rollout.id,
         target: rollout.key.target.clone(),
