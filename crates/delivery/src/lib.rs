@@ -28,7 +28,7 @@ pub use feeds::{Feeds, Head, Origin, Published};
 pub use follow::{Chain, Sign};
 pub use gate::{Denied, Gate, Scope};
 pub use listen::{serve, serve_readers};
-pub use presence::{Acknowledged, Connection, Presence};
+pub use presence::{Acknowledged, Census, Connection, Presence};
 pub use usage::{Counted, Usage};
 
 /// What the routes of the data plane share.

@@ -2,7 +2,9 @@
 //!
 //! An evaluator that caches is known by what it presents and how it describes its caller, which several clients may
 //! share; they are then counted by their open streams and fetches. A fetch answered at a revision acknowledges it. One
-//! that asks for every answer, and caches none, cannot lag and is not listed.
+//! that asks for every answer, and caches none, cannot lag and is not listed. Nobody waits for a page in someone's browser.
+
+mod census;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -23,6 +25,8 @@ const LATE: Duration = Duration::from_secs(5);
 const SHARDS: usize = 16;
 /// Names of laggards that are worth telling.
 const NAMED: usize = 100;
+
+pub use self::census::Census;
 
 pub struct Presence {
     in_contact: Duration,
@@ -59,6 +63,8 @@ struct Evaluator {
     given: u64,
     /// It names its own process, so it is one however many streams are open: a second is the first come back.
     single: bool,
+    /// A page in someone's browser, which may be out of sight for hours.
+    page: bool,
 }
 
 /// Who of an environment's evaluators has fetched a revision or a later one.
@@ -151,6 +157,14 @@ impl Presence {
         }
     }
 
+    /// An evaluator is a page: it is told of what is new, and nobody waits for it.
+    pub fn is_page(&self, environment: &Arc<str>, id: u64) {
+        let mut shard = self.shard(environment, id);
+        if let Some(evaluator) = shard.evaluators.get_mut(&(Arc::clone(environment), id)) {
+            evaluator.page = true;
+        }
+    }
+
     /// An evaluator opened a stream, which is open until the connection is dropped.
     #[must_use]
     pub fn connected(self: &Arc<Self>, environment: &Arc<str>, id: u64, name: &str) -> Connection {
@@ -171,9 +185,9 @@ impl Presence {
         for shard in &self.shards {
             let shard = lock(shard);
             let here = shard.evaluators.iter().filter(|((other, _), _)| **other == *environment);
-            for (_, evaluator) in here.filter(|(_, evaluator)| evaluator.in_contact(now, self.in_contact)) {
-                let clients = if evaluator.single { 1 } else { evaluator.streams.max(1) };
-                let acknowledged = if evaluator.revision >= revision { evaluator.fetches.min(clients) } else { 0 };
+            for (_, evaluator) in here.filter(|(_, evaluator)| evaluator.is_waited_for(now, self.in_contact)) {
+                let clients = evaluator.clients();
+                let acknowledged = evaluator.acknowledged(revision).min(clients);
                 said.in_contact += clients;
                 said.acknowledged += acknowledged;
                 if acknowledged < clients && said.laggards.len() < NAMED {
@@ -239,6 +253,7 @@ impl Shard {
             relayed: None,
             given: 0,
             single: false,
+            page: false,
         })
     }
 
@@ -255,6 +270,20 @@ impl Shard {
 impl Evaluator {
     fn in_contact(&self, now: Instant, window: Duration) -> bool {
         self.streams > 0 || now.duration_since(self.last) <= window.max(self.silent)
+    }
+
+    fn is_waited_for(&self, now: Instant, window: Duration) -> bool {
+        !self.page && self.in_contact(now, window)
+    }
+
+    /// As far as is known, so many that look alike.
+    fn clients(&self) -> u64 {
+        if self.single { 1 } else { self.streams.max(1) }
+    }
+
+    /// How many fetched `revision` or a later one.
+    const fn acknowledged(&self, revision: u64) -> u64 {
+        if self.revision >= revision { self.fetches } else { 0 }
     }
 }
 

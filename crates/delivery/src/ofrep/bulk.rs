@@ -32,6 +32,9 @@ pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, head
     let asker = Asker::new(&scope, &caller);
     let tag = asker.tag(&published);
     plane.presence.fetched(&scope.environment, asker.id(), &scope.id, published.revision(), announced.is_some());
+    if !scope.follows {
+        plane.presence.is_page(&scope.environment, asker.id());
+    }
     let response = if tag::known(&headers, &tag) {
         reply::open(StatusCode::NOT_MODIFIED, Body::empty())
     } else {

@@ -41,6 +41,9 @@ pub(super) async fn open(State(plane): State<Arc<DataPlane>>, uri: Uri, headers:
     let not_here = || Refusal::NotYet(format!("environment `{}` is not served here", ticket.environment));
     let feed = plane.feeds.feed(&ticket.environment).ok_or_else(not_here)?;
     let connection = plane.presence.connected(&ticket.environment, ticket.asker, &ticket.id);
+    if ticket.page {
+        plane.presence.is_page(&ticket.environment, ticket.asker);
+    }
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse::<u64>().ok());
     let seen = last.or(connection.seen());
     let head = feed.follow();

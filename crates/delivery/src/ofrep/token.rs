@@ -1,6 +1,6 @@
 //! Addresses of event streams: good for one asker and a limited time, and worth nothing else.
 //!
-//! `hex(expiry ‖ asker ‖ |id| ‖ id ‖ environment) . hex(HMAC-SHA-256, first half)`. Values never travel on a stream, so what
+//! `hex(expiry ‖ asker ‖ page ‖ |id| ‖ id ‖ environment) . hex(HMAC-SHA-256, first half)`. Values never travel on a stream, so what
 //! a stolen address tells is *that* something changed.
 
 use std::fmt::Write as _;
@@ -17,19 +17,22 @@ pub(super) struct Ticket {
     /// Of the token that it was issued to.
     pub id: Arc<str>,
     pub asker: u64,
+    /// Whether the asker is a page.
+    pub page: bool,
     /// Seconds since 1970.
     pub expires: u64,
 }
 
 impl Ticket {
     pub(super) fn new(scope: &Scope, asker: u64, expires: u64) -> Self {
-        Self { environment: Arc::clone(&scope.environment), id: Arc::clone(&scope.id), asker, expires }
+        Self { environment: Arc::clone(&scope.environment), id: Arc::clone(&scope.id), asker, page: !scope.follows, expires }
     }
 
     pub(super) fn sign(&self, secret: &[u8; 32]) -> String {
         let mut payload = Vec::with_capacity(64);
         payload.extend_from_slice(&self.expires.to_le_bytes());
         payload.extend_from_slice(&self.asker.to_le_bytes());
+        payload.push(u8::from(self.page));
         payload.extend_from_slice(&(self.id.len() as u64).to_le_bytes());
         payload.extend_from_slice(self.id.as_bytes());
         payload.extend_from_slice(self.environment.as_bytes());
@@ -52,12 +55,14 @@ impl Ticket {
         }
         let (expires, rest) = payload.split_first_chunk::<8>()?;
         let (asker, rest) = rest.split_first_chunk::<8>()?;
+        let (page, rest) = rest.split_first()?;
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let (id, environment) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
         Some(Self {
             environment: str::from_utf8(environment).ok()?.into(),
             id: str::from_utf8(id).ok()?.into(),
             asker: u64::from_le_bytes(*asker),
+            page: *page != 0,
             expires: u64::from_le_bytes(*expires),
         })
     }
@@ -94,7 +99,7 @@ mod tests {
     use super::*;
 
     fn ticket() -> Ticket {
-        Ticket { environment: "production".into(), id: "tok_1".into(), asker: 7, expires: 1_000 }
+        Ticket { environment: "production".into(), id: "tok_1".into(), asker: 7, page: true, expires: 1_000 }
     }
 
     #[test]

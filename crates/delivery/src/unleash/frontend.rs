@@ -74,6 +74,7 @@ impl DataPlane {
         Sha256::digest(&body).iter().take(8).for_each(|byte| tag.push_str(&format!("{byte:02x}")));
         let instance = Instance::of(&scope, headers);
         self.presence.fetched(&scope.environment, instance.id, &instance.name, published.revision(), true);
+        self.presence.is_page(&scope.environment, instance.id);
         let digest = |tag: &str| tag.split_once('-').map(|(_, digest)| digest.to_owned());
         let known = text(headers, "if-none-match").map(crate::ofrep::tag::bare).and_then(digest);
         Ok(if known.is_some() && known == digest(&tag) { unchanged(&tag) } else { found(body, &tag) })

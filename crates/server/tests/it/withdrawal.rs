@@ -1,48 +1,176 @@
-//! A withdrawal is over when every evaluator that names itself has said that it answers without the release.
+//! A withdrawal is over when every evaluator that was in contact when it was published answers without the release.
 
-use reqwest::Method;
+use std::time::Duration;
+
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{Answer, World};
 
-async fn release(world: &World, token: &str) -> Value {
-    world.get(token, "/releases/spring").await.body
+/// What a release shows in `test`, and who may show it, and ask.
+struct Shown {
+    world: World,
+    rosa: String,
+    sdk: String,
+    revision: u64,
+}
+
+impl Shown {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let (rosa, sdk) = (world.person("rosa", &["release-manager", "product-owner"]).await, world.token("sdk", Some("test")).await);
+        let spec = json!({"features": [{"key": "button", "variant": "on"}], "environments": ["test"], "stages": [{"name": "all", "share": "100%"}]});
+        let planned = world.put(&rosa, "/releases/spring", &json!({"spec": spec})).await;
+        assert_eq!(planned.status, 200, "{planned:?}");
+        let started = world.post(&rosa, "/releases/spring/start", &json!({})).await;
+        assert_eq!(started.status, 200, "{started:?}");
+        let shown = Self { revision: started.seq(), world, rosa, sdk };
+        shown.until_answered(true).await;
+        shown
+    }
+
+    async fn until_answered(&self, value: bool) {
+        while self.world.evaluate(&self.sdk, "u").await.body["value"] != value {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The revision without it, once it is published.
+    async fn withdraw(&self) -> u64 {
+        let taken = self.world.post(&self.rosa, "/releases/spring/withdraw", &json!({"confirm": true})).await;
+        assert_eq!(taken.status, 200, "{taken:?}");
+        self.until_answered(false).await;
+        taken.seq()
+    }
+
+    async fn course(&self) -> String {
+        let release = self.world.get(&self.rosa, "/releases/spring").await.body;
+        release["environments"][0]["state"].as_str().unwrap_or_else(|| panic!("{release}")).to_owned()
+    }
+
+    async fn until_withdrawn(&self) {
+        while self.course().await != "withdrawn" {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The one event of this kind.
+    async fn event(&self, kind: &str) -> Value {
+        loop {
+            let events = self.world.get(&self.rosa, "/events?subject=release/spring&limit=100").await.body;
+            let all: Vec<&Value> = events["items"].as_array().unwrap_or_else(|| panic!("{events}")).iter().filter(|event| event["kind"] == kind).collect();
+            if let [only] = all[..] {
+                return only["body"].clone();
+            }
+            assert!(all.is_empty(), "{all:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A follower's stream, which keeps it in contact however slow the machine.
+    async fn follower(&self, name: &str) -> Response {
+        let open = self.world.request(Method::GET, &self.sdk, "/snapshot/stream").header("greenroom-instance", name).send().await.unwrap();
+        self.has(name, self.revision).await;
+        open
+    }
+
+    async fn has(&self, name: &str, revision: u64) {
+        let said = self.world.post(&self.sdk, "/evaluators", &json!({"instance": name, "revision": revision})).await;
+        assert_eq!(said.status, 204, "{said:?}");
+    }
+
+    /// Every feature for one caller, as a provider asks that was told of `announced`.
+    async fn bulk(&self, token: &str, announced: Option<u64>) -> Answer {
+        let query = announced.map_or_else(String::new, |revision| format!("?flagConfigEtag={revision}"));
+        self.world.post(token, &format!("/ofrep/v1/evaluate/flags{query}"), &json!({"context": {"targetingKey": "server"}})).await
+    }
+
+    /// The stream that a bulk answer names.
+    async fn ofrep(&self, token: &str) -> Response {
+        let answer = self.bulk(token, None).await;
+        let path = answer.body["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
+        self.world.http.get(format!("{}{path}", self.world.url)).send().await.unwrap()
+    }
+
+    async fn unleash(&self, path: &str, name: &str, known: &str) -> Response {
+        let request = self.world.http.get(format!("{}/api/client/{path}", self.world.url)).header("authorization", &self.sdk);
+        let named = request.header("unleash-appname", "shop").header("unleash-instanceid", name).header("unleash-client-spec", "6.1.0");
+        let named = if path == "features" { named.header("unleash-interval", "15000") } else { named };
+        named.header("if-none-match", known).send().await.unwrap()
+    }
+}
+
+/// Reads until `text` has come.
+async fn until(stream: &mut Response, text: &str) {
+    let mut read = String::new();
+    while !read.contains(text) {
+        let chunk = stream.chunk().await.unwrap().unwrap_or_else(|| panic!("the stream ended after {read}"));
+        read.push_str(&String::from_utf8_lossy(&chunk));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_waits_for_each_evaluator_by_name() {
-    let world = World::new().await;
-    let (rosa, sdk) = (world.person("rosa", &["release-manager", "product-owner"]).await, world.token("sdk", Some("test")).await);
-    let spec = json!({"features": [{"key": "button", "variant": "on"}], "environments": ["test"], "stages": [{"name": "all", "share": "100%"}]});
-    let planned = world.put(&rosa, "/releases/spring", &json!({"spec": spec})).await;
-    assert_eq!(planned.status, 200, "{planned:?}");
-    let started = world.post(&rosa, "/releases/spring/start", &json!({})).await;
-    assert_eq!(started.status, 200, "{started:?}");
-    while world.evaluate(&sdk, "u").await.body["value"] != true {
-        tokio::task::yield_now().await;
-    }
+async fn it_waits_for_each_evaluator_however_it_listens() {
+    let shown = Shown::new().await;
+    let page = shown.world.token("web", Some("test")).await;
+    let open = (shown.follower("web-1").await, shown.follower("web-2").await, shown.ofrep(&page).await);
+    let (mut provider, mut stream) = (shown.ofrep(&shown.sdk).await, shown.unleash("streaming", "unleash-2", "").await);
+    until(&mut stream, "unleash-connected").await;
+    let known = shown.unleash("features", "unleash-1", "").await.headers()["etag"].to_str().unwrap().to_owned();
 
-    // who has a stream open stays in contact, however slow the machine
-    let stream = |name: &str| world.request(Method::GET, &sdk, "/snapshot/stream").header("greenroom-instance", name).send();
-    let open = (stream("web-1").await.unwrap(), stream("web-2").await.unwrap());
-    let says = async |name: &str, revision: u64| {
-        let said = world.post(&sdk, "/evaluators", &json!({"instance": name, "revision": revision})).await;
-        assert_eq!(said.status, 204, "{said:?}");
-    };
-    let shown = started.seq();
-    says("web-1", shown).await;
-    says("web-2", shown).await;
-    let taken = world.post(&rosa, "/releases/spring/withdraw", &json!({"confirm": true})).await;
-    assert_eq!(taken.status, 200, "{taken:?}");
-    while world.evaluate(&sdk, "u").await.body["value"] != false {
-        tokio::task::yield_now().await;
-    }
-    says("web-1", taken.seq()).await;
-    let course = |release: &Value| release["environments"][0]["state"].as_str().unwrap_or_else(|| panic!("{release}")).to_owned();
-    assert_eq!(course(&release(&world, &rosa).await), "withdrawing", "web-2 still answers with it");
-    says("web-2", taken.seq()).await;
-    while course(&release(&world, &rosa).await) != "withdrawn" {
-        tokio::task::yield_now().await;
-    }
+    let revision = shown.withdraw().await;
+    until(&mut provider, "refetchEvaluation").await;
+    until(&mut stream, &format!("id: {revision}\n")).await;
+    shown.has("web-1", revision).await;
+    shown.bulk(&shown.sdk, Some(revision)).await;
+    shown.unleash("features", "unleash-1", &known).await;
+    assert_eq!(shown.course().await, "withdrawing", "web-2 still answers with it");
+    shown.has("web-2", revision).await;
+    shown.until_withdrawn().await;
+    let said = shown.event("release.withdrawn").await;
+    assert_eq!((&said["in_contact"], &said["acknowledged"]), (&json!(5), &json!(5)), "{said}: nobody waits for the page");
     drop(open);
+}
+
+/// Who was in contact when it was published is waited for, and named, also after it has gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_deadline_it_names_who_has_not_acknowledged_and_stays_open() {
+    let shown = Shown::new().await;
+    let (kept, gone) = (shown.follower("web-1").await, shown.follower("web-2").await);
+    let revision = shown.withdraw().await;
+    drop(gone);
+    shown.has("web-1", revision).await;
+    let said = shown.event("withdrawal.partial").await;
+    assert_eq!((&said["in_contact"], &said["acknowledged"], &said["laggards"]), (&json!(2), &json!(1), &json!(["web-2"])), "{said}");
+    assert_eq!(shown.course().await, "withdrawing");
+    shown.has("web-2", revision).await;
+    shown.until_withdrawn().await;
+    let said = shown.event("release.withdrawn").await;
+    assert_eq!((&said["in_contact"], &said["acknowledged"]), (&json!(2), &json!(2)), "{said}");
+    drop(kept);
+}
+
+/// After a restart nobody is in contact, which is no acknowledgement: whoever comes back is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_does_not_end_it() {
+    let mut shown = Shown::new().await;
+    let open = shown.follower("web-1").await;
+    let revision = shown.withdraw().await;
+    drop(open);
+    shown.world.restart().await;
+    let open = shown.follower("web-1").await;
+    let said = shown.event("withdrawal.partial").await;
+    assert_eq!((&said["in_contact"], &said["acknowledged"], &said["laggards"]), (&json!(1), &json!(0), &json!(["web-1"])), "{said}");
+    shown.has("web-1", revision).await;
+    shown.until_withdrawn().await;
+    drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_nobody_to_wait_for_it_is_over_at_once() {
+    let shown = Shown::new().await;
+    let began = std::time::Instant::now();
+    shown.withdraw().await;
+    shown.until_withdrawn().await;
+    assert!(began.elapsed() < Duration::from_secs(15), "long before its deadline");
 }
