@@ -12,7 +12,7 @@ pub(crate) use self::answer::Outcome;
 pub use self::answer::{Answer, INVALID, Reason, Why};
 use self::waiting::Waiting;
 use crate::context::Context;
-use crate::program::{Asked, Cause, Clause, Entry, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};
+use crate::program::{Asked, Cause, Clause, Cohort, Entry, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};
 use crate::snapshot::Snapshot;
 
 /// Watches an evaluation. The defaults watch nothing and compile to nothing.
@@ -152,7 +152,13 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         if self.cohorts.outside & bit != 0 {
             return Verdict::No;
         }
-        let verdict = self.snapshot.cohorts().get(cohort).map_or(Verdict::No, |cohort| cohort.judge(self.caller.context, self.caller.names));
+        let verdict = match self.snapshot.cohorts().get(cohort) {
+            Some(cohort) => match &*cohort.clauses {
+                [only] if !cohort.everyone => Cohort::by_one(only.kind.judge(&mut self.caller)),
+                _ => cohort.judge(self.caller.context, self.caller.names),
+            },
+            None => Verdict::No,
+        };
         match verdict {
             Verdict::Yes => self.cohorts.inside |= bit,
             Verdict::No => self.cohorts.outside |= bit,

@@ -8,8 +8,7 @@ use super::{Cause, Gate, Kind, Program, Served, Step};
 use crate::evaluate::Reason;
 use crate::hash::Packed;
 
-static TRUE: Value = Value::Bool(true);
-static FALSE: Value = Value::Bool(false);
+static VALUES: [Value; 2] = [Value::Bool(false), Value::Bool(true)];
 
 #[derive(Debug, Clone)]
 #[repr(align(64))]
@@ -132,12 +131,13 @@ impl Entry {
 /// `None` if these are not all booleans, or too many.
 pub(crate) fn truth(values: &[Value]) -> Option<Truth> {
     let fits = values.len() <= usize::from(FEW) && values.iter().all(Value::is_boolean);
-    let bits = || values.iter().enumerate().fold(1 << FEW, |bits, (at, value)| bits | u16::from(*value == TRUE) << at);
+    let bits = || values.iter().enumerate().fold(1 << FEW, |bits, (at, value)| bits | u16::from(*value == Value::Bool(true)) << at);
     fits.then(bits).and_then(Truth::new)
 }
 
 /// `None` for a variant that is not among the few.
 #[inline]
 pub(super) fn value(truth: Truth, variant: u16) -> Option<&'static Value> {
-    (variant < FEW).then(|| if truth.get() >> variant & 1 == 1 { &TRUE } else { &FALSE })
+    // looked up rather than chosen: nobody can foretell which half the next caller is in
+    if variant < FEW { VALUES.get(usize::from(truth.get() >> variant & 1)) } else { None }
 }
