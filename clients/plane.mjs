@@ -52,6 +52,8 @@ export const people = (count) =>
     email: n % 5 === 0 ? `user-${n}@example.com` : `user-${n}@example.org`,
     ...(n % 4 === 0 ? {} : { seats: n % 20 }),
     ...(n % 6 === 0 ? { version: n % 12 === 0 ? '1.9.0' : '2.0.1' } : {}),
+    ...(n % 7 === 0 ? {} : { address: `10.0.${n % 3}.${n % 256}`, remoteAddress: `10.0.${n % 4}.${n % 9}` }),
+    currentTime: n % 2 === 0 ? '2026-12-31T23:59:59Z' : '2027-01-01T00:00:01Z',
   }));
 
 /** Runs `work` on every item, at most `width` at a time. */

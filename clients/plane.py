@@ -60,4 +60,8 @@ def people(count):
             person["seats"] = n % 20
         if n % 6 == 0:
             person["version"] = "1.9.0" if n % 12 == 0 else "2.0.1"
+        if n % 7 != 0:
+            person["address"] = f"10.0.{n % 3}.{n % 256}"
+            person["remoteAddress"] = f"10.0.{n % 4}.{n % 9}"
+        person["currentTime"] = "2026-12-31T23:59:59Z" if n % 2 == 0 else "2027-01-01T00:00:01Z"
         yield person

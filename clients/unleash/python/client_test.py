@@ -11,13 +11,16 @@ from connect import connect
 from UnleashClient.utils import InstanceAllowType
 
 KINDS = {"string": "string", "integer": "number", "float": "number", "object": "json"}
+# without it each SDK would ask the clock
+NOW = {"currentTime": "2026-12-31T23:59:59Z"}
 logging.disable(logging.CRITICAL)
 
 
 def context(person):
-    """A context of OpenFeature's as one of Unleash's, which knows text alone."""
-    properties = {name: str(value) for name, value in person.items() if name != "targetingKey"}
-    return {"userId": person["targetingKey"], "properties": properties} if "targetingKey" in person else {"properties": properties}
+    """A context of OpenFeature's as one of Unleash's, which has some fields of its own and beside them text alone."""
+    fields = {"targetingKey": "userId", "currentTime": "currentTime", "remoteAddress": "remoteAddress"}
+    properties = {name: str(value) for name, value in person.items() if name not in fields}
+    return {fields[name]: value for name, value in person.items() if name in fields} | {"properties": properties}
 
 
 def said(feature, answer):
@@ -74,7 +77,7 @@ class Client(unittest.TestCase):
 
     def test_people_get_what_the_library_gives_them(self):
         features = plane.model()["features"]
-        everyone = list(plane.people(10_000)) + [{}, {"plan": "gold"}, {"plan": "gold", "seats": 12}]
+        everyone = list(plane.people(10_000)) + [NOW, NOW | {"plan": "gold"}, NOW | {"plan": "gold", "seats": 12}]
         for n, (person, answers) in enumerate(zip(everyone, plane.evaluate(everyone))):
             asked = context(person)
             for key in self.local:

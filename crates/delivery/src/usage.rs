@@ -2,6 +2,8 @@
 //!
 //! Gathered in memory, taken in batches, and bounded: what comes while there is no room is dropped, and counted as dropped.
 
+mod taken;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use greenroom_exposure::wire::follow::Count;
 use greenroom_exposure::{Answer, Attribute, Context};
 
+use self::taken::Taken;
 use crate::DataPlane;
 use crate::feeds::{Feeds, Published};
 
@@ -63,6 +66,7 @@ pub struct Usage {
     /// Combinations in all parts: one may be in several.
     held: AtomicUsize,
     dropped: AtomicU64,
+    taken: Mutex<Taken>,
 }
 
 impl Default for Usage {
@@ -75,7 +79,13 @@ impl Usage {
     /// `room`: combinations that are held at most.
     #[must_use]
     pub fn new(room: usize) -> Self {
-        Self { room, parts: Default::default(), held: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
+        Self { room, parts: Default::default(), held: AtomicUsize::new(0), dropped: AtomicU64::new(0), taken: Mutex::default() }
+    }
+
+    /// Whether this batch of an instance has not been taken before. From now on it has.
+    #[must_use]
+    pub(crate) fn is_new(&self, instance: u64, number: u64) -> bool {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_new(instance, number)
     }
 
     /// Adds a batch.

@@ -88,12 +88,12 @@ impl Counters {
     }
 
     /// Takes back what could not be reported.
-    pub fn give_back(&self, counts: &[Count], dropped: u64) {
+    pub fn give_back(&self, counted: Counted) {
         let mut held = self.held();
-        for Count { feature, variant, count, .. } in counts {
-            held.waiting.add(feature, variant, *count, self.room);
+        for Count { feature, variant, count, .. } in counted.counts {
+            held.waiting.add(feature, variant, count, self.room);
         }
-        held.waiting.dropped = held.waiting.dropped.saturating_add(dropped);
+        held.waiting.dropped = held.waiting.dropped.saturating_add(counted.dropped);
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -123,8 +123,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn add(&mut self, feature: &str, variant: &str, count: u64, room: usize) {
-        let (full, key) = (self.counts.len() >= room, (feature.to_owned(), variant.to_owned()));
+    fn add(&mut self, feature: String, variant: String, count: u64, room: usize) {
+        let (full, key) = (self.counts.len() >= room, (feature, variant));
         match self.counts.get_mut(&key) {
             Some(known) => *known = known.saturating_add(count),
             None if full => self.dropped = self.dropped.saturating_add(count),
@@ -196,7 +196,7 @@ impl Board {
                 let numbers = lanes.iter().filter_map(|lane| lane.get(*start as usize + at));
                 let count: u64 = numbers.filter(|number| number.load(Ordering::Relaxed) > 0).map(|number| number.swap(0, Ordering::Relaxed)).sum();
                 if count > 0 {
-                    into.add(program.key(), variant, count, room);
+                    into.add(program.key().to_owned(), variant.to_owned(), count, room);
                 }
             }
         }

@@ -87,8 +87,8 @@ fn what_could_not_be_reported_is_taken_back_as_far_as_there_is_room() {
     snapshot.evaluate_all(&Anonymous).for_each(|answer| board.count(&answer));
     let Counted { counts: taken, .. } = counters.drain();
     let gone = Count { feature: "gone".to_owned(), ..taken[0].clone() };
-    counters.give_back(&[gone], 3);
-    counters.give_back(&taken, 0);
+    counters.give_back(Counted { counts: vec![gone], dropped: 3 });
+    counters.give_back(Counted { counts: taken, dropped: 0 });
     board.count(&snapshot.evaluate("a", &Anonymous).unwrap());
     let Counted { counts: taken, dropped } = counters.drain();
     assert_eq!(counts(Counted { counts: taken, dropped }), [count("a", "x", 2), count("gone", "x", 1)]);

@@ -6,6 +6,7 @@
 #![deny(missing_debug_implementations)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable))]
 
+mod batches;
 mod copy;
 mod events;
 mod forced;
@@ -23,6 +24,7 @@ use greenroom_exposure::wire::follow::{DELTA_EVENT, FORCED_EVENT, Forced, SNAPSH
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use self::batches::Batches;
 pub use self::copy::{Unusable, replace};
 use self::events::Event;
 pub use self::forced::{unix_now, without};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use greenroom_delivery::{Counted, Feeds, Presence, Usage};
 use greenroom_exposure::wire::follow::{Count, Relayed, Report};
+use greenroom_follow::Batches;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -14,8 +15,6 @@ use crate::line::Line;
 
 /// Between two looks at what has changed: an acknowledgement is this much later upstream.
 const LOOK: Duration = Duration::from_millis(200);
-/// Counts of one report.
-const COUNTS: usize = 1_000;
 /// Names of those who have not acknowledged.
 const NAMED: usize = 100;
 
@@ -28,13 +27,24 @@ pub(crate) struct Upward {
     pub report: Duration,
 }
 
+/// How far counts are on their way.
+struct Counting {
+    /// Of each line.
+    batches: Vec<Batches>,
+    /// How many evaluations were not counted, when it was last looked.
+    dropped: u64,
+    /// Those of them that are in no batch.
+    unsaid: u64,
+}
+
 /// What was last said of one line: revision, which stream it was said beside, and those behind us.
 type Said = (u64, u64, Relayed);
 
 impl Upward {
     pub(crate) async fn run(self, mut stopping: watch::Receiver<bool>) {
         let mut said: Vec<Option<Said>> = self.lines.iter().map(|_| None).collect();
-        let (mut asked, mut counted, mut dropped) = (vec![None; self.lines.len()], Instant::now() + self.report, 0);
+        let mut counting = Counting { batches: self.lines.iter().map(|_| Batches::default()).collect(), dropped: 0, unsaid: 0 };
+        let (mut asked, mut counted) = (vec![None; self.lines.len()], Instant::now() + self.report);
         loop {
             let now = Instant::now();
             for ((line, said), asked) in self.lines.iter().zip(&mut said).zip(&mut asked) {
@@ -44,7 +54,7 @@ impl Upward {
             let stop = *stopping.borrow();
             if stop || counted <= now {
                 counted = now + self.report;
-                self.counts(&mut dropped).await;
+                self.counts(&mut counting).await;
             }
             if stop {
                 return self.farewell().await;
@@ -99,37 +109,38 @@ impl Upward {
         }
     }
 
-    /// Says what was counted here. `dropped`: of those that were not, how many were said.
-    async fn counts(&self, dropped: &mut u64) {
-        let mut by_environment: HashMap<Arc<str>, Vec<(Counted, u64)>> = HashMap::new();
+    /// Says what was counted here.
+    async fn counts(&self, Counting { batches, dropped, unsaid }: &mut Counting) {
+        let mut by_environment: HashMap<Arc<str>, Vec<Count>> = HashMap::new();
         self.usage.gather(&self.feeds);
         for (counted, count) in self.usage.take() {
-            by_environment.entry(Arc::clone(&counted.environment)).or_default().push((counted, count));
+            by_environment.entry(Arc::clone(&counted.environment)).or_default().push(said(&counted, count));
         }
-        for line in &self.lines {
-            let held = line.state().borrow().held.clone();
-            let Some((held, counts)) = held.and_then(|held| by_environment.remove(held.environment()).map(|counts| (held, counts))) else { continue };
-            let mut rest = counts.as_slice();
-            while !rest.is_empty() {
-                let (now, later) = rest.split_at(rest.len().min(COUNTS));
-                let lost = self.usage.dropped();
-                let report = Report { counts: now.iter().map(count).collect(), dropped: lost - *dropped, ..blank(line, held.revision()) };
-                if let Err(broken) = line.wire().report(&report).await {
-                    tracing::debug!(%broken, "counts could not be reported");
-                    self.usage.add(rest.iter().cloned());
-                    break;
-                }
-                (rest, *dropped) = (later, lost);
+        let all = self.usage.dropped();
+        *unsaid += all - std::mem::replace(dropped, all);
+        for (line, batches) in self.lines.iter().zip(batches) {
+            let Some(held) = line.state().borrow().held.clone() else { continue };
+            let environment = held.environment();
+            let counted = greenroom_exposure::Counted { counts: by_environment.remove(environment).unwrap_or_default(), dropped: std::mem::take(unsaid) };
+            if let Err((broken, rest)) = batches.report(line.wire(), &blank(line, held.revision()), counted).await {
+                tracing::debug!(%broken, "counts could not be reported");
+                *unsaid = rest.dropped;
+                self.usage.add(rest.counts.into_iter().map(|count| heard(environment, count)));
             }
         }
         // of an environment that is followed no more, nobody wants to know
     }
 }
 
-fn count((counted, count): &(Counted, u64)) -> Count {
-    Count { feature: counted.feature.to_string(), variant: counted.variant.to_string(), count: *count, build: counted.build.as_deref().map(str::to_owned) }
+fn said(counted: &Counted, count: u64) -> Count {
+    Count { feature: counted.feature.to_string(), variant: counted.variant.to_string(), count, build: counted.build.as_deref().map(str::to_owned) }
+}
+
+fn heard(environment: &Arc<str>, count: Count) -> (Counted, u64) {
+    let Count { feature, variant, count, build } = count;
+    (Counted { environment: Arc::clone(environment), feature: feature.into(), variant: variant.into(), build: build.map(Into::into) }, count)
 }
 
 fn blank(line: &Line, revision: u64) -> Report {
-    Report { instance: line.wire().upstream().instance.clone(), build: None, revision, counts: Vec::new(), dropped: 0, relayed: None }
+    Report { instance: line.wire().upstream().instance.clone(), build: None, revision, batch: None, relayed: None }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 use greenroom_exposure::wire::follow::Forced;
 use greenroom_exposure::{Context, Counters, Explained, Explanation, Snapshot};
-use greenroom_follow::{Follower, State, Wire, without};
+use greenroom_follow::{Batches, Follower, State, Wire, without};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -76,7 +76,7 @@ impl Greenroom {
         let follower = Follower::start(wire.clone(), options.copy, move |state| showing.show(state, &mut shown));
         let mut state = follower.state().clone();
         let (close, closing) = oneshot::channel();
-        let reporter = Reporter { wire, shared: Arc::clone(&shared), state: state.clone(), closing };
+        let reporter = Reporter { wire, shared: Arc::clone(&shared), batches: Batches::default(), state: state.clone(), closing };
         let tasks = Mutex::new(Some(Tasks { follower, reporter: tokio::spawn(reporter.run()), close }));
         let greenroom = Self { shared, running: Arc::new(Running { state: state.clone(), tasks }) };
         let _ = tokio::time::timeout(options.pace.patience, state.wait_for(|state| state.held.is_some())).await;

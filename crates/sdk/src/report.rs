@@ -3,22 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom_exposure::Counted;
-use greenroom_exposure::wire::follow::{Count, Report};
-use greenroom_follow::{Broken, State, Wire};
+use greenroom_exposure::wire::follow::Report;
+use greenroom_follow::{Batches, Broken, State, Wire};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::Shared;
 
-/// Counts of one report: a body is a small part of what a server takes.
-const COUNTS: usize = 1_000;
 /// After an acknowledgement could not be given, before it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Reporter {
     pub wire: Wire,
     pub shared: Arc<Shared>,
+    pub batches: Batches,
     pub state: watch::Receiver<State>,
     pub closing: oneshot::Receiver<()>,
 }
@@ -32,7 +30,7 @@ impl Reporter {
             let due = self.due();
             let lagging = due.is_some() && due != said;
             if lagging && again <= Instant::now() {
-                match self.report(Vec::new(), 0).await {
+                match self.acknowledge().await {
                     Ok(()) => said = due,
                     Err(broken) => {
                         tracing::debug!(%broken, "a revision could not be acknowledged");
@@ -61,26 +59,24 @@ impl Reporter {
         Some((held.revision(), state.streams))
     }
 
-    async fn counts(&self) {
-        let Counted { counts, dropped } = self.shared.counters.drain();
-        let mut rest = counts.as_slice();
-        let mut lost = dropped;
-        while !rest.is_empty() || lost > 0 {
-            let (now, later) = rest.split_at(rest.len().min(COUNTS));
-            if let Err(broken) = self.report(now.to_vec(), lost).await {
-                tracing::debug!(%broken, "counts could not be reported");
-                self.shared.counters.give_back(rest, lost);
-                return;
-            }
-            (rest, lost) = (later, 0);
+    async fn acknowledge(&self) -> Result<(), Broken> {
+        self.wire.report(&self.blank().ok_or(Broken::Ended)?).await
+    }
+
+    async fn counts(&mut self) {
+        // before there are answers, none was counted
+        let Some(report) = self.blank() else { return };
+        let counted = self.shared.counters.drain();
+        if let Err((broken, rest)) = self.batches.report(&self.wire, &report, counted).await {
+            tracing::debug!(%broken, "counts could not be reported");
+            self.shared.counters.give_back(rest);
         }
     }
 
-    async fn report(&self, counts: Vec<Count>, dropped: u64) -> Result<(), Broken> {
-        let Some(revision) = self.shared.live.load().as_ref().map(|live| live.snapshot.revision()) else {
-            return Err(Broken::Ended);
-        };
-        let instance = self.wire.upstream().instance.clone();
-        self.wire.report(&Report { instance, build: self.shared.build.as_ref().map(crate::Build::label), revision, counts, dropped, relayed: None }).await
+    /// What is answered from, if anything is.
+    fn blank(&self) -> Option<Report> {
+        let revision = self.shared.live.load().as_ref()?.snapshot.revision();
+        let (instance, build) = (self.wire.upstream().instance.clone(), self.shared.build.as_ref().map(crate::Build::label));
+        Some(Report { instance, build, revision, batch: None, relayed: None })
     }
 }

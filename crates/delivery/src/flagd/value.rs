@@ -132,6 +132,7 @@ impl Caller {
         let context = context.unwrap_or_default();
         for (name, value) in &context.fields {
             match &value.kind {
+                Some(Kind::Number(number)) if number.is_nan() => return Err(Status::failed_precondition(format!("`{name}` is not a number"))),
                 Some(Kind::Number(number)) if name != TARGETING_KEY && number.abs() > EXACT => {
                     return Err(Status::failed_precondition(format!("`{name}` is a number beyond ±(2^53 − 1), which cannot be held exactly: send it as a text")));
                 }

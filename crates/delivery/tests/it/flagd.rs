@@ -2,6 +2,7 @@
 
 mod evaluation;
 mod events;
+mod hostile;
 mod port;
 mod sync;
 

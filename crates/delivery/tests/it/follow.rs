@@ -169,12 +169,12 @@ async fn a_follower_acknowledges_by_name_and_counts_what_it_gave() {
     let mut client = Client::connect(&address, "shop-1", None).await;
     client.at(41).await;
     assert_eq!(plane.presence.acknowledged("production", 41), acknowledged(1, 0, &["shop-1"]), "what is sent is not yet applied");
-    let report = |revision: u64| {
+    let report = |revision: u64, number: u64| {
         let count = |feature: &str, variant: &str, count: u64| json!({"feature": feature, "variant": variant, "count": count});
         let counts = [count("plain", "on", 3), count("plain", "on", 1), count("plain", "unheard", 5), count("gone", "on", 7)];
-        json!({"instance": "shop-1", "build": "shop-web@1.2.0", "revision": revision, "counts": counts, "dropped": 2}).to_string()
+        json!({"instance": "shop-1", "build": "shop-web@1.2.0", "revision": revision, "batch": {"number": number, "counts": counts, "dropped": 2}}).to_string()
     };
-    assert_eq!(plane.post("/api/v1/evaluators", &report(41), &[]).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(plane.post("/api/v1/evaluators", &report(41, 1), &[]).await.status, StatusCode::NO_CONTENT);
     assert_eq!(plane.presence.acknowledged("production", 41), acknowledged(1, 1, &[]));
     let plain = Counted { environment: "production".into(), feature: "plain".into(), variant: "on".into(), build: Some("shop-web@1.2.0".into()) };
     assert_eq!((plane.usage.take(), plane.usage.dropped()), (HashMap::from([(plain, 4)]), 14));
@@ -183,9 +183,27 @@ async fn a_follower_acknowledges_by_name_and_counts_what_it_gave() {
     client.at(42).await;
     assert_eq!(plane.presence.acknowledged("production", 42), acknowledged(1, 0, &["shop-1"]));
     // of what is not published nobody can speak
-    plane.post("/api/v1/evaluators", &report(99), &[]).await;
+    plane.post("/api/v1/evaluators", &report(99, 2), &[]).await;
     assert_eq!(plane.presence.acknowledged("production", 42), acknowledged(1, 1, &[]));
     assert_eq!(plane.presence.acknowledged("production", 43), acknowledged(1, 0, &["shop-1"]));
+}
+
+/// Whoever did not hear the answer says the same once more; the number, and not the counts, tells that it is the same.
+#[tokio::test]
+async fn a_batch_is_counted_once() {
+    let plane = plane();
+    let counted = async |instance: &str, token: &str, number: u64| {
+        let counts = [json!({"feature": "plain", "variant": "on", "count": 3})];
+        let report = json!({"instance": instance, "revision": 41, "batch": {"number": number, "counts": counts, "dropped": 1}}).to_string();
+        let before = plane.usage.dropped();
+        let reply = plane.post("/api/v1/evaluators", &report, &[("authorization", token)]).await;
+        assert_eq!(reply.status, StatusCode::NO_CONTENT, "whoever repeats itself shall stop");
+        (plane.usage.take().into_values().sum::<u64>(), plane.usage.dropped() - before)
+    };
+    let (taken, known) = ((3, 1), (0, 0));
+    assert_eq!([counted("shop-1", ONE.1, 7).await, counted("shop-1", ONE.1, 7).await], [taken, known]);
+    assert_eq!([counted("shop-1", ONE.1, 8).await, counted("shop-1", ONE.1, 7).await], [taken, known], "what was held up on the way is known as well");
+    assert_eq!([counted("shop-2", ONE.1, 8).await, counted("shop-1", "Bearer sdk-test", 8).await], [taken, taken], "others have numbers of their own");
 }
 
 #[tokio::test]
@@ -198,6 +216,9 @@ async fn a_report_is_read_strictly() {
         r#"{"instance":"","revision":1}"#,
         r#"{"instance":"a","revision":1,"user":"ann"}"#,
         r#"{"instance":"a","revision":1,"build":"shop"}"#,
+        r#"{"instance":"a","revision":1,"counts":[]}"#,
+        r#"{"instance":"a","revision":1,"batch":{"counts":[]}}"#,
+        r#"{"instance":"a","revision":1,"batch":{"number":1,"counts":[{"feature":"plain","variant":"on","count":1,"build":"shop"}]}}"#,
     ] {
         assert_eq!(plane.post("/api/v1/evaluators", body, &[]).await.status, StatusCode::BAD_REQUEST, "{body}");
     }

@@ -89,12 +89,45 @@ async fn numbers_are_exact_or_refused() {
 }
 
 #[tokio::test]
-async fn of_a_repeated_name_the_last_counts() {
+async fn what_is_given_twice_is_refused_by_name() {
     let plane = plane();
-    for (first, last, shown) in [("basic", "gold", true), ("gold", "basic", false)] {
-        let body = context(&format!(r#""plan":"{first}","plan":"{last}""#));
-        let reply = plane.post("/ofrep/v1/evaluate/flags/shop/new-checkout", &body, &[]).await;
-        assert_eq!(reply.json()["value"], json!(shown));
+    for body in [context(r#""plan":"basic","plan":"gold""#), context(r#""plan":"gold","a":1,"pl\u0061n":"gold""#)] {
+        answered(&plane, &body, StatusCode::BAD_REQUEST, Some("INVALID_CONTEXT")).await;
+        assert_eq!(plane.post(BULK, &body, &[]).await.json()["errorDetails"], json!("`plan` is given twice"));
+    }
+    answered(&plane, &context(r#""targetingKey":"bob""#), StatusCode::BAD_REQUEST, Some("INVALID_CONTEXT")).await;
+}
+
+/// Unleash's clients send texts, and a number is one there: nothing of it is lost.
+#[tokio::test]
+async fn a_pages_context_is_bounded_too() {
+    let plane = roomy();
+    let asked = async |inside: &str, status: StatusCode| {
+        for body in [format!(r#"{{"context":{{"userId":"ann","properties":{{{inside}}}}}}}"#), format!(r#"{{"userId":"ann",{inside}}}"#)] {
+            let began = Instant::now();
+            let reply = plane.post("/api/frontend", &body, &[]).await;
+            let shown: String = body.chars().take(80).collect();
+            assert_eq!(reply.status, status, "{shown}: {}", reply.text);
+            assert!(began.elapsed() < BOUND, "{shown}");
+            if status == StatusCode::OK {
+                let toggles = reply.json()["toggles"].clone();
+                assert_eq!(toggles.as_array().unwrap().iter().any(|toggle| toggle["name"] == "shop/new-checkout"), inside.contains("gold"), "{shown}");
+            } else {
+                assert!(reply.text.len() < 500, "{}", reply.text);
+            }
+        }
+    };
+    let attributes: Vec<String> = (0..10_000).map(|n| format!(r#""a{n}":{n}"#)).chain([r#""plan":"gold""#.to_owned()]).collect();
+    asked(&attributes.join(","), StatusCode::OK).await;
+    asked(&format!(r#""a":"{}""#, "x".repeat(1 << 20)), StatusCode::PAYLOAD_TOO_LARGE).await;
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        asked(&format!(r#""deep":{}1{}"#, open.repeat(10_000), close.repeat(10_000)), StatusCode::BAD_REQUEST).await;
+    }
+    for number in ["9007199254740993", "1.5", "-0"] {
+        asked(&format!(r#""plan":"gold","n":{number}"#), StatusCode::OK).await;
+    }
+    for number in ["NaN", "Infinity", "1e999", "01"] {
+        asked(&format!(r#""n":{number}"#), StatusCode::BAD_REQUEST).await;
     }
 }
 

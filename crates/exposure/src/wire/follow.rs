@@ -108,8 +108,7 @@ impl Delta {
     }
 }
 
-/// Body of a report: which revision an evaluator answers from, and what it has counted since its last report. Never
-/// anything about users.
+/// Body of a report: which revision an evaluator answers from, and what it has counted. Never anything about users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
@@ -120,14 +119,26 @@ pub struct Report {
     pub build: Option<String>,
     /// What it answers from now.
     pub revision: u64,
+    /// What it has counted since the batch before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+    /// Of those behind it, if it is a relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed: Option<Relayed>,
+}
+
+/// Counts that are taken once. A batch that was not answered comes again as it was, under the number that it had, and no
+/// other comes before it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Larger than that of the instance's batch before.
+    pub number: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<Count>,
     /// Evaluations that it had no room to count.
     #[serde(default)]
     pub dropped: u64,
-    /// Of those behind it, if it is a relay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub relayed: Option<Relayed>,
 }
 
 /// What a relay says of those who ask or follow through it.

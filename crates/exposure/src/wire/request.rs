@@ -11,7 +11,7 @@ use self::depth::Inside;
 use crate::context::{Attribute, Context};
 use crate::model::TARGETING_KEY;
 
-/// The caller, as the body of a request describes them. Attributes are sorted by name; of a repeated one the last counts.
+/// The caller, as the body of a request describes them. Attributes are sorted by name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Caller<'a> {
     targeting_key: Option<Cow<'a, str>>,
@@ -43,8 +43,8 @@ const EXACT: f64 = 9_007_199_254_740_991.0;
 pub enum BadRequest {
     /// It is not JSON, or not an object.
     Unreadable(String),
-    /// Its context is not an object, has a targeting key that is not text, a number that cannot be held exactly, or lists
-    /// and objects more than [`DEEPEST`] deep inside one another.
+    /// Its context is not an object, or not the only one, or has a name twice, a targeting key that is not text, a number that
+    /// cannot be held exactly, or lists and objects more than [`DEEPEST`] deep inside one another.
     InvalidContext(String),
 }
 
@@ -113,6 +113,11 @@ impl Context for Caller<'_> {
     }
 }
 
+/// Readers of JSON differ in which of two they take, so whoever sends both cannot know what is answered.
+fn twice(name: &str) -> String {
+    format!("`{name}` is given twice")
+}
+
 /// A body that is a JSON object; its context may still be wrong.
 struct Envelope<'a>(Result<Caller<'a>, String>);
 
@@ -132,15 +137,16 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut caller = Ok(Caller::default());
+        let mut caller = None;
         while let Some(Text(field)) = map.next_key()? {
             if field == "context" {
-                caller = map.next_value::<MaybeCaller<'_>>()?.0;
+                let given = map.next_value::<MaybeCaller<'_>>()?.0;
+                caller = Some(if caller.is_some() { Err(twice("context")) } else { given });
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(Envelope(caller))
+        Ok(Envelope(caller.unwrap_or_else(|| Ok(Caller::default()))))
     }
 }
 
@@ -169,9 +175,12 @@ impl<'de> Visitor<'de> for CallerVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut caller = Caller::default();
-        let mut refusal = None;
+        let (mut keyed, mut refusal) = (false, None);
         while let Some((Text(name), given)) = map.next_entry::<Text<'de>, Given<'de>>()? {
             if name == TARGETING_KEY {
+                if std::mem::replace(&mut keyed, true) {
+                    refusal = Some(twice(TARGETING_KEY));
+                }
                 caller.targeting_key = match given {
                     Given::Text(key) => Some(key),
                     Given::Null => None,
@@ -191,15 +200,11 @@ impl<'de> Visitor<'de> for CallerVisitor {
                 caller.attributes.push((name, given));
             }
         }
-        // A stable sort keeps repeats in order, and the last of them is the one that stays.
-        caller.attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        caller.attributes.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
-            if same {
-                std::mem::swap(later, earlier);
-            }
-            same
-        });
+        caller.attributes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut neighbours = caller.attributes.iter().zip(caller.attributes.iter().skip(1));
+        if let Some(((name, _), _)) = neighbours.find(|((one, _), (other, _))| one == other) {
+            refusal = Some(twice(name));
+        }
         Ok(refusal.map_or(Ok(caller), Err))
     }
 
@@ -341,18 +346,25 @@ mod tests {
     fn many_attributes_are_found_as_few_are() {
         for count in [1, FEW, FEW + 1, 10_000] {
             let given: Vec<String> = (0..count).rev().map(|n| format!("\"a{n}\":{n}")).collect();
-            let body = format!(r#"{{"context":{{{},"a0":-1}}}}"#, given.join(","));
+            let body = format!(r#"{{"context":{{{}}}}}"#, given.join(","));
             let caller = read_request(body.as_bytes()).unwrap();
             let last = count - 1;
-            assert_eq!(caller.attribute(&format!("a{last}")), Some(Attribute::Number(if last == 0 { -1.0 } else { last as f64 })));
-            assert_eq!((caller.attribute("a0"), caller.attribute("b")), (Some(Attribute::Number(-1.0)), None));
+            assert_eq!(caller.attribute(&format!("a{last}")), Some(Attribute::Number(last as f64)));
+            assert_eq!((caller.attribute("a0"), caller.attribute("b")), (Some(Attribute::Number(0.0)), None));
         }
     }
 
     #[test]
-    fn of_a_repeated_attribute_the_last_counts() {
-        let caller = read_request(br#"{"context":{"a":1,"b":2,"a":3,"a":4}}"#).unwrap();
-        assert_eq!(caller.attribute("a"), Some(Attribute::Number(4.0)));
+    fn what_is_given_twice_is_refused_by_name() {
+        for (body, name) in [
+            (r#"{"context":{"a":1,"b":2,"a":1}}"#, "a"),
+            (r#"{"context":{"b":1,"a":null,"\u0062":2}}"#, "b"),
+            (r#"{"context":{"targetingKey":"u","targetingKey":"v"}}"#, "targetingKey"),
+            (r#"{"context":{"a":1},"context":{"a":1}}"#, "context"),
+        ] {
+            assert_eq!(read_request(body.as_bytes()), Err(BadRequest::InvalidContext(format!("`{name}` is given twice"))), "{body}");
+        }
+        assert!(read_request(br#"{"context":{"a":{"b":1,"b":2}},"x":1,"x":2}"#).is_ok(), "of what nobody looks at");
     }
 
     #[test]

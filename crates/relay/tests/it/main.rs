@@ -3,9 +3,13 @@
 mod break_glass;
 mod chain;
 mod host;
+#[path = "../../../sdk/tests/it/lossy.rs"]
+mod lossy;
+mod protocols;
 mod tls;
 mod upward;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +69,10 @@ impl Relay {
 
     pub fn state(&self) -> watch::Receiver<State> {
         self.running.as_ref().unwrap().states().remove(0)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running.as_ref().unwrap().address
     }
 
     pub fn instance(&self) -> &str {

@@ -1,11 +1,13 @@
 //! What the control plane hears of those behind relays.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use greenroom_delivery::{Acknowledged, Counted};
 use greenroom_follow::{Follower, Upstream, Wire};
 
 use crate::host::{Host, key};
+use crate::lossy::Lossy;
 use crate::{ANYONE, Relay, application, at, eventually, quick};
 
 /// Follows and acknowledges nothing.
@@ -43,6 +45,24 @@ async fn acknowledgements_are_summed_and_laggards_named() {
     slow.close().await;
 }
 
+/// All are counted, and as many named as anyone reads.
+#[tokio::test]
+async fn of_many_laggards_a_hundred_are_named() {
+    let (host, dir) = (Host::start(), tempfile::tempdir().unwrap());
+    let relay = Relay::start("edge", &host.url(), dir.path()).await;
+    relay.at(41).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut streams = Vec::new();
+    while streams.len() < 120 {
+        let request = http.get(format!("{}/api/v1/snapshot/stream", relay.url)).bearer_auth("gr_sdk_1").header("greenroom-instance", format!("shop-{}", streams.len()));
+        // let in as soon as the relay has heard whom it may
+        streams.extend(Some(request.send().await.unwrap()).filter(|stream| stream.status().is_success()));
+    }
+    let said = eventually(async || Some(host.presence.acknowledged("production", 41)).filter(|said| said.in_contact == 121 && said.acknowledged == 1)).await;
+    let named = said.laggards.iter().filter(|name| name.starts_with(&format!("{}/shop-", relay.instance()))).count();
+    assert_eq!((said.laggards.len(), named), (100, 100));
+}
+
 #[tokio::test]
 async fn counts_are_summed_by_build() {
     let (host, dir) = (Host::start(), tempfile::tempdir().unwrap());
@@ -66,6 +86,26 @@ async fn counts_are_summed_by_build() {
     two.close().await;
     relay.stop().await;
     assert_eq!((host.usage.take(), host.usage.dropped()), (HashMap::new(), 0));
+}
+
+/// On the way to the relay, and from it: each repeats what it was not answered to, and nothing is counted twice.
+#[tokio::test]
+async fn counts_whose_answer_is_lost_are_counted_once() {
+    let (host, dir) = (Host::start(), tempfile::tempdir().unwrap());
+    let far = Lossy::start(host.address()).await;
+    let relay = Relay::start("edge", &far.url(), dir.path()).await;
+    let near = Lossy::start(relay.address().to_string()).await;
+    let shop = application(&near.url(), "shop-1").await;
+    at(&shop, 41).await;
+    eventually(async || (host.presence.acknowledged("production", 41).acknowledged == 2).then_some(())).await;
+    for _ in 0..3 {
+        [&near, &far].iter().for_each(|way| way.lose.store(1, Ordering::Relaxed));
+        shop.boolean("plain", &ANYONE, false);
+        eventually(async || (near.lose.load(Ordering::Relaxed) + far.lose.load(Ordering::Relaxed) == 0).then_some(())).await;
+    }
+    shop.close().await;
+    relay.stop().await;
+    assert_eq!((host.usage.take().into_values().sum::<u64>(), host.usage.dropped()), (3, 0));
 }
 
 #[tokio::test]

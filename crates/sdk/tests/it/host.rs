@@ -102,6 +102,10 @@ impl Host {
         }
     }
 
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

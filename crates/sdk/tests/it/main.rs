@@ -2,6 +2,7 @@
 
 mod host;
 mod live;
+mod lossy;
 #[cfg(feature = "open-feature")]
 mod open_feature;
 mod reports;

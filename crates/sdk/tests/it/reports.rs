@@ -1,11 +1,14 @@
 //! What the control plane hears: who has which revision, and how often which variant was given.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use greenroom_delivery::{Acknowledged, Counted};
+use greenroom_sdk::Options;
 
-use crate::host::Host;
-use crate::{ANYONE, GOLD, at, connect, eventually, options};
+use crate::host::{self, Host};
+use crate::lossy::Lossy;
+use crate::{ANYONE, GOLD, at, connect, eventually, options, quick};
 
 fn acknowledged(in_contact: u64, acknowledged: u64, laggards: &[&str]) -> Acknowledged {
     Acknowledged { in_contact, acknowledged, laggards: laggards.iter().map(|name| (*name).to_owned()).collect() }
@@ -55,6 +58,23 @@ async fn counts_outlive_a_break() {
     let host = host.restart(41);
     let counts = eventually(|| Some(host.plane.usage.take()).filter(|counts| !counts.is_empty())).await;
     assert_eq!(counts.into_values().sum::<u64>(), 1);
+}
+
+/// The counts have arrived and the answer has not: they are said again, and counted once.
+#[tokio::test]
+async fn counts_whose_answer_is_lost_are_counted_once() {
+    let host = Host::start();
+    let lossy = Lossy::start(host.address()).await;
+    let greenroom = connect(Options::new(lossy.url(), "sdk-one", host::public_key()).pace(quick())).await;
+    eventually(|| (host.plane.presence.acknowledged("production", 41) == acknowledged(1, 1, &[])).then_some(())).await;
+    for lost in [1, 3] {
+        lossy.lose.store(lost, Ordering::Relaxed);
+        greenroom.boolean("plain", &ANYONE, false);
+        eventually(|| (lossy.lose.load(Ordering::Relaxed) == 0).then_some(())).await;
+        greenroom.boolean("plain", &ANYONE, false);
+    }
+    greenroom.close().await;
+    assert_eq!((host.plane.usage.take().into_values().sum::<u64>(), host.plane.usage.dropped()), (4, 0));
 }
 
 /// Two builds side by side, as in the middle of a rollout: the feature shows where its code runs.

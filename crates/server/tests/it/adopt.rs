@@ -78,6 +78,25 @@ async fn a_release_brings_no_older_build_than_runs() {
     assert_eq!((&service["from"], &service["to"]), (&json!(null), &json!("1.4.0")), "{service}");
 }
 
+/// Whoever would remove a feature hears which builds that run still read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_that_run_are_named_as_readers() {
+    let world = world_where_it_runs().await;
+    let dora = world.person("dora", &["deployer", "engineer"]).await;
+    let mut digests = Vec::new();
+    for (version, digit) in [("1.2.0", "b"), ("1.3.0", "c")] {
+        let artifacts = json!({"server": {"uri": "file:///web", "digests": [format!("sha256:{}", digit.repeat(64))]}});
+        let registered = world.post(&dora, "/builds", &json!({"service": "web", "version": version, "reads": {"button": "boolean"}, "artifacts": artifacts})).await;
+        digests.push(registered.body["digest"].as_str().unwrap_or_else(|| panic!("{registered:?}")).to_owned());
+    }
+    let readers = async || world.get(&dora, "/features/button/usage").await.body["read_by"].take();
+    assert_eq!(readers().await, json!([]), "who is registered does not run yet");
+    std::fs::write(world.dir.path().join("runs.json"), json!({"serving": {digests.swap_remove(0): 2}}).to_string()).unwrap();
+    let adopted = world.post(&dora, "/placements/adopt", &json!({"environment": "production", "target": "p", "service": "web", "version": "1.2.0"})).await;
+    assert_eq!(adopted.status, 200, "{adopted:?}");
+    assert_eq!(readers().await, json!([{"build": "web@1.2.0", "environment": "production"}]));
+}
+
 /// A release may go without needs; whether anything will show what it releases is said before it starts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feature_that_nothing_reads_is_said_to_be_so() {

@@ -77,7 +77,7 @@ async fn what_evaluators_counted_is_kept_and_shown() {
     let mut world = World::new().await;
     let sdk = world.token("sdk", Some("test")).await;
     let count = |variant: &str, count: u64| json!({"feature": "button", "variant": variant, "count": count});
-    let report = json!({"instance": "web-1", "build": "web@1.2.0", "revision": 1, "counts": [count("on", 3), count("off", 4), count("none", 5)]});
+    let report = json!({"instance": "web-1", "build": "web@1.2.0", "revision": 1, "batch": {"number": 1, "counts": [count("on", 3), count("off", 4), count("none", 5)]}});
     // served a moment after the environment is defined
     while world.evaluate(&sdk, "u").await.status != 200 {
         tokio::task::yield_now().await;
@@ -90,7 +90,19 @@ async fn what_evaluators_counted_is_kept_and_shown() {
     assert_eq!((&before["evaluations"], &before["stale"]), (&json!(8), &json!(false)), "{before}");
     let by = |n: usize| (before["by"][n]["variant"].clone(), before["by"][n]["build"].clone(), before["by"][n]["evaluations"].clone());
     assert_eq!([by(0), by(1), by(2)], [(json!("off"), Value::Null, json!(1)), (json!("off"), json!("web@1.2.0"), json!(4)), (json!("on"), json!("web@1.2.0"), json!(3))]);
-    assert_eq!(world.get(&world.admin, "/usage?stale=true").await.body["items"], json!([]));
+    let last = before["last"].as_str().unwrap();
+    assert!(last.len() == 10 && (0..3).all(|n| before["by"][n]["last"] == last), "a date: {before}");
+    let features = async |world: &World, query: &str| -> Vec<String> {
+        let listed = world.get(&world.admin, query).await.body["items"].take();
+        listed.as_array().unwrap().iter().map(|usage| usage["feature"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(features(&world, "/usage?stale=true").await, [""; 0]);
+    let yaml = "apiVersion: greenroom/v1\nkind: Feature\nmetadata: { name: idle }\nspec: { type: boolean, variants: { \"on\": true, \"off\": false }, \"off\": \"off\" }\n";
+    let applied = world.put(&world.admin, "/manifests/more", &json!({"documents": [{"file": "more.yaml", "text": yaml}]})).await;
+    assert_eq!(applied.status, 200, "{applied:?}");
+    assert_eq!((features(&world, "/usage?stale=true").await, features(&world, "/usage").await), (vec!["idle".to_owned()], vec!["button".to_owned(), "idle".to_owned()]));
+    let idle = world.get(&world.admin, "/features/idle/usage").await.body;
+    assert_eq!((&idle["evaluations"], &idle["last"], &idle["stale"]), (&json!(0), &Value::Null, &json!(true)), "{idle}");
     world.restart().await;
     assert_eq!(usage(&world).await, before, "kept over a restart");
     let wrong = world.get(&world.admin, "/features/button/usage?days=0").await;

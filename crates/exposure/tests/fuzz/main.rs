@@ -1,135 +1,19 @@
 //! Whatever comes from outside is read or refused, in bounded time and memory, and never with a panic.
-//!
-//! A harness of our own: seeds that are mangled by a fixed rule, so that every run of every machine tries the same, in the
-//! stable toolchain and without building an engine for it. `FUZZ_ROUNDS=1000000 cargo test --release --test fuzz` goes
-//! further; seeds lie beside this file and in the corpus.
 #![expect(unsafe_code, reason = "a global allocator that counts is the only way to see how much is held at once")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::path::Path;
+mod harness;
+mod seeds;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use greenroom_exposure::model::{Clause, Feature, Op, Test};
 use greenroom_exposure::wire::follow::Delta;
 use greenroom_exposure::wire::{Success, read_request, write_answer};
 use greenroom_exposure::{Attribute, Context, Json, Model, Pairs, Snapshot, import};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-fn held(more: isize) {
-    LIVE.set(LIVE.get() + more);
-    PEAK.set(PEAK.get().max(LIVE.get()));
-}
-
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        held(layout.size() as isize);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        held(-(layout.size() as isize));
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// A text may come to so many patterns, each of which may take so much.
-const MEMORY: isize = 64 << 20;
-const PER_BYTE: isize = 2_000;
-const TIME: Duration = Duration::from_secs(10);
-
-fn bounded(input: &[u8], work: impl FnOnce()) {
-    let (start, before) = (Instant::now(), LIVE.get());
-    PEAK.set(before);
-    work();
-    let (taken, peak) = (start.elapsed(), PEAK.get() - before);
-    let shown = || String::from_utf8_lossy(input.get(..2_000).unwrap_or(input)).into_owned();
-    assert!(taken < TIME, "{taken:?} for {}", shown());
-    assert!(peak < MEMORY + PER_BYTE * input.len() as isize, "{peak} bytes for {}", shown());
-}
-
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % n.max(1)
-    }
-
-    /// A part of something of this length.
-    fn part(&mut self, len: usize) -> std::ops::Range<usize> {
-        let start = self.below(len + 1);
-        start..start + self.below((len - start).min(60) + 1)
-    }
-}
-
-/// What a reader may trip over.
-const MORSELS: &str =
-    r#"{ } [ ] " , : null true - 0 1e999 9007199254740993 -0.0 18446744073709551616 \u0000 \ud800 é \ "": [[[[[[[[ {"a": a{1000} (a+)+$ /129 :: 999.0.0.0 1.2.3- +24:00"#;
-
-fn morsel(chance: &mut Chance) -> &'static str {
-    let all = MORSELS.split_ascii_whitespace();
-    all.clone().nth(chance.below(all.count())).unwrap_or_default()
-}
-
-fn mangled(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
-    let mut bytes = seeds[chance.below(seeds.len())].clone();
-    for _ in 0..=chance.below(4) {
-        let part = chance.part(bytes.len());
-        match chance.below(7) {
-            0 => drop(bytes.splice(part.start..part.start, morsel(chance).bytes())),
-            1 => drop(bytes.drain(part)),
-            2 => {
-                let again = bytes[part.clone()].repeat(1 + chance.below(20));
-                drop(bytes.splice(part.start..part.start, again));
-            }
-            3 => {
-                let other = &seeds[chance.below(seeds.len())];
-                drop(bytes.splice(part, other[chance.part(other.len())].to_vec()));
-            }
-            4 => bytes.truncate(part.start),
-            5 if !part.is_empty() => bytes[part.start] ^= 1 << chance.below(8),
-            _ => drop(bytes.splice(part, morsel(chance).bytes())),
-        }
-    }
-    bytes
-}
-
-fn seeds(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz-seeds").join(name);
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn texts(seeds: &Value) -> Vec<Vec<u8>> {
-    seeds.as_array().unwrap().iter().map(|seed| serde_json::to_vec(seed).unwrap()).collect()
-}
-
-/// Tries every seed, then mangled ones.
-fn fuzz(seeds: &[Vec<u8>], rounds: usize, mut work: impl FnMut(&[u8])) {
-    let rounds = std::env::var("FUZZ_ROUNDS").map_or(rounds, |rounds| rounds.parse().unwrap());
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
-    seeds.iter().for_each(|seed| bounded(seed, || work(seed)));
-    for _ in 0..rounds {
-        let bytes = mangled(seeds, &mut chance);
-        bounded(&bytes, || work(&bytes));
-    }
-}
+use crate::harness::{bounded, fuzz};
+use crate::seeds::{corpus, seeds, texts};
 
 fn ask<C: Context>(snapshot: &Snapshot, caller: &C) {
     let mut out = Vec::new();
@@ -170,19 +54,9 @@ fn imports() {
     });
 }
 
-fn corpus() -> Vec<Vec<u8>> {
-    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")).unwrap();
-    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
-    paths.sort();
-    let stories = paths.iter().map(|path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap());
-    stories.filter_map(|story| Some(serde_json::to_vec(story.get("snapshot")?).unwrap())).collect()
-}
-
 #[test]
 fn snapshots() {
-    let corpus = corpus();
-    assert!(corpus.len() >= 5);
-    fuzz(&corpus, 3_000, |bytes| {
+    fuzz(&corpus(), 3_000, |bytes| {
         if let Ok(model) = serde_json::from_slice::<Model>(bytes) {
             let snapshot = Snapshot::compile(&model).0;
             ask_some(&snapshot);
@@ -269,7 +143,6 @@ fn extreme_contexts() {
     let read = [
         of(&format!("{{\"plan\":\"{}\"}}", "a".repeat(1 << 20))),
         of(&format!("{{{}}}", attributes(10_000))),
-        of(&format!("{{{},{}}}", attributes(5_000), attributes(5_000))),
         of(&format!("{{\"list\":[{}]}}", vec!["0"; 500_000].join(","))),
         of(&format!("{}1{}", "{\"a\":".repeat(60), "}".repeat(60))),
         of("{\"n\":9007199254740991,\"m\":-9007199254740991}"),
@@ -281,6 +154,7 @@ fn extreme_contexts() {
         });
     }
     let refused = [
+        of(&format!("{{{},{}}}", attributes(5_000), attributes(5_000))),
         of("{\"n\":NaN}"),
         of("{\"n\":Infinity}"),
         of("{\"n\":1e999}"),
