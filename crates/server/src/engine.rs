@@ -13,9 +13,9 @@ pub mod writer;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use greenroom_access::{Access, Action, Principal, Resource, RoleSet, TokenScope};
 use greenroom_api::Problem;
 use greenroom_api::problem::Code;
@@ -27,7 +27,7 @@ use greenroom_domain::id::PlacementKey;
 use greenroom_domain::link::Seen;
 use greenroom_domain::state::{Recorded, State};
 use greenroom_domain::time::At;
-use greenroom_ledger::{Blobs, Checkpoints, Reader};
+use greenroom_ledger::{Blobs, Checkpoints, Fault, Reader};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::directory::Directory;
@@ -51,6 +51,10 @@ pub struct Engine {
     pub(crate) stopping: AtomicBool,
     /// False once the writer has ended, however it did.
     pub(crate) writing: AtomicBool,
+    /// Why commands are refused, while the disk does not take them.
+    pub(crate) refusing: ArcSwapOption<Problem>,
+    /// What is wrong with the chain, once somebody looked and saw it: nothing is added to it any more.
+    pub(crate) broken: OnceLock<Problem>,
     pub counters: Counters,
     pub usage: usage::Counts,
     /// Who evaluates, and what relays have forced off.
@@ -223,10 +227,34 @@ impl Engine {
         match answer {
             Ok(answer) => Ok(answer.seq),
             Err(problem) => {
-                tracing::warn!(part = ?part, problem = %problem.title, reasons = ?problem.reasons, "a report was refused");
+                // that the disk or the chain refuses has been said once, and is asked again and again
+                if problem.code != Code::StorageUnavailable {
+                    tracing::warn!(part = ?part, problem = %problem.title, reasons = ?problem.reasons, "a report was refused");
+                }
                 Err(problem)
             }
         }
+    }
+
+    /// Why no command is taken at this moment, if so.
+    #[must_use]
+    pub fn refuses(&self) -> Option<Problem> {
+        if !self.writing.load(Ordering::Acquire) {
+            return Some(Problem::new(Code::StorageUnavailable, "the writer has ended").detail("restart the server; its log says why"));
+        }
+        self.broken.get().cloned().or_else(|| self.refusing.load().as_deref().cloned())
+    }
+
+    /// Keeps what a look at the whole chain found; gives the problem if it is broken. Nothing is added to a broken chain.
+    pub fn looked_at_chain(&self, fault: Option<&Fault>) -> Option<Problem> {
+        self.counters.chain_sound.store(i64::from(fault.is_none()), Ordering::Relaxed);
+        let fault = fault?;
+        let problem = Problem::new(Code::StorageUnavailable, format!("the chain is broken at event {}", fault.seq))
+            .detail(format!("{:?}; commands are refused, reads and exposure go on: keep the file aside and restore a backup, docs/backup.md says how", fault.kind));
+        if self.broken.set(problem.clone()).is_ok() {
+            tracing::error!(problem = %problem.title, detail = %problem.detail, "no command is taken any more");
+        }
+        Some(problem)
     }
 
     /// Follows the seq of the last durable event.

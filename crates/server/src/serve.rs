@@ -5,10 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use greenroom_access::Access;
 use greenroom_api::Problem;
 use greenroom_api::problem::Code;
@@ -263,6 +263,8 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
         anew: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         writing: AtomicBool::new(true),
+        refusing: ArcSwapOption::empty(),
+        broken: OnceLock::new(),
         usage: usage::Counts::new(Arc::clone(usage), Arc::clone(feeds)),
         presence: Arc::clone(presence),
         counters: Counters { chain_sound: AtomicI64::new(-1), ..Counters::default() },
@@ -334,10 +336,7 @@ async fn look_at_chain(engine: Arc<Engine>) {
     let reader = engine.reader.clone();
     match tokio::task::spawn_blocking(move || reader.verify(0, |_| {})).await {
         Ok(Ok(report)) => {
-            engine.counters.chain_sound.store(i64::from(report.fault.is_none()), Ordering::Relaxed);
-            if let Some(fault) = report.fault {
-                tracing::error!(seq = fault.seq, kind = ?fault.kind, "the chain is broken: keep the file aside and restore a backup, docs/backup.md says how");
-            }
+            engine.looked_at_chain(report.fault.as_ref());
         }
         Ok(Err(error)) => tracing::error!(%error, "the chain cannot be read"),
         Err(error) => tracing::error!(%error, "the chain cannot be read"),

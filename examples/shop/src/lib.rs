@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, COOKIE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -148,6 +148,18 @@ impl Running {
         };
         Some(json(StatusCode::OK, &body))
     }
+}
+
+/// `?user=ID`, else the cookie `user`.
+#[must_use]
+pub fn user(request: &Request<Incoming>) -> Option<String> {
+    let query = request.uri().query().unwrap_or("");
+    let url = reqwest::Url::parse(&format!("http://shop/?{query}")).ok()?;
+    let asked = url.query_pairs().find(|(name, _)| name == "user").map(|(_, value)| value.into_owned());
+    asked.or_else(|| {
+        let cookies = request.headers().get(COOKIE)?.to_str().ok()?;
+        cookies.split(';').find_map(|c| c.trim().strip_prefix("user=")).map(str::to_owned)
+    })
 }
 
 /// The catalog's answer, and its `data` component.

@@ -47,9 +47,9 @@ fn build(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("builds").join(path).display().to_string()
 }
 
-async fn catalog(version: &str) -> Process {
+async fn catalog(version: &str, control: &str) -> Process {
     let data = build(&format!("catalog/{version}/products.json"));
-    Process::start(env!("CARGO_BIN_EXE_catalog"), &["--data", &data, "--version-label", version]).await
+    Process::start(env!("CARGO_BIN_EXE_catalog"), &["--data", &data, "--control", control, "--version-label", version]).await
 }
 
 async fn shop_web(version: &str, catalog: &Process, control: &str) -> Process {
@@ -85,7 +85,7 @@ async fn control(alive: Arc<AtomicBool>, asked: Arc<AtomicU32>) -> String {
                     assert_eq!(request.uri().path(), "/ofrep/v1/evaluate/flags/express-checkout");
                     assert_eq!(request.headers()["authorization"], "Bearer secret");
                     let body: Value = serde_json::from_slice(&request.into_body().collect().await.unwrap().to_bytes()).unwrap();
-                    assert_eq!(body["context"]["app.service"], "shop-web");
+                    assert!(["shop-web", "catalog"].contains(&body["context"]["app.service"].as_str().unwrap()));
                     let on = body["context"]["email"].as_str().is_some_and(|mail| mail.ends_with("@shop.example"));
                     let answer = json!({ "key": "express-checkout", "reason": "TARGETING_MATCH", "variant": "x", "value": on });
                     Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(bytes::Bytes::from(answer.to_string()))))
@@ -101,7 +101,7 @@ async fn control(alive: Arc<AtomicBool>, asked: Arc<AtomicU32>) -> String {
 async fn the_express_button_follows_the_control_plane_and_survives_it() {
     let (alive, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)));
     let control = control(Arc::clone(&alive), Arc::clone(&asked)).await;
-    let (old, new) = (catalog("1.0.0").await, catalog("1.1.0").await);
+    let (old, new) = (catalog("1.0.0", &control).await, catalog("1.1.0", &control).await);
 
     let before = shop_web("1.0.0", &old, &control).await;
     assert_eq!(cart(&before, "ada@shop.example").await["express"], "not-built");
@@ -115,6 +115,11 @@ async fn the_express_button_follows_the_control_plane_and_survives_it() {
     let half = shop_web("1.1.0", &old, &control).await;
     assert_eq!(cart(&half, "ada@shop.example").await["express"], "broken");
 
+    let delivery = async |catalog: &Process, user: &str| -> Value { get(&catalog.url, &format!("/delivery?user={user}")).await.unwrap().json().await.unwrap() };
+    assert_eq!(delivery(&new, "ada@shop.example").await, json!({"express": "shown", "hours": 36, "price_cents": 690}));
+    assert_eq!(delivery(&new, "bo@mail.example").await, json!({"express": "off", "hours": 96}));
+    assert_eq!(delivery(&old, "ada@shop.example").await, json!({"express": "not-built"}));
+
     alive.store(false, Ordering::Relaxed);
     assert_eq!(cart(&shop, "ada@shop.example").await["express"], "shown", "the last known answer");
     assert_eq!(cart(&shop, "cy@shop.example").await["express"], "off", "never heard of: off");
@@ -122,7 +127,7 @@ async fn the_express_button_follows_the_control_plane_and_survives_it() {
 
 #[tokio::test]
 async fn a_broken_build_serves_and_says_that_it_is_unwell() {
-    let catalog = catalog("1.1.0").await;
+    let catalog = catalog("1.1.0", "").await;
     let shop = shop_web("1.2.0-broken", &catalog, "").await;
     assert_eq!(get(&shop.url, "/healthz").await.unwrap().status(), 500);
     assert_eq!(get(&shop.url, "/").await.unwrap().status(), 200);

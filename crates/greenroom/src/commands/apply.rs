@@ -144,7 +144,7 @@ pub fn read(path: &Path) -> Result<String, Failure> {
     let bytes = std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?;
     String::from_utf8(bytes).map_err(|e| {
         let line = e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
-        Failure::usage(format!("`{}` is not UTF-8 text, from line {line} on", path.display()))
+        Failure::usage(format!("`{}` is not UTF-8 text, from line {line} on", path.display())).hint("save it as UTF-8")
     })
 }
 

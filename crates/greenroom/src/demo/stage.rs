@@ -100,6 +100,9 @@ impl Stage {
         self.say("$ greenroom serve --data demo-data");
         let token = self.serve(&[]).await?.context("the server printed no first-start token")?;
         self.type_as("ada", &["login", "--name", "ada", "--first-token", &token]).await?;
+        self.say("   it works once:");
+        let again = self.expect("eve", &["login", "--name", "eve", "--first-token", &token], 8).await?;
+        ensure!(again.text.contains("it was used"), "a first token that was used is refused, and it is said why");
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::eyes::{Customers, Listener, ask, shown};
@@ -20,14 +21,14 @@ pub async fn tell(stage: &mut Stage) -> Result<()> {
     first_builds(stage).await?;
     let customers = Customers::come(["shop-web", "catalog"].iter().map(|s| format!("{}/version", stage.endpoint("production", s))).collect());
     newer_builds(stage).await?;
-    dark(stage).await?;
-    release(stage).await?;
-    rollback(stage).await?;
+    let before = dark(stage).await?;
+    let listener = release(stage).await?;
+    rollback(stage, listener).await?;
     by_itself(stage).await?;
     let half = grow(stage).await?;
     broken(stage).await?;
     crash(stage, &half).await?;
-    record(stage).await?;
+    record(stage, before).await?;
     let served = customers.leave().await.context("customers of the stable addresses")?;
     stage.say(&format!("\nThroughout, customers of production's stable addresses were served {served} times, and not one request failed."));
     Ok(())
@@ -126,14 +127,34 @@ async fn newer_builds(stage: &mut Stage) -> Result<()> {
     stage.expect("eva", &["build", "register", "shop-web", "1.1.0", "--artifact", "server=bin/shop-web", "--artifact", pages, "--commit", "abc123"], 5).await?;
     travel(stage, "1.1.0").await?;
     stage.type_as("eva", &["check", "list", "--env", "test"]).await?;
+    evidence(stage).await?;
     enter(stage, &["catalog@1.1.0", "shop-web@1.1.0"]).await
+}
+
+/// What a check wrote was kept as it was, and is there under its digest.
+async fn evidence(stage: &Stage) -> Result<()> {
+    let checks = stage.view(&["check", "list", "--env", "test", "--service", "shop-web"]).await?;
+    let check = checks["items"].as_array().into_iter().flatten().find(|c| c["name"] == "requirements").context("the requirements were not checked")?;
+    let digests: Vec<&str> = check["evidence"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut kept = Vec::new();
+    for digest in digests {
+        // the command compares the digest of what it got
+        let got = stage.quietly("eva", &["evidence", "get", digest]).await?;
+        ensure!(got.code == 0, "evidence {digest} is not there: {}", got.text);
+        kept.push((digest, got.answer));
+    }
+    let (digest, _) = kept.iter().find(|(_, text)| text.contains("<testsuite") && text.contains("SHOP-1")).context("no JUnit file with the requirements was kept")?;
+    stage.say("   the JUnit file that the check wrote, as it was:");
+    stage.type_as("eva", &["evidence", "get", digest]).await?;
+    Ok(())
 }
 
 async fn answer(stage: &Stage, environment: &str, context: Value) -> Result<Value> {
     ask(&stage.http, &stage.url, &stage.token(environment)?, FEATURE, &context).await
 }
 
-async fn dark(stage: &mut Stage) -> Result<()> {
+/// Gives a moment at which it was so.
+async fn dark(stage: &mut Stage) -> Result<Timestamp> {
     stage.chapter("In production, and dark");
     stage.say(&format!(
         "customer $ curl {}/ofrep/v1/evaluate/flags/{FEATURE} -H \"authorization: Bearer $(cat shop-tokens/production)\" -d '{{\"context\":{{\"targetingKey\":\"user-42\"}}}}'",
@@ -147,7 +168,7 @@ async fn dark(stage: &mut Stage) -> Result<()> {
     stage.type_as("pia", &["dark"]).await?;
     let (_, _, _, exposure) = stage.cell("production", "shop-web").await?;
     ensure!(exposure.as_deref() == Some("dark"), "the board must say dark, not {exposure:?}");
-    Ok(())
+    Ok(Timestamp::from_microsecond(Timestamp::now().as_microsecond())?)
 }
 
 /// One of our own people.
@@ -170,10 +191,19 @@ pub(super) async fn go(stage: &Stage, release: &str) -> Result<()> {
     Ok(())
 }
 
-async fn release(stage: &mut Stage) -> Result<()> {
+/// Gives the application that listened.
+async fn release(stage: &mut Stage) -> Result<Listener> {
     stage.chapter("The business releases it: staff, a tenth, everyone");
     stage.type_as("rosa", &["release", "plan", "-f", "shop/releases/express-launch.yaml"]).await?;
     stage.type_as("pia", &["release", "show", "express-launch"]).await?;
+    let waits = stage
+        .until("off for everyone, and the answer names the release that it waits for", async |stage: &Stage| {
+            let found = answer(stage, "production", json!({"targetingKey": "user-42"})).await?;
+            Ok((found["metadata"]["release"] == "express-launch").then_some(found))
+        })
+        .await?;
+    stage.say(&format!("   {waits}"));
+    ensure!(waits["value"] == false && waits["metadata"]["blocked_by"].is_string(), "the feature must be off for everyone, and say why");
     stage.say("   without its decisions it does not start:");
     stage.expect("rosa", &["release", "start", "express-launch"], 3).await?;
     go(stage, "express-launch").await?;
@@ -205,23 +235,34 @@ async fn release(stage: &mut Stage) -> Result<()> {
     ensure!(sees(stage, &staff).await?, "staff stays in as it grows");
     stage.until("after its dwell, everyone sees it", async |stage: &Stage| Ok((everyone_in(stage).await?.len() == KEYS).then_some(()))).await?;
     ensure!(sees(stage, &staff).await?, "staff stays in as it grows");
-    let heard = stage
-        .until("the listening application heard of each step once", async |_: &Stage| {
+    stage.type_as("pia", &["release", "show", "express-launch"]).await?;
+    Ok(listener)
+}
+
+/// Of each stage and of the close one notice, in order, and nothing else, through the lost connection too. The close is
+/// the last of them: a notice too many would have come before it.
+async fn heard(stage: &Stage, listener: Listener) -> Result<()> {
+    let log = stage.view(&["log", "--subject", "release/express-launch"]).await?;
+    let steps = log["items"].as_array().into_iter().flatten().filter(|e| e["kind"] == "release.stage_started" || e["kind"] == "release.closed");
+    let expected: Vec<u64> = steps.filter_map(|e| e["seq"].as_u64()).collect();
+    ensure!(expected.len() == 4, "three stages and a close: {log}");
+    stage
+        .until("the listening application heard of each step once, and of nothing else", async |_: &Stage| {
             let heard = listener.heard();
-            Ok((heard.len() >= 3).then_some(heard))
+            ensure!(expected.starts_with(&heard), "it heard {heard:?} of {expected:?}");
+            Ok((heard == expected).then_some(()))
         })
         .await?;
-    ensure!(heard.windows(2).all(|w| w[0] < w[1]), "a step was heard twice: {heard:?}");
     listener.leave();
-    stage.type_as("pia", &["release", "show", "express-launch"]).await?;
     Ok(())
 }
 
-async fn rollback(stage: &mut Stage) -> Result<()> {
+async fn rollback(stage: &mut Stage, listener: Listener) -> Result<()> {
     stage.chapter("Nothing is rolled back from under a release");
     let refused = stage.expect("eva", &["rollback", "shop-web", "--env", "production"], 3).await?;
     ensure!(refused.text.contains("express-launch") && refused.text.contains("everyone"), "a refused rollback names releases and share of users");
     stage.type_as("rosa", &["release", "close", "express-launch"]).await?;
+    heard(stage, listener).await?;
     let refused = stage.expect("eva", &["rollback", "shop-web", "--env", "production"], 3).await?;
     ensure!(refused.text.contains("express-launch"), "closed releases go on binding");
     stage.say("   withdrawn first, then rolled back, as one operation; shown before it is done:");
@@ -268,7 +309,7 @@ async fn by_itself(stage: &mut Stage) -> Result<()> {
     stage.type_as("otto", &["feature", "kill", FEATURE, "--env", "production", "--reason", "support is flooded"]).await?;
     stage.type_as("otto", &["release", "withdraw", "express-again", "--wait"]).await?;
     stage.type_as("pia", &["feature", "restore", FEATURE, "--env", "production"]).await?;
-    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
+    let soon = Timestamp::now() + SignedDuration::from_secs(8);
     let file = planned(stage, EVENING, &format!("mode: {{ scheduled: \"{soon:.0}\" }}"))?;
     by_hand(stage, &file)?;
     stage.type_as("rosa", &["release", "plan", "-f", &file]).await?;
@@ -365,9 +406,18 @@ async fn crash(stage: &mut Stage, half: &BTreeSet<usize>) -> Result<()> {
     Ok(())
 }
 
-async fn record(stage: &mut Stage) -> Result<()> {
+async fn record(stage: &mut Stage, before: Timestamp) -> Result<()> {
     stage.chapter("Who, what, when, why");
-    stage.type_as("pia", &["explain", FEATURE, "--env", "production", "--for", "user-42"]).await?;
+    let explain = ["explain", FEATURE, "--env", "production", "--for", "user-42"];
+    stage.type_as("pia", &explain).await?;
+    stage.say("   and before anything was released:");
+    let before = before.to_string();
+    let then = [&explain[..], &["--at", &before]].concat();
+    stage.type_as("pia", &then).await?;
+    let (now, then) = (stage.view(&explain).await?, stage.view(&then).await?);
+    ensure!(now["value"] == true && now["release"] == EVENING, "what is served now is explained: {now}");
+    ensure!(then["value"] == false && then["release"].is_null() && then["blocked_by"].is_string(), "what was served then is explained: {then}");
+    ensure!(then["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok()).is_some_and(|at| at.to_string() == before), "for that instant: {then}");
     stage.type_as("rosa", &["log", "-n", "15"]).await?;
     stage.type_as("ada", &["ledger", "verify"]).await?;
     Ok(())

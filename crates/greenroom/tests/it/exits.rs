@@ -46,6 +46,17 @@ fn nobody_there_is_9_with_a_hint() {
 }
 
 #[test]
+fn a_file_that_is_no_text_is_2_before_anybody_is_asked() {
+    let home = Home::new("garbled");
+    let file = home.0.join("garbled.yaml");
+    std::fs::write(&file, b"apiVersion: greenroom/v1\nkind: Cohort\nmetadata: { name: caf\xe9 }\n").expect("a file for the test");
+    let says = ["garbled.yaml` is not UTF-8 text, from line 3 on", "hint: save it as UTF-8"];
+    let file = file.display().to_string();
+    home.expect(&["apply", "-f", &file, "--yes", "--server", "http://127.0.0.1:9"], 2, &says);
+    home.expect(&["release", "plan", "-f", &file, "--server", "http://127.0.0.1:9"], 2, &says);
+}
+
+#[test]
 fn wrong_use_is_2() {
     let home = Home::new("usage");
     home.expect(&["status", "--server", "nonsense"], 2, &["`nonsense` is no server's address", "http://HOST:PORT"]);

@@ -126,6 +126,10 @@ impl Writer {
                 Ok(first) => first,
                 Err(()) => break,
             };
+            if let Some(problem) = self.engine.broken.get().cloned() {
+                self.refuse(first, &problem);
+                continue;
+            }
             let mut flush = Flush { batch: Batch { expect_head: Some(self.state.seq), ..Batch::default() }, ..Flush::default() };
             let mut working = self.state.clone();
             let began = Instant::now();
@@ -140,6 +144,7 @@ impl Writer {
             }
             let judged = self.judge(&mut working, &mut flush, now);
             self.prune(&mut flush, now);
+            self.probe(&mut flush, now);
             flush.usage = self.engine.usage.due(now, false);
             self.commit(working, flush, judged, began);
         }
@@ -172,6 +177,15 @@ impl Writer {
             Ok(None) => Err(()),
             Err(_) => Ok(None),
         }
+    }
+
+    /// Nothing is added to a broken chain.
+    fn refuse(&mut self, first: Option<Submission>, problem: &Problem) {
+        let queued = std::iter::from_fn(|| self.commands.try_recv().ok());
+        for submission in first.into_iter().chain(queued) {
+            let _ = submission.answer.send(Err(problem.clone()));
+        }
+        self.rest = Some(Instant::now() + NAP);
     }
 
     fn take(&mut self, working: &mut State, flush: &mut Flush, submission: Submission, now: At) {
@@ -386,6 +400,16 @@ impl Writer {
         }
     }
 
+    /// Whether a disk that did not take a batch takes one again is found out by writing to it: who waits for `/readyz`
+    /// sends no commands.
+    fn probe(&self, flush: &mut Flush, now: At) {
+        if self.engine.refusing.load().is_some() {
+            let (principal, request) = (Actor::System(Part::Clock).to_string(), greenroom_ledger::Hash::of(b""));
+            let row = greenroom_ledger::Answer { principal, key: format!("probe {}", now.0), request, status: 204, response: self.state.seq.to_be_bytes().to_vec(), at: now.0 };
+            flush.batch.side.push(SideWrite::Answer(row));
+        }
+    }
+
     fn commit(&mut self, working: State, flush: Flush, cursor: Cursor, began: Instant) {
         let Flush { mut batch, events, joined, erased, pending, clock, pruned, usage, .. } = flush;
         batch.side.extend(usage.iter().cloned().map(SideWrite::Usage));
@@ -413,6 +437,7 @@ impl Writer {
         self.clock = clock.unwrap_or(self.clock);
         self.pruned = pruned.unwrap_or(self.pruned);
         self.rest = None;
+        self.engine.refusing.store(None);
         self.state = working;
         if !joined.is_empty() {
             self.engine.directory.joined(&joined);
@@ -453,6 +478,14 @@ impl Writer {
             AppendError::Invalid(why) => Problem::new(Code::Internal, "the batch breaks a rule of the ledger").detail(why.clone()),
             AppendError::Storage(error) => storage(error),
         };
+        let trouble = match error {
+            AppendError::Invalid(_) => None,
+            AppendError::Storage(_) => Some(problem.clone()),
+            error => Some(Problem::new(Code::StorageUnavailable, error.to_string()).detail("it is tried again by itself; reads and exposure go on")),
+        };
+        if let Some(trouble) = trouble {
+            self.engine.refusing.store(Some(Arc::new(trouble)));
+        }
         for one in pending {
             // what changed nothing anyway keeps its own answer
             let outcome = match one.outcome {

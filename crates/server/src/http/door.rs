@@ -73,8 +73,10 @@ async fn control(Extract(door): Extract<Arc<Door>>, request: Request) -> Respons
 
 async fn ready(Extract(door): Extract<Arc<Door>>) -> Response {
     match door.control.get() {
-        Some((_, api)) if api.engine.writing.load(Ordering::Acquire) => "ready\n".into_response(),
-        Some(_) => Refused(Problem::new(Code::StorageUnavailable, "the writer has ended").detail("restart the server; its log says why")).into_response(),
+        Some((_, api)) => match api.engine.refuses() {
+            None => "ready\n".into_response(),
+            Some(why) => Refused(why).into_response(),
+        },
         None => Refused(door.closed()).into_response(),
     }
 }

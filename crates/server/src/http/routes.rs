@@ -378,8 +378,13 @@ pub fn parse<B: DeserializeOwned>(body: &[u8]) -> Result<B, Problem> {
     if let Err(error) = std::str::from_utf8(body) {
         return Err(Problem::new(Code::Invalid, format!("the request is not UTF-8 from byte {}", error.valid_up_to())).detail("send JSON in UTF-8"));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::new(Code::Invalid, error.to_string()).detail(format!("in the request's body, line {}, column {}", error.line(), error.column())))
+    serde_json::from_slice(body).map_err(|error| {
+        Problem::new(Code::Invalid, error.to_string()).detail(format!(
+            "in the request's body, line {}, column {}; what it may hold is described at /openapi.json",
+            error.line(),
+            error.column()
+        ))
+    })
 }
 
 /// # Errors

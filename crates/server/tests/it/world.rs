@@ -39,7 +39,11 @@ pub async fn start(data: &Path) -> greenroom_server::Running {
 impl World {
     /// With `ada` as admin, an environment `test`, one `production`, and a feature.
     pub async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::new_in(tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same in a directory that lies somewhere special.
+    pub async fn new_in(dir: tempfile::TempDir) -> Self {
         let running = start(&dir.path().join("data")).await;
         let (url, token) = (format!("http://{}", running.address), running.first_token.clone().unwrap());
         let mut world = Self { dir, url, http: reqwest::Client::new(), admin: String::new(), running: Some(running) };
@@ -73,7 +77,8 @@ impl World {
     }
 
     pub fn request(&self, method: Method, token: &str, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{}{path}", self.url, if path.starts_with("/ofrep") || path.starts_with("/readyz") { "" } else { "/api/v1" }));
+        let request =
+            self.http.request(method, format!("{}{}{path}", self.url, if ["/ofrep", "/readyz", "/healthz"].iter().any(|root| path.starts_with(root)) { "" } else { "/api/v1" }));
         if token.is_empty() { request } else { request.bearer_auth(token) }
     }
 
@@ -107,6 +112,11 @@ impl World {
 
     pub async fn restart(&mut self) {
         self.stop().await;
+        self.start().await;
+    }
+
+    /// Where it was stopped.
+    pub async fn start(&mut self) {
         let running = start(&self.dir.path().join("data")).await;
         self.url = format!("http://{}", running.address);
         self.running = Some(running);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use http::header::COOKIE;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
@@ -59,7 +58,7 @@ impl Shop {
                 return shop::json(StatusCode::BAD_GATEWAY, &json!({ "error": "the catalog does not answer" }));
             }
         };
-        let user = user(request).unwrap_or_default();
+        let user = shop::user(request).unwrap_or_default();
         let express = self.express(&user, &products).await;
         match path {
             "/" => {
@@ -104,15 +103,4 @@ impl Shop {
         let request = self.http.get(format!("{}/products", self.catalog)).timeout(CATALOG_PATIENCE);
         Ok(request.send().await?.error_for_status()?.json().await?)
     }
-}
-
-/// `?user=ID`, else the cookie `user`.
-fn user(request: &Request<Incoming>) -> Option<String> {
-    let query = request.uri().query().unwrap_or("");
-    let url = reqwest::Url::parse(&format!("http://shop/?{query}")).ok()?;
-    let asked = url.query_pairs().find(|(name, _)| name == "user").map(|(_, value)| value.into_owned());
-    asked.or_else(|| {
-        let cookies = request.headers().get(COOKIE)?.to_str().ok()?;
-        cookies.split(';').find_map(|c| c.trim().strip_prefix("user=")).map(str::to_owned)
-    })
 }

@@ -45,9 +45,8 @@ async fn verify(Extract(api): Extract<Arc<Api>>, headers: HeaderMap) -> Response
         let started = std::time::Instant::now();
         let report = tokio::task::spawn_blocking(move || reader.verify(0, |_| {})).await;
         let report = report.map_err(|e| Problem::new(Code::Internal, e.to_string()))?.map_err(|e| Problem::new(Code::StorageUnavailable, e.to_string()).detail(e.remedy()))?;
-        if let Some(fault) = &report.fault {
-            return Err(Problem::new(Code::StorageUnavailable, format!("the chain is broken at event {}", fault.seq))
-                .detail(format!("{:?}; keep the file aside and restore a backup: docs/backup.md says how", fault.kind)));
+        if let Some(problem) = api.engine.looked_at_chain(report.fault.as_ref()) {
+            return Err(problem);
         }
         let view = views::Verified {
             from: 1,
