@@ -62,6 +62,8 @@ async fn value(stage: &Stage, feature: &str, context: &Value) -> Result<Value> {
 /// Gives what was answered, if it was.
 async fn killed(stage: &mut Stage, person: &str, point: &str, args: &[&str]) -> Result<Option<Value>> {
     let args = [args, &["--json"]].concat();
+    // else it would be what comes to the point first, before the server is even ready
+    stage.until("what goes its way by itself has arrived", async |stage: &Stage| Ok(at_rest(stage).await?.then_some(()))).await?;
     stage.kill_server().await?;
     stage.serve(&[("GREENROOM_FAILPOINTS", point)]).await?;
     stage.say(&format!("{person} $ greenroom {}     (the server dies at {point})", args.join(" ")));
@@ -80,6 +82,19 @@ async fn killed(stage: &mut Stage, person: &str, point: &str, args: &[&str]) -> 
     }
     stage.serve(&[]).await?;
     (typed.code == 0).then(|| typed.json()).transpose()
+}
+
+/// Whether no build is on its way to an environment that it may enter by itself.
+async fn at_rest(stage: &Stage) -> Result<bool> {
+    for environment in ["development", "integration", "test", "staging"] {
+        for service in ["catalog", "shop-web"] {
+            let (_, pending, ..) = stage.cell(environment, service).await?;
+            if pending.is_some() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Ends the server from outside, whatever it does, and starts it again.
