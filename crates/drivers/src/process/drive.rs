@@ -113,7 +113,11 @@ impl Shared {
             (Action::Start, mine) => self.start(work, artifacts, mine, false),
             (Action::Restart, mine) => self.start(work, artifacts, mine, true),
             (Action::Stop(ops), _) => self.stop(job, &mut pages, &ops),
-            (Action::Restore, _) => Ok(Turn::Restore { keeper: keeper(&pages, job.op)?.cloned().map(Box::new) }),
+            (Action::Restore, _) => {
+                let keeper = keeper(&pages, job.op)?.cloned().map(Box::new);
+                tracing::info!(placement = %job.key, op = %job.op, to = keeper.as_ref().map(|k| k.op.to_string()), "the stable address is led back");
+                Ok(Turn::Restore { keeper })
+            }
             // Without a record there is nothing but starting or resting.
             (_, None) => Ok(Turn::Rest),
             (Action::Wait, Some(mine)) => Ok(mine.process.map_or(Turn::Pause, |process| Turn::Probe { process, listen: mine.listen })),
@@ -274,6 +278,7 @@ impl Shared {
             }
             Err(e) => {
                 let why = format!("cannot start `{}`: {e}", record.argv.first().map_or("", String::as_str));
+                tracing::warn!(placement = %job.key, op = %job.op, why, "a process was not started");
                 record.failure = Some(why.clone());
                 if record.lived {
                     record.phase = Phase::Done;
