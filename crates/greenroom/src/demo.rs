@@ -22,7 +22,7 @@ pub async fn run(options: &Demo) -> Result<()> {
         signal = curtain.called() => bail!("stopped by {signal}"),
     };
     let told = tokio::select! {
-        told = play(&mut stage, options.kill_matrix) => told,
+        told = play(&mut stage, options) => told,
         signal = curtain.called() => Err(anyhow!("stopped by {signal}")),
     };
     if told.is_ok() && !options.once {
@@ -35,9 +35,9 @@ pub async fn run(options: &Demo) -> Result<()> {
     struck
 }
 
-async fn play(stage: &mut Stage, kill_matrix: bool) -> Result<()> {
+async fn play(stage: &mut Stage, options: &Demo) -> Result<()> {
     stage.open().await?;
-    if kill_matrix { kills::play(stage).await } else { story::tell(stage).await }
+    if options.kill_matrix { kills::play(stage, options.kills).await } else { story::tell(stage).await }
 }
 
 /// What ends the demo from outside. Without it, what the demo started would go on after it.

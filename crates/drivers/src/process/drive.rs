@@ -9,12 +9,11 @@ use greenroom_domain::id::{Name, OperationId};
 use greenroom_domain::time::Span;
 use rustix::process::Signal;
 
-use super::facts::{self, is_alive, keeper, leads_to, life_of, marked_processes, unreadable, uptime};
+use super::facts::{self, is_alive, keeper, leads_to, led_to, life_of, marked_processes, unreadable, uptime};
 use super::job::{Job, command_of, mark, marked};
 use super::port;
 use super::record::{Pages, Phase, Record};
 use super::step::{Action, Facts, Life, Probed, next};
-use crate::disk::At as _;
 use crate::program::{Children, Inherit, Program};
 use crate::proxy::{self, Routes};
 use crate::table::{self, Identity, Members};
@@ -69,7 +68,8 @@ impl Shared {
         }
         facts::adopt(job, &mut pages, &routes)?;
         if pages.current.serving.is_none() {
-            pages.current.serving = pages.records.values().find(|r| r.lived && leads_to(&routes, r.stable, r)).map(|r| r.op);
+            let led_to = led_to(&pages, &routes)?.or_else(|| pages.records.values().find(|r| r.stable.is_none() && r.lived));
+            pages.current.serving = led_to.filter(|r| r.lived).map(|r| r.op);
         }
         pages.current.fence = desired.fence;
         let before = pages.current.wanted.replace(job.op).filter(|op| *op != job.op);
@@ -110,8 +110,8 @@ impl Shared {
         tracing::debug!(placement = %job.key, op = %job.op, ?action, "step");
         match (action, mine) {
             (Action::Rest, _) => Ok(Turn::Rest),
-            (Action::Start, mine) => self.start(work, artifacts, mine, false),
-            (Action::Restart, mine) => self.start(work, artifacts, mine, true),
+            (Action::Start, mine) => self.start(work, artifacts, &pages, mine, false),
+            (Action::Restart, mine) => self.start(work, artifacts, &pages, mine, true),
             (Action::Stop(ops), _) => self.stop(job, &mut pages, &ops),
             (Action::Restore, _) => {
                 let keeper = keeper(&pages, job.op)?.cloned().map(Box::new);
@@ -237,9 +237,9 @@ impl Shared {
 
     /// Starts the process: first the record of the intention, then the process, then its identity. Whoever is cut off
     /// between the last two is found by the marks in its environment.
-    fn start(&self, work: &Work, artifacts: &BTreeMap<Name, PathBuf>, before: Option<Record>, restart: bool) -> Result<Turn, DriverError> {
+    fn start(&self, work: &Work, artifacts: &BTreeMap<Name, PathBuf>, pages: &Pages, before: Option<Record>, restart: bool) -> Result<Turn, DriverError> {
         let (job, Some(desired)) = (&work.job, &work.desired) else { return Ok(Turn::Rest) };
-        let listen = port::free().at("find a free port for", &job.address)?;
+        let listen = port::free(&job.address, pages)?;
         let (argv, environment) = command_of(desired, &job.recipe, artifacts, listen)?;
         let mut record = Record {
             op: job.op,

@@ -61,6 +61,17 @@ pub(crate) fn leads_to(routes: &Routes, stable: Option<SocketAddr>, record: &Rec
     stable.is_none_or(|stable| routes.routes.get(&stable) == Some(&record.listen))
 }
 
+/// Whom the service's stable address leads to: the living one, should a dead one be remembered under the same port.
+pub(crate) fn led_to<'a>(pages: &'a Pages, routes: &Routes) -> Result<Option<&'a Record>, NoContact> {
+    let mut found = None;
+    for record in pages.records.values().filter(|r| r.stable.is_some() && leads_to(routes, r.stable, r)) {
+        if found.is_none() || is_alive(record)? {
+            found = Some(record);
+        }
+    }
+    Ok(found)
+}
+
 /// Processes of the placement, found by their marks.
 pub(crate) fn marked_processes(job: &Job, members: Members) -> Result<Vec<Found>, NoContact> {
     let (placement, address) = (job.key.to_string(), job.address.display().to_string());

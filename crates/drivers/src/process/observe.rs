@@ -49,9 +49,7 @@ fn look(job: &Job, shared: &super::drive::Shared) -> Result<Option<View>, Driver
             alive.push(record.op);
         }
     }
-    let routed = |r: &&Record| r.stable.is_some() && leads_to(&routes, r.stable, r);
-    let serving = pages.records.values().find(routed);
-    let serving = serving.or_else(|| pages.current.serving.and_then(|op| pages.records.get(&op)).filter(|r| r.stable.is_none()));
+    let serving = facts::led_to(&pages, &routes)?.or_else(|| pages.current.serving.and_then(|op| pages.records.get(&op)).filter(|r| r.stable.is_none()));
     let wanted = pages.current.wanted.and_then(|op| pages.records.get(&op));
     let known = pages.current.serving.and_then(|op| pages.records.get(&op));
     let main = serving.or(wanted.filter(|r| r.verdict.is_none())).or(known).cloned();

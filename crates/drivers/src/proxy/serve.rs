@@ -24,6 +24,8 @@ use crate::table::{self, Identity};
 
 /// How often the routes file is looked at.
 const TICK: Duration = Duration::from_millis(20);
+/// A file that was not replaced for this long will not change without showing it.
+const SETTLED: Duration = Duration::from_millis(500);
 /// How often an address in use is tried again.
 const BIND_AGAIN: Duration = Duration::from_millis(250);
 /// How often a file is tried again that could not be written.
@@ -37,6 +39,10 @@ struct Proxy {
     table: Arc<Table>,
     /// What the file looked like when it was last read.
     seen: Option<(u64, i64, i64, u64)>,
+    /// What it said.
+    taken: Option<Routes>,
+    /// Why it was not understood; said once.
+    misread: Option<String>,
     listeners: HashMap<SocketAddr, JoinHandle<()>>,
     state: State,
     said: Option<State>,
@@ -64,6 +70,8 @@ pub async fn run(routes_file: PathBuf) -> Result<(), ProxyError> {
         routes_file,
         table: Arc::default(),
         seen: None,
+        taken: None,
+        misread: None,
         listeners: HashMap::new(),
         state,
         said: None,
@@ -89,16 +97,31 @@ pub async fn run(routes_file: PathBuf) -> Result<(), ProxyError> {
 impl Proxy {
     /// Nothing that goes wrong with a file ends it: customers are at its addresses.
     async fn look(&mut self) {
-        let stamp = fs::metadata(&self.routes_file).ok().map(|m| (m.ino(), m.mtime(), m.mtime_nsec(), m.size()));
-        let changed = stamp.is_some() && stamp != self.seen;
-        if changed {
-            self.seen = stamp;
+        let file = fs::metadata(&self.routes_file).ok();
+        let stamp = file.as_ref().map(|m| (m.ino(), m.mtime(), m.mtime_nsec(), m.size()));
+        // two replacements within one tick of the file system's clock may look alike
+        let fresh = file.and_then(|m| m.modified().ok()).is_some_and(|at| at.elapsed().is_ok_and(|age| age < SETTLED));
+        if stamp.is_some() && (stamp != self.seen || fresh) {
             match disk::read_json::<Routes>(&self.routes_file) {
-                Ok(Some(routes)) => self.take(routes).await,
+                Ok(Some(routes)) => {
+                    (self.seen, self.misread) = (stamp, None);
+                    if self.taken.as_ref() != Some(&routes) {
+                        self.taken = Some(routes.clone());
+                        self.take(routes).await;
+                    }
+                }
                 Ok(None) => {}
-                Err(e) => tracing::warn!(error = %source_of(&e), "routes not understood; the last good ones stay"),
+                // read again until it is: there may have been no file descriptor left for it
+                Err(e) => {
+                    let why = source_of(&e);
+                    if self.misread.as_ref() != Some(&why) {
+                        tracing::warn!(error = %why, "routes not understood; the last good ones stay");
+                        self.misread = Some(why);
+                    }
+                }
             }
-        } else if !self.state.errors.is_empty() && Instant::now() >= self.bind_again {
+        }
+        if !self.state.errors.is_empty() && Instant::now() >= self.bind_again {
             self.listen().await;
         }
         self.state.in_flight = self.table.retired();

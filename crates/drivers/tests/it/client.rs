@@ -89,6 +89,10 @@ impl Users {
         self.log.lock().unwrap().answers.get(text).copied().unwrap_or(0)
     }
 
+    pub fn failures(&self) -> Vec<String> {
+        self.log.lock().unwrap().failures.clone()
+    }
+
     pub async fn finish(self) -> Log {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {

@@ -1,5 +1,7 @@
 //! A control plane that is killed between any two steps; the next one goes on from what it sees.
 
+use std::time::Duration;
+
 use greenroom_domain::deployment::placement::Health;
 use greenroom_drivers::Driver as _;
 
@@ -63,4 +65,52 @@ async fn a_lost_record_is_made_again_from_the_process() {
     std::fs::remove_dir_all(world.place.target().join("services")).unwrap();
     world.deploy("1.1", 2).await;
     assert_eq!(world.processes(1), NOBODY, "the one without a record is found and stopped");
+}
+
+/// Not only at the points that have a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_the_next_goes_on_and_users_notice_nothing() {
+    let world = World::new();
+    world.deploy("1.0", 1).await;
+    let users = Users::start(world.place.stable.unwrap(), &[("GET", "/", ""), ("POST", "/", "abc")]);
+    let rounds = std::env::var("GREENROOM_ROUNDS").map_or(4, |n| n.parse().unwrap());
+    let mut random = u64::from(std::process::id()) | 1;
+    for number in 2..2 + rounds {
+        let version = format!("1.{number}");
+        let desired = world.desired(&version, "well", number);
+        let mut kills = Vec::new();
+        loop {
+            // xorshift64
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let within = Duration::from_micros(random % 600_000);
+            if world.engine_killed_after(&version, number, within).await {
+                kills.push(within);
+                continue;
+            }
+            break;
+        }
+        let seen = world.observe().await;
+        assert_settled(&seen, &desired);
+        assert_eq!((world.processes(number - 1), world.processes(number).len()), (vec![], 1), "round {number}, killed after {kills:?}");
+        assert!(users.failures().is_empty(), "round {number}, killed after {kills:?}: {:?}", users.failures());
+    }
+    users.finish().await.assert_no_failure();
+}
+
+/// Found where a new process got the port of an earlier one, after the control plane that had given it away was gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_process_is_not_taken_for_the_one_that_has_its_port_now() {
+    let world = World::new();
+    world.deploy("1.0", 1).await;
+    world.deploy("1.1", 2).await;
+    let record = |number: u32| world.place.target().join(format!("services/web/rol_{number:032x}-1.json"));
+    let read = |number| serde_json::from_slice::<serde_json::Value>(&std::fs::read(record(number)).unwrap()).unwrap();
+    let mut dead = read(1);
+    dead["listen"] = read(2)["listen"].clone();
+    std::fs::write(record(1), dead.to_string()).unwrap();
+    assert_settled(&world.observe().await, &world.desired("1.1", "well", 2));
+    world.deploy("1.2", 3).await;
+    assert_ne!(read(3)["listen"], dead["listen"], "a port that is remembered is not given away");
 }

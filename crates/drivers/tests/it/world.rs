@@ -174,6 +174,21 @@ impl World {
     /// Starts a control plane that is killed at `point`, and waits until it is dead.
     pub async fn crash_engine(&self, version: &str, number: u32, point: &str) {
         use std::os::unix::process::ExitStatusExt as _;
+        let status = self.engine(version, number, point).status().await.unwrap();
+        assert_eq!(status.signal(), Some(9), "killed at {point}");
+    }
+
+    /// Starts a control plane and kills it `within` this time; false if it had finished its work before.
+    pub async fn engine_killed_after(&self, version: &str, number: u32, within: Duration) -> bool {
+        let mut engine = self.engine(version, number, "nowhere").spawn().unwrap();
+        match tokio::time::timeout(within, engine.wait()).await {
+            Ok(status) => assert!(status.unwrap().success()),
+            Err(_) => engine.kill().await.unwrap(),
+        }
+        !engine.wait().await.unwrap().success()
+    }
+
+    fn engine(&self, version: &str, number: u32, point: &str) -> tokio::process::Command {
         let mut engine = tokio::process::Command::new("sh");
         engine.arg("-c").arg(format!("exec {}", this_binary())).envs([
             (ROLE, "engine"),
@@ -183,8 +198,7 @@ impl World {
             ("TEST_NUMBER", &number.to_string()),
             ("TEST_CRASH_AT", point),
         ]);
-        let status = engine.status().await.unwrap();
-        assert_eq!(status.signal(), Some(9), "killed at {point}");
+        engine
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Demo {
     /// Play the kill matrix instead: the server dies at every point, again and again
     #[arg(long, hide = true)]
     pub kill_matrix: bool,
+    /// Deployments under which the matrix kills at a moment that it draws, twice each
+    #[arg(long, hide = true, value_name = "N", default_value = "3")]
+    pub kills: usize,
 }
 
 impl Demo {

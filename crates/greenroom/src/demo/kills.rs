@@ -2,6 +2,7 @@
 //! it has answered, and while time works for it. After a restart what was answered is there, what was under way goes on,
 //! timers fire, running services are the same processes, and customers of the stable addresses have noticed nothing.
 
+mod anytime;
 mod deploying;
 mod releasing;
 mod timers;
@@ -18,7 +19,7 @@ use super::story;
 /// No failpoint: the server is ended from outside as soon as it has answered.
 const ANSWERED: &str = "the answer";
 
-pub async fn play(stage: &mut Stage) -> Result<()> {
+pub async fn play(stage: &mut Stage, at_any_moment: usize) -> Result<()> {
     deploying::prepare(stage)?;
     releasing::prepare(stage)?;
     story::people(stage).await?;
@@ -32,6 +33,7 @@ pub async fn play(stage: &mut Stage) -> Result<()> {
     for service in ["catalog", "shop-web"] {
         story::register(stage, service, "1.1.0").await?;
     }
+    anytime::play(stage, at_any_moment).await?;
     deploying::play(stage).await?;
     timers::play(stage).await?;
     releasing::play(stage).await?;
@@ -48,7 +50,7 @@ pub async fn play(stage: &mut Stage) -> Result<()> {
     releasing::withdrawn(stage).await?;
     stage.type_as("ada", &["ledger", "verify"]).await?;
     let served = customers.leave().await.context("customers of the stable addresses")?;
-    let killed = deploying::KILLS + timers::KILLS + releasing::KILLS;
+    let killed = 2 * at_any_moment + deploying::KILLS + timers::KILLS + releasing::KILLS;
     stage.say(&format!("\nThe server was killed {killed} times; customers were served {served} times, and not one request failed."));
     Ok(())
 }

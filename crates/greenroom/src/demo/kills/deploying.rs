@@ -79,7 +79,7 @@ const fn version(turn: usize) -> &'static str {
     if turn.is_multiple_of(2) { "1.1.0" } else { "1.0.0" }
 }
 
-async fn newest(stage: &Stage) -> Result<Value> {
+pub async fn newest(stage: &Stage) -> Result<Value> {
     Ok(stage.view(&["deployment", "list", "--env", "development", "-n", "1"]).await?["items"][0].clone())
 }
 
