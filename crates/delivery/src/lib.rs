@@ -13,6 +13,7 @@ mod follow;
 mod gate;
 mod listen;
 mod ofrep;
+mod once;
 mod outflow;
 mod presence;
 mod source;

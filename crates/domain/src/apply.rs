@@ -200,7 +200,7 @@ impl State {
                 self.fold_out(&e.name, &e.environment);
                 self.course(&e.name, &e.environment, seq, |c| {
                     c.contradicted.clear();
-                    c.course = Course::Withdrawing { since: at, seq, deadline: e.deadline, partial: false };
+                    c.course = Course::Withdrawing { since: at, seq, deadline: e.deadline, share: e.share, partial: false };
                 });
                 self.touch_sharing(&e.name, seq);
             }

@@ -54,7 +54,7 @@ struct Stored {
 
 impl State {
     /// Number of the form below; another form takes another number.
-    pub const CHECKPOINT_FORMAT: u32 = 3;
+    pub const CHECKPOINT_FORMAT: u32 = 4;
 
     /// Everything but the indexes, as JSON.
     #[must_use]

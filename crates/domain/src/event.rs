@@ -27,7 +27,7 @@ use crate::release::plan::ReleaseSpec;
 use crate::role::Role;
 use crate::sealed::Sealed;
 use crate::state::State;
-use crate::time::At;
+use crate::time::{At, Share};
 
 /// Why stored bytes are not an event.
 #[derive(Debug, thiserror::Error)]
@@ -189,7 +189,7 @@ events! {
     ReleaseExposed = "release.exposed" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     ReleasePaused = "release.paused" / 1 { name: Name, environment: Name, off: bool, why: Vec<Reason>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     ReleaseResumed = "release.resumed" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
-    ReleaseWithdrawing = "release.withdrawing" / 1 { name: Name, environment: Name, deadline: At, #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<Sealed>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
+    ReleaseWithdrawing = "release.withdrawing" / 1 { name: Name, environment: Name, deadline: At, #[serde(default = "Share::all", skip_serializing_if = "Share::is_all")] share: Share, #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<Sealed>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     WithdrawalPartial = "withdrawal.partial" / 1 { name: Name, environment: Name, in_contact: u64, acknowledged: u64, laggards: Vec<String>, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     ReleaseWithdrawn = "release.withdrawn" / 1 { name: Name, environment: Name, in_contact: u64, acknowledged: u64, effective: At, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     ReleaseClosed = "release.closed" / 1 { name: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }

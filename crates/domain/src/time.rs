@@ -138,6 +138,21 @@ impl Share {
     pub const ALL: Share = Share(100_000);
     pub const NONE: Share = Share(0);
 
+    pub(crate) const fn all() -> Self {
+        Self::ALL
+    }
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+    pub(crate) const fn is_all(&self) -> bool {
+        self.0 == Self::ALL.0
+    }
+
+    /// The least number of `all` that is this share of them.
+    #[must_use]
+    pub fn of(self, all: u64) -> u64 {
+        let parts = (u128::from(all) * u128::from(self.0)).div_ceil(u128::from(Self::ALL.0));
+        u64::try_from(parts).unwrap_or(all)
+    }
+
     /// `parts` of 100,000; `None` above the whole.
     #[must_use]
     pub const fn parts(parts: u32) -> Option<Self> {

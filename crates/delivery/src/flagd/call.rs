@@ -23,6 +23,7 @@ use tower::service_fn;
 
 use super::codec::Protobuf;
 use crate::ofrep::reply::{self, with};
+use crate::once;
 
 /// Answers of a call that goes on.
 pub(super) type Answers<A> = BoxStream<'static, Result<A, Status>>;
@@ -168,7 +169,7 @@ const END: u8 = 2;
 async fn question<Q: DeserializeOwned>(body: Body, limit: usize, prefix: usize) -> Result<Q, Status> {
     let body = to_bytes(body, limit + prefix).await.map_err(|_| too_large(limit))?;
     let body = body.get(prefix..).unwrap_or_default();
-    serde_json::from_slice(body).map_err(|error| Status::invalid_argument(error.to_string()))
+    once::read(body).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 fn too_large(limit: usize) -> Status {

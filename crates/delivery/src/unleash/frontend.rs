@@ -16,6 +16,7 @@ use super::{Instance, failed, found, text, unchanged};
 use crate::DataPlane;
 use crate::feeds::unix_now;
 use crate::ofrep::reply::Refusal;
+use crate::once;
 
 #[derive(Serialize)]
 struct On<'s> {
@@ -30,10 +31,13 @@ struct On<'s> {
 pub(super) async fn by_query(State(plane): State<Arc<DataPlane>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Refusal> {
     let (mut context, mut properties) = (Map::new(), Map::new());
     for (name, value) in query.iter().flat_map(|query| query.split('&')).filter_map(|pair| Some((decoded(pair.split('=').next()?), decoded(pair.split_once('=')?.1)))) {
-        match name.strip_prefix("properties[").and_then(|name| name.strip_suffix(']')) {
+        let before = match name.strip_prefix("properties[").and_then(|name| name.strip_suffix(']')) {
             Some(property) => properties.insert(property.to_owned(), value.into()),
-            None => context.insert(name, value.into()),
+            None => context.insert(name.clone(), value.into()),
         };
+        if before.is_some() {
+            return Ok(failed(StatusCode::BAD_REQUEST, "BadDataError", &format!("`{name}` is given twice")));
+        }
     }
     context.insert("properties".to_owned(), properties.into());
     plane.answer(&headers, context)
@@ -43,7 +47,7 @@ pub(super) async fn by_query(State(plane): State<Arc<DataPlane>>, RawQuery(query
 pub(super) async fn by_body(State(plane): State<Arc<DataPlane>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     plane.let_in(&headers)?;
     let body = plane.body(&headers, body).await?;
-    let mut context: Map<String, Value> = match if body.is_empty() { Ok(Map::new()) } else { serde_json::from_slice(&body) } {
+    let mut context: Map<String, Value> = match if body.is_empty() { Ok(Map::new()) } else { once::read(&body) } {
         Ok(context) => context,
         Err(error) => return Ok(failed(StatusCode::BAD_REQUEST, "BadDataError", &error.to_string())),
     };

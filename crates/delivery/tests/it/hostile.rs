@@ -123,6 +123,10 @@ async fn a_pages_context_is_bounded_too() {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         asked(&format!(r#""deep":{}1{}"#, open.repeat(10_000), close.repeat(10_000)), StatusCode::BAD_REQUEST).await;
     }
+    asked(r#""plan":"gold","plan":"gold""#, StatusCode::BAD_REQUEST).await;
+    let reply = plane.get("/api/frontend?userId=ann&properties[plan]=basic&properties%5Bplan%5D=gold", &[]).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    assert!(reply.text.contains("`properties[plan]` is given twice"), "{}", reply.text);
     for number in ["9007199254740993", "1.5", "-0"] {
         asked(&format!(r#""plan":"gold","n":{number}"#), StatusCode::OK).await;
     }

@@ -26,7 +26,7 @@ fn get(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
 }
 
 impl Plane {
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+    pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         self.send(get(path, headers)).await
     }
 

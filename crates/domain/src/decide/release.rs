@@ -1,8 +1,9 @@
 //! Releases, features, decisions and holds, as people ask for them.
 
-use super::deploy::WITHDRAW_DEADLINE;
 use super::{Stop, Work};
 use crate::decision::{About, Decision, Verdict};
+use crate::deployment::entry;
+use crate::deployment::policy::WithdrawalRule;
 use crate::event::{
     BaselineRestored, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, ReleaseCancelled, ReleaseClosed, ReleasePaused, ReleaseRefused, ReleaseResumed,
     ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
@@ -155,8 +156,7 @@ pub(super) fn withdraw(work: &mut Work<'_>, name: &Name, environment: Option<&Na
         match inside.course.kind() {
             CourseKind::Exposing | CourseKind::Exposed | CourseKind::Paused | CourseKind::Closed => {
                 any = true;
-                let note = note.map(|n| work.seal(n));
-                work.push(ReleaseWithdrawing { name: name.clone(), environment, deadline: work.now + WITHDRAW_DEADLINE, note, features: Vec::new() });
+                begin_withdrawal(work, name, &environment, note);
             }
             CourseKind::Withdrawing | CourseKind::Withdrawn => any = true,
             CourseKind::Armed => {
@@ -176,6 +176,12 @@ pub(super) fn withdraw(work: &mut Work<'_>, name: &Name, environment: Option<&Na
         "greenroom release cancel takes it off the list",
     )
     .into())
+}
+
+pub(super) fn begin_withdrawal(work: &mut Work<'_>, name: &Name, environment: &Name, note: Option<&str>) {
+    let note = note.map(|n| work.seal(n));
+    let WithdrawalRule { acknowledged: share, deadline } = entry::withdrawal_rule(&work.state, environment);
+    work.push(ReleaseWithdrawing { name: name.clone(), environment: environment.clone(), deadline: work.now + deadline, share, note, features: Vec::new() });
 }
 
 pub(super) fn report_withdrawal(work: &mut Work<'_>, name: &Name, environment: &Name, in_contact: u64, acknowledged: u64, laggards: &[String], effective: bool) {

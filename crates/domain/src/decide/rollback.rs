@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::deploy::{Plan, WITHDRAW_DEADLINE, environment, find, request};
+use super::deploy::{Plan, environment, find, request};
+use super::release;
 use super::{Stop, Work};
 use crate::deployment::deployment::{AwaitedWithdrawal, Motive, Urgency};
 use crate::deployment::placement::Pair;
-use crate::event::ReleaseWithdrawing;
 use crate::id::{BuildLabel, Name, PlacementKey, Version};
 use crate::judge;
 use crate::link::{self, Through};
@@ -86,8 +86,7 @@ pub(crate) fn withdraw_for(work: &mut Work<'_>, environment: &Name, bound: &[lin
     for name in names {
         let withdrawing = bound.iter().any(|b| b.release == *name && b.through == Through::Withdrawing);
         if !withdrawing {
-            let note = note.map(|n| work.seal(n));
-            work.push(ReleaseWithdrawing { name: name.clone(), environment: environment.clone(), deadline: work.now + WITHDRAW_DEADLINE, note, features: Vec::new() });
+            release::begin_withdrawal(work, name, environment, note);
         }
         awaits.push(AwaitedWithdrawal { release: name.clone(), environment: environment.clone() });
     }

@@ -10,7 +10,7 @@ use crate::deployment::check::{CheckKind, Outcome, checks_pass};
 use crate::deployment::deployment::{Item, Urgency};
 use crate::deployment::environment::Environment;
 use crate::deployment::placement::Placement;
-use crate::deployment::policy::{Eligibility, Promotion, RollbackRule, Rule};
+use crate::deployment::policy::{Eligibility, Promotion, RollbackRule, Rule, WithdrawalRule};
 use crate::hold::Plane;
 use crate::id::{Digest, Name, PlacementKey, Requirement, RolloutId};
 use crate::refusal::{Reason, ReasonCode};
@@ -67,6 +67,14 @@ pub fn promotes_itself(state: &State, environment: &Environment) -> bool {
 #[must_use]
 pub fn rolls_back_itself(state: &State, environment: &Environment) -> bool {
     !rules(state, environment).any(|r| *r == Rule::Rollback(RollbackRule::Manual))
+}
+
+/// When a withdrawal from `environment` is effective.
+#[must_use]
+pub fn withdrawal_rule(state: &State, environment: &Name) -> WithdrawalRule {
+    let rules = state.environments.get(environment).into_iter().flat_map(|env| rules(state, env));
+    let all = rules.filter_map(|rule| if let Rule::Withdrawal(rule) = rule { Some(*rule) } else { None });
+    all.reduce(|a, b| WithdrawalRule { acknowledged: a.acknowledged.max(b.acknowledged), deadline: a.deadline.max(b.deadline) }).unwrap_or_default()
 }
 
 /// Judges everything but the link.
@@ -276,7 +284,7 @@ fn upstream(state: &State, ask: &Ask<'_>, now: At, entry: &mut Entry) {
                         );
                     }
                 }
-                Rule::Promotion(_) | Rule::Eligibility(_) | Rule::Decision(_) | Rule::Evidence(_) | Rule::Rollback(_) | Rule::Provenance(_) => {}
+                Rule::Promotion(_) | Rule::Eligibility(_) | Rule::Decision(_) | Rule::Evidence(_) | Rule::Rollback(_) | Rule::Provenance(_) | Rule::Withdrawal(_) => {}
             }
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::DecisionRule;
 use crate::deployment::check::CheckKind;
 use crate::id::Name;
-use crate::time::Span;
+use crate::time::{Share, Span};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +33,34 @@ pub enum Rule {
     Rollback(RollbackRule),
     /// A build must name the commit it was made from.
     Provenance(Provenance),
+    /// When a withdrawal is effective here, and until when whatever waits for it does.
+    Withdrawal(WithdrawalRule),
+}
+
+/// Of several, the largest share and the latest deadline hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawalRule {
+    /// Share of the evaluators in contact at the publish that must have acknowledged it; unless said, all of them.
+    #[serde(default = "everyone")]
+    pub acknowledged: Share,
+    /// After this time it is partial, and what waited goes on; unless said, 30 seconds.
+    #[serde(default = "half_a_minute")]
+    pub deadline: Span,
+}
+
+const fn everyone() -> Share {
+    Share::ALL
+}
+
+const fn half_a_minute() -> Span {
+    Span::secs(30)
+}
+
+impl Default for WithdrawalRule {
+    fn default() -> Self {
+        Self { acknowledged: everyone(), deadline: half_a_minute() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -10,7 +10,7 @@ use crate::decision::Decision;
 use crate::id::{Digest, Name, Requirement};
 use crate::refusal::Reason;
 use crate::release::plan::{ReleaseSpec, Slice};
-use crate::time::At;
+use crate::time::{At, Share};
 
 /// Where a release is in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +36,12 @@ pub enum Course {
         why: Vec<Reason>,
         since: At,
     },
-    /// Published; evaluators have until the deadline to say so. `partial`: it passed.
+    /// Published; evaluators have until the deadline to say so, and `share` of them must. `partial`: it passed.
     Withdrawing {
         since: At,
         seq: u64,
         deadline: At,
+        share: Share,
         partial: bool,
     },
     Withdrawn {
@@ -253,9 +254,9 @@ impl Release {
 pub fn audience(slices: &[Slice]) -> String {
     let part = |s: &Slice| {
         let whom = s.cohort.as_ref().map_or("everyone", Name::as_str);
-        if s.share == crate::time::Share::ALL { if s.cohort.is_some() { format!("all of {whom}") } else { whom.to_owned() } } else { format!("{} of {whom}", s.share) }
+        if s.share == Share::ALL { if s.cohort.is_some() { format!("all of {whom}") } else { whom.to_owned() } } else { format!("{} of {whom}", s.share) }
     };
-    if slices.iter().any(|s| s.cohort.is_none() && s.share == crate::time::Share::ALL) {
+    if slices.iter().any(|s| s.cohort.is_none() && s.share == Share::ALL) {
         return "everyone".to_owned();
     }
     slices.iter().map(part).collect::<Vec<_>>().join(" and ")

@@ -78,6 +78,18 @@ fn every_bad_input_is_one_clear_error_and_changes_nothing() {
             "spec.rules[0].decision.quorum",
             ReasonCode::Invalid,
         ),
+        (
+            vec![manifest("policy", "production", json!({"rules": [{"withdrawal": {"acknowledged": "0%"}}]}))],
+            "policy/production",
+            "spec.rules[0].withdrawal.acknowledged",
+            ReasonCode::Invalid,
+        ),
+        (
+            vec![manifest("policy", "production", json!({"rules": [{"withdrawal": {"deadline": "0s"}}]}))],
+            "policy/production",
+            "spec.rules[0].withdrawal.deadline",
+            ReasonCode::Invalid,
+        ),
         (vec![manifest("policy", "production", json!({"rules": [{"evidence": []}]}))], "policy/production", "spec.rules[0].evidence", ReasonCode::Invalid),
         (vec![twice("components", json!([]))], "service/web", "spec.components", ReasonCode::Invalid),
         (vec![twice("components", json!(["app", "app"]))], "service/web", "spec.components[1]", ReasonCode::Invalid),

@@ -7,7 +7,7 @@ use greenroom_domain::deployment::rollout::StepKind;
 use greenroom_domain::event::Event;
 use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::refusal::ReasonCode;
-use greenroom_domain::release::release::CourseKind;
+use greenroom_domain::release::release::{Course, CourseKind};
 use serde_json::json;
 
 use crate::world::*;
@@ -50,6 +50,23 @@ fn a_newer_build_that_meets_the_need_is_no_rollback() {
     w.ship("web@1.2.0");
     w.ok(&rollback(None, false, false));
     assert_eq!((w.running(PRODUCTION, "web").as_str(), w.kind("summer")), ("web@1.1.0", CourseKind::Exposing));
+}
+
+/// The strictest of what several policies say.
+#[test]
+fn whose_word_a_withdrawal_waits_for_and_how_long_is_a_policy() {
+    let mut w = exposed();
+    let rules = json!([{"withdrawal": {"acknowledged": "50%", "deadline": "2m"}}, {"withdrawal": {"acknowledged": "95%"}}]);
+    w.apply(vec![manifest("policy", PRODUCTION, json!({"rules": rules}))]);
+    w.evaluators = false;
+    w.ok(&rollback(None, true, false));
+    let id = w.last_deployment().id;
+    let Course::Withdrawing { share, .. } = w.state.releases[&n("summer")].environments[&n(PRODUCTION)].course else { panic!("not withdrawing") };
+    assert_eq!((share.to_string().as_str(), share.of(0), share.of(20), share.of(21)), ("95%", 0, 19, 20));
+    w.pass(secs(119));
+    assert_eq!(w.step(id), StepKind::Waiting);
+    w.pass(secs(60));
+    assert_eq!(w.step(id), StepKind::Live, "its deadline has passed");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Says when a withdrawal is effective: every evaluator that was in contact when it was published has acknowledged, or its
-//! time is up.
+//! Says when a withdrawal is effective: of the evaluators that were in contact when it was published, the share that policy
+//! asks for has acknowledged, or its time is up.
 //!
 //! Who was in contact is presence, which a restart forgets: what was published before one waits until everyone has had time
 //! to come back, or for its deadline.
@@ -56,7 +56,7 @@ impl Withdrawals {
         let mut before = std::mem::take(&mut self.open);
         for release in state.releases.values() {
             for (environment, inside) in &release.environments {
-                let Course::Withdrawing { seq, deadline, partial, .. } = inside.course else { continue };
+                let Course::Withdrawing { seq, deadline, share, partial, .. } = inside.course else { continue };
                 let id = (release.name.clone(), environment.clone(), seq);
                 let census = before.remove(&id);
                 let shows = !release.spec.features.is_empty();
@@ -71,7 +71,7 @@ impl Withdrawals {
                         let (said, lost) = self.engine.presence.ask(&mut census);
                         self.open.insert(id, census);
                         let given_up = partial && now() >= deadline + GIVEN_UP && said.acknowledged + lost >= said.in_contact;
-                        let effective = said.acknowledged >= said.in_contact || given_up;
+                        let effective = said.acknowledged >= share.of(said.in_contact) || given_up;
                         (said, effective)
                     }
                     None => (self.engine.presence.acknowledged(environment.as_str(), seq), false),

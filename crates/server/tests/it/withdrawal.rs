@@ -29,6 +29,16 @@ impl Shown {
         shown
     }
 
+    /// What a withdrawal from `test` waits for.
+    async fn policy(&self, rule: &str) {
+        let yaml = format!(
+            "apiVersion: greenroom/v1\nkind: Policy\nmetadata: {{ name: most }}\nspec: {{ rules: [{{ withdrawal: {{ {rule} }} }}] }}\n---\n\
+             apiVersion: greenroom/v1\nkind: Environment\nmetadata: {{ name: test }}\nspec: {{ purpose: test, policies: [most], targets: [{{ name: t, driver: command, address: a }}] }}"
+        );
+        let applied = self.world.put(&self.world.admin, "/manifests/here", &json!({"documents": [{"file": "policy.yaml", "text": yaml}]})).await;
+        assert_eq!(applied.status, 200, "{applied:?}");
+    }
+
     async fn until_answered(&self, value: bool) {
         while self.world.evaluate(&self.sdk, "u").await.body["value"] != value {
             tokio::task::yield_now().await;
@@ -132,10 +142,27 @@ async fn it_waits_for_each_evaluator_however_it_listens() {
     drop(open);
 }
 
+/// A policy may ask for less than everyone.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_over_once_the_share_that_policy_asks_for_has_acknowledged() {
+    let shown = Shown::new().await;
+    shown.policy("acknowledged: 60%").await;
+    let open = (shown.follower("web-1").await, shown.follower("web-2").await, shown.follower("web-3").await);
+    let revision = shown.withdraw().await;
+    shown.has("web-1", revision).await;
+    assert_eq!(shown.course().await, "withdrawing");
+    shown.has("web-2", revision).await;
+    shown.until_withdrawn().await;
+    let said = shown.event("release.withdrawn").await;
+    assert_eq!((&said["in_contact"], &said["acknowledged"]), (&json!(3), &json!(2)), "{said}");
+    drop(open);
+}
+
 /// Who was in contact when it was published is waited for, and named, also after it has gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_deadline_it_names_who_has_not_acknowledged_and_stays_open() {
     let shown = Shown::new().await;
+    shown.policy("deadline: 3s").await;
     let (kept, gone) = (shown.follower("web-1").await, shown.follower("web-2").await);
     let revision = shown.withdraw().await;
     drop(gone);

@@ -78,6 +78,9 @@ async fn depth_costs_no_stack() {
     let body = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
     let (status, headers, _) = posted("application/grpc", body).await;
     assert_eq!((status, headers["grpc-status"].to_str().unwrap()), (StatusCode::OK, "3"), "an argument that does not read");
+    let (status, answer) = as_json(r#""plan":"basic","plan":"gold""#).await;
+    assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_argument")), "{answer}");
+    assert!(answer["message"].as_str().unwrap().starts_with("`plan` is given twice"), "{answer}");
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         let (status, answer) = as_json(&format!(r#""deep":{}1{}"#, open.repeat(10_000), close.repeat(10_000))).await;
         assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_argument")), "{answer}");

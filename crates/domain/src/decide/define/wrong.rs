@@ -21,6 +21,7 @@ use crate::release::cohort::CohortSpec;
 use crate::release::feature::{Feature, FeatureSpec};
 use crate::release::release::{CourseKind, Release};
 use crate::state::State;
+use crate::time::{Share, Span};
 
 pub(super) fn duplicates(manifests: &[Manifest]) -> Vec<Reason> {
     let mut seen = BTreeSet::new();
@@ -443,6 +444,25 @@ pub(super) fn policy(name: &Name, spec: &PolicySpec, reasons: &mut Vec<Reason>) 
         match rule {
             Rule::Decision(rule) if rule.quorum == 0 => {
                 invalid(reasons, format!("policy/{name}"), &format!("spec.rules[{i}].decision.quorum"), "a quorum of nobody decides nothing", "ask for at least one");
+            }
+            Rule::Withdrawal(rule) if rule.acknowledged == Share::NONE => {
+                let remedy = "name a share, or leave it out: then it is everyone";
+                invalid(
+                    reasons,
+                    format!("policy/{name}"),
+                    &format!("spec.rules[{i}].withdrawal.acknowledged"),
+                    "a withdrawal that nobody need acknowledge is effective before anyone knows of it",
+                    remedy,
+                );
+            }
+            Rule::Withdrawal(rule) if !(Span::secs(1)..=Span::secs(3600)).contains(&rule.deadline) => {
+                invalid(
+                    reasons,
+                    format!("policy/{name}"),
+                    &format!("spec.rules[{i}].withdrawal.deadline"),
+                    format!("{} is no time to wait for evaluators", rule.deadline),
+                    "give between 1s and 1h",
+                );
             }
             Rule::Evidence(kinds) if kinds.is_empty() => {
                 invalid(reasons, format!("policy/{name}"), &format!("spec.rules[{i}].evidence"), "no kind of check is named", "name at least one, or leave the rule out");
