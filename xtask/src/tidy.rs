@@ -109,6 +109,8 @@ const RULES: &[Rule] = &[
     purity::planes_apart,
     purity::parts_of_the_binary,
     keepers::kept,
+    keepers::one_state,
+    keepers::reactors,
     keepers::wire_types,
     habits::unfinished,
     habits::waiting_in_tests,

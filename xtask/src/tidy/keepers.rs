@@ -1,86 +1,155 @@
-//! Which files alone may name what: who appends, who speaks with the outside, where the wire is written down.
+//! Which files alone may name what: who appends, who speaks with the outside, who is told more than the state.
 
 use super::path::paths;
 use super::{Finding, Repo};
 
+/// Files and folders of modules: `a/b` is `a/b.rs` and all below `a/b/`, `a/b/` is the latter alone.
+type Modules = &'static [&'static str];
+
 struct Keep {
-    /// Files or folders to which it applies.
-    within: &'static [&'static str],
+    within: Modules,
     /// Of these, the ones that may.
-    but: &'static [&'static str],
-    /// A path that starts so.
-    words: &'static [&'static str],
+    but: Modules,
+    /// Paths that start so.
+    words: &'static [&'static [&'static str]],
     what: &'static str,
     remedy: &'static str,
 }
 
-const SERVER: &str = "crates/server/src/";
-const WRITER: &str = "crates/server/src/engine/writer.rs";
-const REACTORS: &[&str] = &["crates/server/src/engine/rollouts", "crates/server/src/engine/fleet"];
-
-/// Appending to the ledger: one writer, and `serve`, which opens it.
-const fn appends(words: &'static [&'static str]) -> Keep {
-    Keep {
-        within: &[SERVER],
-        but: &[WRITER, "crates/server/src/serve.rs"],
-        words,
-        what: "appends beside the writer",
-        remedy: "send the writer a command: what was decided is in the ledger, by its hand",
-    }
-}
-
-const fn outside(words: &'static [&'static str]) -> Keep {
-    Keep {
-        within: &[WRITER, "crates/domain/src/"],
-        but: &[],
-        words,
-        what: "speaks with the outside where things are decided",
-        remedy: "a reactor does it once the event is durable",
-    }
-}
-
-const fn input(words: &'static [&'static str]) -> Keep {
-    Keep {
-        within: REACTORS,
-        but: &[],
-        words,
-        what: "gives a reactor another input than the state",
-        remedy: "look at the state: a reactor may be woken twice, or killed, and starts with what it finds",
-    }
-}
+const SERVER: &str = "crates/server/src";
+const ENGINE: &str = "crates/server/src/engine/";
+const WRITER: &str = "crates/server/src/engine/writer";
+/// What the writer's thread runs besides; the domain is kept by its own rules.
+const BESIDE_WRITER: Modules = &[
+    WRITER,
+    "crates/server/src/engine/replay",
+    "crates/server/src/engine/usage",
+    "crates/server/src/directory",
+    "crates/server/src/view",
+    "crates/access/src",
+    "crates/ledger/src",
+];
 
 const KEEPS: &[Keep] = &[
-    appends(&["greenroom_ledger", "SqliteLedger"]),
-    appends(&["greenroom_ledger", "Ledger"]),
-    appends(&["greenroom_ledger", "Batch"]),
-    appends(&["greenroom_ledger", "NewEvent"]),
-    appends(&["greenroom_ledger", "SideWrite"]),
-    outside(&["greenroom_drivers"]),
-    outside(&["greenroom_delivery"]),
-    outside(&["reqwest"]),
-    outside(&["hyper"]),
-    outside(&["tokio", "net"]),
-    outside(&["tokio", "process"]),
-    outside(&["std", "net", "TcpStream"]),
-    outside(&["std", "net", "UdpSocket"]),
-    outside(&["std", "process"]),
-    input(&["tokio", "sync", "mpsc"]),
-    input(&["tokio", "sync", "broadcast"]),
-    input(&["tokio", "sync", "oneshot"]),
+    Keep {
+        within: &[SERVER],
+        // `serve` opens it
+        but: &[WRITER, "crates/server/src/serve"],
+        words: &[
+            &["greenroom_ledger", "SqliteLedger"],
+            &["greenroom_ledger", "Ledger"],
+            &["greenroom_ledger", "Batch"],
+            &["greenroom_ledger", "NewEvent"],
+            &["greenroom_ledger", "SideWrite"],
+        ],
+        what: "appends beside the writer",
+        remedy: "send the writer a command: what was decided is in the ledger, by its hand",
+    },
+    Keep {
+        within: BESIDE_WRITER,
+        but: &[],
+        words: &[
+            &["greenroom_drivers"],
+            &["greenroom_api", "client"],
+            &["greenroom_api", "Client"],
+            &["reqwest"],
+            &["hyper"],
+            &["tokio", "net"],
+            &["tokio", "process"],
+            &["std", "net", "TcpListener"],
+            &["std", "net", "TcpStream"],
+            &["std", "net", "UdpSocket"],
+            &["std", "net", "ToSocketAddrs"],
+            &["std", "os", "unix", "net"],
+            &["std", "process", "Command"],
+        ],
+        what: "speaks with the outside on the writer's thread",
+        remedy: "a reactor does it once the event is durable",
+    },
+    Keep {
+        within: BESIDE_WRITER,
+        // counters in memory, which go into the side table
+        but: &["crates/server/src/engine/usage"],
+        words: &[&["greenroom_delivery"]],
+        what: "reaches into the data plane on the writer's thread",
+        remedy: "the publisher does it once the event is durable",
+    },
+    Keep {
+        within: &[ENGINE],
+        // two are told what changed, and `replay` reads ahead of itself
+        but: &[WRITER, "crates/server/src/engine/publish", "crates/server/src/engine/keep", "crates/server/src/engine/replay"],
+        words: &[&["tokio", "sync", "mpsc"], &["tokio", "sync", "broadcast"], &["tokio", "sync", "oneshot"], &["std", "sync", "mpsc"], &["futures_util", "channel"]],
+        what: "gives a reactor another input than the state",
+        remedy: "look at the state: a reactor may be woken twice, or killed, and starts with what it finds",
+    },
+    Keep {
+        within: &[SERVER, "crates/delivery/src", "crates/relay/src"],
+        but: &[],
+        words: &[&["tokio", "process"], &["std", "process", "Command"], &["greenroom_drivers", "proxy"]],
+        what: "runs programs, or carries traffic, beside the drivers",
+        remedy: "a driver starts what runs on a target, and `greenroom proxy` holds its address",
+    },
+    Keep {
+        within: &["crates/domain/src"],
+        but: &["crates/domain/src/map"],
+        words: &[&["imbl", "HashMap"], &["imbl", "HashSet"], &["imbl", "GenericHashMap"], &["imbl", "GenericHashSet"], &["imbl", "hashmap"], &["imbl", "hashset"]],
+        what: "hashes otherwise than the rest of the state",
+        remedy: "use `crate::map::HashMap`",
+    },
 ];
+
+/// Whether a file belongs to one of the modules.
+fn is_in(path: &str, modules: Modules) -> bool {
+    modules.iter().any(|module| path.strip_prefix(module).is_some_and(|rest| module.ends_with('/') || rest == ".rs" || rest.starts_with('/')))
+}
 
 pub fn kept(repo: &Repo) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (file, source) in repo.sources() {
-        let rules: Vec<&Keep> = KEEPS.iter().filter(|keep| keep.within.iter().any(|w| file.path.starts_with(w)) && !keep.but.contains(&file.path.as_str())).collect();
-        if rules.is_empty() || file.path.ends_with("/tests.rs") {
+    for (file, source) in repo.sources().filter(|(file, _)| !file.path.ends_with("/tests.rs")) {
+        let rules: Vec<&Keep> = KEEPS.iter().filter(|keep| is_in(&file.path, keep.within) && !is_in(&file.path, keep.but)).collect();
+        if rules.is_empty() {
             continue;
         }
         for path in paths(source).iter().filter(|path| !source.in_tests(path.at)) {
-            // `Trait as _` lends its methods: that is naming it too
-            if let Some(keep) = rules.iter().find(|keep| path.starts_with(keep.words)) {
-                found.push(Finding::new(&file.path, source.line(path.at), format!("`{}` {}", keep.words.join("::"), keep.what), keep.remedy));
+            for keep in &rules {
+                // `Trait as _` lends its methods: that is naming it too
+                if let Some(words) = keep.words.iter().find(|words| path.leads_to(words)) {
+                    found.push(Finding::new(&file.path, source.line(path.at), format!("`{}` {}", words.join("::"), keep.what), keep.remedy));
+                }
             }
+        }
+    }
+    found
+}
+
+/// What everyone reads becomes another only by the writer's hand.
+pub fn one_state(repo: &Repo) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (file, source) in repo.sources().filter(|(file, _)| is_in(&file.path, &[SERVER]) && !is_in(&file.path, &[WRITER])) {
+        for window in source.tokens().windows(5) {
+            let words: Vec<&str> = window.iter().map(|token| token.text).collect();
+            if matches!(words[..], [".", "state", ".", "store" | "swap" | "rcu" | "compare_and_swap", "("]) && !source.in_tests(window[1].at) {
+                let remedy = "send the writer a command: the state is a fold of the ledger";
+                found.push(Finding::new(&file.path, source.line(window[1].at), "the state is replaced beside the writer", remedy));
+            }
+        }
+    }
+    found
+}
+
+/// Every task of the engine stands in the architecture, with what it takes.
+pub fn reactors(repo: &Repo) -> Vec<Finding> {
+    let Some(architecture) = repo.file("ARCHITECTURE.md") else { return Vec::new() };
+    let mut found = Vec::new();
+    for (file, source) in repo.sources().filter(|(file, _)| is_in(&file.path, &[ENGINE])) {
+        let tokens = source.tokens();
+        let runs = tokens.windows(3).find(|window| window.iter().map(|token| token.text).eq(["async", "fn", "run"]) && !source.in_tests(window[0].at));
+        let name = file.path[ENGINE.len()..].split(['/', '.']).next().unwrap_or_default();
+        if let Some([at, ..]) = runs
+            && !architecture.text.contains(&format!("`{name}`"))
+        {
+            let remedy = "say in ARCHITECTURE.md what it compares or is told, and how it goes on after a kill";
+            found.push(Finding::new(&file.path, source.line(at.at), format!("the reactor `{name}` is on no list"), remedy));
         }
     }
     found
@@ -89,7 +158,7 @@ pub fn kept(repo: &Repo) -> Vec<Finding> {
 /// Wire types stand in `api`; only what the query of a route may hold stands beside the route.
 pub fn wire_types(repo: &Repo) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (file, source) in repo.sources().filter(|(file, _)| [SERVER, "crates/greenroom/src/"].iter().any(|folder| file.path.starts_with(folder))) {
+    for (file, source) in repo.sources().filter(|(file, _)| is_in(&file.path, &[SERVER, "crates/greenroom/src"])) {
         let tokens = source.tokens();
         for (index, token) in tokens.iter().enumerate() {
             let derives = token.text == "derive" && tokens[index..].iter().take_while(|t| t.text != "]").any(|t| t.text == "JsonSchema");
@@ -123,23 +192,72 @@ mod tests {
                 "crates/server/src/engine/writer.rs",
                 "use greenroom_ledger::{Batch, SqliteLedger};\nuse tokio::sync::mpsc;\nuse greenroom_drivers::Driver;\nuse tokio::net::TcpStream;\n",
             ),
+            ("crates/server/src/engine/writer/clock.rs", "use greenroom_ledger::*;\nuse reqwest::Client;\n"),
             ("crates/server/src/http/v1/people.rs", "use greenroom_ledger::{Hash,\n Ledger as _};\n"),
-            (
-                "crates/server/src/engine/rollouts.rs",
-                "use greenroom_drivers::Driver;\nuse tokio::{sync::mpsc, task::JoinHandle};\n#[cfg(test)]\nmod tests { use tokio::sync::mpsc; }\n",
-            ),
-            ("crates/domain/src/link.rs", "use std::net::IpAddr;\nfn f() { reqwest::get(); }\n"),
+            ("crates/server/src/http/v1/usage.rs", "use greenroom_ledger::*;\n"),
+            ("crates/server/src/engine/usage.rs", "use greenroom_delivery::Usage;\nuse tokio::net;\n"),
+            ("crates/server/src/view/board.rs", "use greenroom_delivery::Feeds;\n#[cfg(test)]\nmod tests { use std::process::Command; }\n"),
         ]);
         assert_eq!(
             places(&kept(&repo)),
             [
                 "crates/server/src/engine/writer.rs:3",
                 "crates/server/src/engine/writer.rs:4",
+                "crates/server/src/engine/writer/clock.rs:2",
                 "crates/server/src/http/v1/people.rs:2",
-                "crates/server/src/engine/rollouts.rs:2",
-                "crates/domain/src/link.rs:2"
+                "crates/server/src/http/v1/usage.rs:1",
+                "crates/server/src/engine/usage.rs:2",
+                "crates/server/src/view/board.rs:1",
             ]
         );
+    }
+
+    #[test]
+    fn reactors_are_told_nothing() {
+        let told = "use tokio::{sync::mpsc, task::JoinHandle};\n#[cfg(test)]\nmod tests { use tokio::sync::mpsc; }\n";
+        let repo = repo(&[
+            ("crates/server/src/engine/rollouts.rs", told),
+            ("crates/server/src/engine/fleet/revival.rs", "use std::sync::mpsc::channel;\n"),
+            ("crates/server/src/engine/keep.rs", told),
+            ("crates/server/src/engine.rs", told),
+            ("crates/server/src/http.rs", told),
+        ]);
+        assert_eq!(places(&kept(&repo)), ["crates/server/src/engine/rollouts.rs:1", "crates/server/src/engine/fleet/revival.rs:1"]);
+    }
+
+    #[test]
+    fn drivers_alone_run_programs() {
+        let repo = repo(&[
+            ("crates/server/src/serve.rs", "use greenroom_drivers::{proxy, process::ProcessDriver};\nfn f() { std::process::exit(1) }\n"),
+            ("crates/relay/src/lib.rs", "use std::process::Command;\n"),
+            ("crates/drivers/src/process/job.rs", "use tokio::process::Command;\n"),
+        ]);
+        assert_eq!(places(&kept(&repo)), ["crates/server/src/serve.rs:1", "crates/relay/src/lib.rs:1"]);
+    }
+
+    #[test]
+    fn the_state_hashes_the_same_everywhere() {
+        let repo = repo(&[("crates/domain/src/state.rs", "use imbl::{OrdMap, HashMap};\n"), ("crates/domain/src/map.rs", "type M = imbl::GenericHashMap<K, V>;\n")]);
+        assert_eq!(places(&kept(&repo)), ["crates/domain/src/state.rs:1"]);
+    }
+
+    #[test]
+    fn the_writer_alone_replaces_the_state() {
+        let replaces = "fn f() {\n engine.state.store(x);\n self.state.load();\n other.store(x);\n}\n#[cfg(test)]\nmod tests { fn g() { engine.state.store(x) } }\n";
+        let repo = repo(&[("crates/server/src/engine/writer.rs", replaces), ("crates/server/src/http/v1.rs", replaces)]);
+        assert_eq!(places(&one_state(&repo)), ["crates/server/src/http/v1.rs:2"]);
+    }
+
+    #[test]
+    fn reactors_are_on_the_list() {
+        let runs = "struct A;\npub async fn run() {}\n";
+        let repo = repo(&[
+            ("ARCHITECTURE.md", "`fleet` looks\n"),
+            ("crates/server/src/engine/fleet/mod.rs", runs),
+            ("crates/server/src/engine/mail.rs", runs),
+            ("crates/server/src/engine/writer.rs", "fn run() {}\n#[cfg(test)]\nmod tests { async fn run() {} }\n"),
+        ]);
+        assert_eq!(places(&reactors(&repo)), ["crates/server/src/engine/mail.rs:2"]);
     }
 
     #[test]

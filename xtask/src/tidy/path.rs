@@ -14,6 +14,12 @@ impl Path<'_> {
         self.segments.starts_with(words)
     }
 
+    /// Whether it names what the words lead to, or all that stands beside it: `a::b::c`, or `a::b::*`.
+    pub fn leads_to(&self, words: &[&str]) -> bool {
+        let beside = |above: &[&str]| !above.is_empty() && above.len() < words.len() && words.starts_with(above);
+        self.starts_with(words) || matches!(self.segments[..], [ref above @ .., "*"] if beside(above))
+    }
+
     /// Whether the words stand in it, one behind the other.
     pub fn names(&self, words: &[&str]) -> bool {
         self.segments.windows(words.len()).any(|window| window == words)
@@ -85,6 +91,13 @@ mod tests {
     fn calls_and_types_are_paths() {
         assert_eq!(shown("let x: Vec<a::B> = std::time::Instant::now(); y::<c::D>()"), ["a::B", "std::time::Instant::now", "c::D"]);
         assert_eq!(shown("::rand::random()"), ["rand::random"]);
+    }
+
+    #[test]
+    fn a_star_leads_to_all_beside_it() {
+        let source = Source::new("a::b::*");
+        let path = paths(&source).remove(0);
+        assert!(path.leads_to(&["a", "b", "c"]) && path.leads_to(&["a", "b", "c", "d"]) && !path.leads_to(&["a", "c"]) && !path.leads_to(&["b", "c"]));
     }
 
     #[test]
