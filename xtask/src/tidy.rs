@@ -3,6 +3,7 @@
 //! Rules read the manifests (`cargo metadata`) and the sources, never a build, so that this takes a second.
 
 mod builds;
+mod domain;
 mod graph;
 mod habits;
 mod keepers;
@@ -106,8 +107,10 @@ const RULES: &[Rule] = &[
     graph::single_versions,
     builds::once,
     purity::pure_crates,
-    purity::planes_apart,
     purity::parts_of_the_binary,
+    domain::planes_apart,
+    domain::planes_meet,
+    domain::fold,
     keepers::kept,
     keepers::one_state,
     keepers::reactors,

@@ -22,6 +22,11 @@ const IMPURE: &[(Named, &str)] = &[
     (Named::Start(&["std", "fs"]), "take the content as a parameter"),
     (Named::Start(&["std", "env"]), "take the setting as a parameter"),
     (Named::Start(&["std", "process"]), "return an error"),
+    (Named::Start(&["std", "net", "TcpListener"]), "drivers and server alone speak to others"),
+    (Named::Start(&["std", "net", "TcpStream"]), "drivers and server alone speak to others"),
+    (Named::Start(&["std", "net", "UdpSocket"]), "drivers and server alone speak to others"),
+    (Named::Start(&["std", "net", "ToSocketAddrs"]), "asking for a host's address speaks to others: take the address as a parameter"),
+    (Named::Start(&["std", "os"]), "take what the machine knows as a parameter"),
     (Named::Start(&["std", "thread"]), "do it where threads are at home; the rules are functions"),
     (Named::Start(&["rand"]), "ids and salts are minted outside and come with the command"),
     (Named::Start(&["getrandom"]), "ids and salts are minted outside and come with the command"),
@@ -44,6 +49,9 @@ pub fn pure_crates(repo: &Repo) -> Vec<Finding> {
         if file.path.ends_with("/tests.rs") {
             continue;
         }
+        for token in source.tokens().iter().filter(|token| ["async", "await"].contains(&token.text) && !source.in_tests(token.at)) {
+            found.push(Finding::new(&file.path, source.line(token.at), format!("`{}` in a pure crate", token.text), "do the waiting in the server; the rules are functions"));
+        }
         for path in paths(source).iter().filter(|path| path.segments.len() > 1 && !source.in_tests(path.at)) {
             if let Some((named, remedy)) = IMPURE.iter().find(|(named, _)| named.is_in(path)) {
                 found.push(Finding::new(&file.path, source.line(path.at), format!("`{}` in a pure crate", named.shown()), *remedy));
@@ -56,7 +64,7 @@ pub fn pure_crates(repo: &Repo) -> Vec<Finding> {
 impl Named {
     fn is_in(&self, path: &Path<'_>) -> bool {
         match self {
-            Self::Start(words) => path.starts_with(words),
+            Self::Start(words) => path.leads_to(words),
             Self::Anywhere(words) => path.names(words),
         }
     }
@@ -68,46 +76,8 @@ impl Named {
     }
 }
 
-/// The two planes of the domain, which meet in `link` and in what stands above both.
-const PLANES: [&str; 2] = ["deployment", "release"];
-const DOMAIN: &str = "crates/domain/src/";
-
-pub fn planes_apart(repo: &Repo) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for (file, source) in within(repo, &[DOMAIN]) {
-        let module = module_path(&file.path[DOMAIN.len()..]);
-        let Some(here) = PLANES.iter().find(|plane| module.first() == Some(*plane)) else { continue };
-        for path in paths(source) {
-            let absolute = absolute(&module, &path.segments);
-            if let Some(there) = PLANES.iter().find(|plane| *plane != here && absolute.first() == Some(*plane)) {
-                let remedy = "what needs both planes stands in `link`; what both need, in the shared kernel";
-                found.push(Finding::new(&file.path, source.line(path.at), format!("`{here}` imports `{there}`"), remedy));
-            }
-        }
-    }
-    found
-}
-
-/// Modules from the root of the crate to a file: `deployment/build.rs` is `deployment`, `build`.
-fn module_path(file: &str) -> Vec<&str> {
-    let stem = file.trim_end_matches(".rs").trim_end_matches("/mod");
-    stem.split('/').collect()
-}
-
-/// Segments from the root of the crate, when the path says where it starts; else none.
-fn absolute<'a>(module: &[&'a str], segments: &[&'a str]) -> Vec<&'a str> {
-    if let ["crate" | "greenroom_domain", rest @ ..] = segments {
-        return rest.to_vec();
-    }
-    let ups = segments.iter().take_while(|segment| **segment == "super").count();
-    if ups == 0 || ups > module.len() {
-        return Vec::new();
-    }
-    [&module[..module.len() - ups], &segments[ups..]].concat()
-}
-
 /// Which commands of the one binary may name which of our crates.
-const PARTS: &[(&str, &[&str])] = &[("greenroom_server", &["serve", "demo"]), ("greenroom_delivery", &["relay"]), ("greenroom_drivers", &["agent", "proxy", "demo"])];
+const PARTS: &[(&str, &[&str])] = &[("greenroom_server", &["serve"]), ("greenroom_relay", &["relay"]), ("greenroom_drivers", &["proxy", "demo"])];
 /// What the binary leaves to the server: it speaks the words of the domain, and asks the API for its judgement.
 const RULES: &[&str] = &["agenda", "apply", "decide", "judge", "link", "state"];
 const BINARY: &str = "crates/greenroom/src/";
@@ -143,22 +113,12 @@ mod tests {
             ("crates/domain/src/a.rs", "use std::{collections::BTreeMap,\n fs::File};\nfn f() { jiff::Timestamp::now(); }\n// std::env\nfn rand() { let rand = rand(); }\n"),
             ("crates/exposure/src/b.rs", "use std::net::IpAddr;\n#[cfg(test)]\nmod tests { use std::fs; }\nuse std::time::SystemTime;\n"),
             ("crates/exposure/src/c/tests.rs", "use std::fs;\n"),
+            ("crates/exposure/src/e.rs", "use std::net::{IpAddr,\n UdpSocket};\nasync fn f() {}\nfn g(waits: u8) { let awaits = \"await\"; }\n"),
             ("crates/server/src/d.rs", "use std::fs;\n"),
         ]);
-        assert_eq!(places(&pure_crates(&repo)), ["crates/domain/src/a.rs:2", "crates/domain/src/a.rs:3", "crates/exposure/src/b.rs:4"]);
-    }
-
-    #[test]
-    fn the_planes_meet_elsewhere() {
-        let repo = repo(&[
-            ("crates/domain/src/deployment/build.rs", "use crate::{id::Name,\n release::feature::Feature};\nuse super::super::release;\nuse super::release;\n"),
-            ("crates/domain/src/deployment.rs", "use super::release::plan;\n"),
-            ("crates/domain/src/release/mod.rs", "use crate::deployment::build::Build;\nuse crate::release::plan;\n"),
-            ("crates/domain/src/link.rs", "use crate::deployment::build::Build;\nuse crate::release::plan;\n"),
-        ]);
         assert_eq!(
-            places(&planes_apart(&repo)),
-            ["crates/domain/src/deployment/build.rs:2", "crates/domain/src/deployment/build.rs:3", "crates/domain/src/deployment.rs:1", "crates/domain/src/release/mod.rs:1"]
+            places(&pure_crates(&repo)),
+            ["crates/domain/src/a.rs:2", "crates/domain/src/a.rs:3", "crates/exposure/src/b.rs:4", "crates/exposure/src/e.rs:3", "crates/exposure/src/e.rs:2"]
         );
     }
 
@@ -166,10 +126,13 @@ mod tests {
     fn parts_are_named_by_their_commands() {
         let repo = repo(&[
             ("crates/greenroom/src/commands/serve.rs", "use greenroom_server::run;\n"),
-            ("crates/greenroom/src/commands/demo/mod.rs", "greenroom_server::run();\n"),
-            ("crates/greenroom/src/demo/stage.rs", "use greenroom_drivers::proxy;\n"),
+            ("crates/greenroom/src/commands/relay/off.rs", "greenroom_relay::off();\n"),
+            ("crates/greenroom/src/demo/stage.rs", "use greenroom_drivers::proxy;\nuse greenroom_relay::start;\n"),
             ("crates/greenroom/src/commands/status.rs", "use greenroom_api::Board;\nuse greenroom_server::run;\nuse greenroom_domain::{id::Name, state::State};\n"),
         ]);
-        assert_eq!(places(&parts_of_the_binary(&repo)), ["crates/greenroom/src/commands/status.rs:2", "crates/greenroom/src/commands/status.rs:3"]);
+        assert_eq!(
+            places(&parts_of_the_binary(&repo)),
+            ["crates/greenroom/src/demo/stage.rs:2", "crates/greenroom/src/commands/status.rs:2", "crates/greenroom/src/commands/status.rs:3"]
+        );
     }
 }
