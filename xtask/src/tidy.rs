@@ -7,6 +7,7 @@ mod domain;
 mod graph;
 mod habits;
 mod keepers;
+mod ledger;
 mod links;
 mod modules;
 mod path;
@@ -123,8 +124,10 @@ const RULES: &[Rule] = &[
     places::this_machine,
     places::hosts,
     links::lead_somewhere,
-    routes::corpus,
+    ledger::append_only,
+    ledger::corpus,
     routes::authorization,
+    routes::routes_by_hand,
 ];
 
 /// Prints what it finds; true when nothing must be mended.

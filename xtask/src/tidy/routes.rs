@@ -1,21 +1,17 @@
-//! What must stand in a file because tests and reviews rely on it: the corpus of events, the contract of the API, and
-//! who may use each of its routes.
+//! What must stand in a file because tests and reviews rely on it: the contract of the API, and who may use each of its
+//! routes.
 
 use serde_json::Value;
 
+use super::source::Token;
 use super::{Finding, Repo};
 
-const CORPUS: &str = "crates/domain/corpus/";
 const AUTHORIZATION: &str = "crates/server/tests/it/authorization.txt";
+const CASES: &str = "crates/server/tests/it/coverage/cases.rs";
+const MAKERS: &[&str] = &["crates/server/src/", "crates/delivery/src/", "crates/relay/src/"];
+/// The table itself, and gRPC on ports of its own, which has tests of its own for who is let in.
+const ELSEWHERE: &[&str] = &["crates/server/src/http/routes.rs", "crates/delivery/src/flagd/"];
 const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
-
-/// Every version of every event ever written, to be read for ever.
-pub fn corpus(repo: &Repo) -> Vec<Finding> {
-    if repo.files.iter().any(|file| file.path.starts_with(CORPUS)) {
-        return Vec::new();
-    }
-    vec![Finding::new(CORPUS, 0, "there is no corpus of events", "keep one example of each kind and version there, and a test that reads them all")]
-}
 
 /// Every route of the contract has lines in the list. What stands there is asked for by the test that writes it.
 pub fn authorization(repo: &Repo) -> Vec<Finding> {
@@ -36,6 +32,22 @@ pub fn authorization(repo: &Repo) -> Vec<Finding> {
     let listed: Vec<String> = list.lines().map(|(_, line)| route(line)).collect();
     let missing = routes.iter().filter(|route| !listed.contains(route));
     missing.map(|route| Finding::new(&list.path, 0, format!("`{route}` is missing"), "add a case to the server's coverage test, and let it write the list")).collect()
+}
+
+/// Whoever makes a route by hand is known to the test that writes the list.
+pub fn routes_by_hand(repo: &Repo) -> Vec<Finding> {
+    let Some(cases) = repo.file(CASES) else { return Vec::new() };
+    let mut found = Vec::new();
+    let makers = repo.sources().filter(|(file, _)| MAKERS.iter().any(|folder| file.path.starts_with(folder)) && !ELSEWHERE.iter().any(|known| file.path.starts_with(known)));
+    for (file, source) in makers {
+        let makes = |words: &[Token<'_>]| words[0].text == "." && ["route", "route_service", "nest_service"].contains(&words[1].text) && words[2].text == "(";
+        let Some(made) = source.tokens().windows(3).find(|words| makes(words) && !source.in_tests(words[0].at)).map(|words| words[1].at) else { continue };
+        if !cases.text.contains(&format!("\"{}\"", file.path.trim_start_matches("crates/"))) {
+            let remedy = format!("put it into the table of routes, or name this file in {CASES}, with who may come in");
+            found.push(Finding::new(&file.path, source.line(made), "a route that no case of the coverage list knows", remedy));
+        }
+    }
+    found
 }
 
 /// `METHOD PATH` of each operation.
@@ -75,8 +87,16 @@ mod tests {
     }
 
     #[test]
-    fn the_corpus_is_there() {
-        assert_eq!(corpus(&repo(&[])).len(), 1);
-        assert_eq!(corpus(&repo(&[("crates/domain/corpus/release.planned/1.json", "{}")])), []);
+    fn routes_by_hand_are_known() {
+        let makes = "fn f() {\n Router::new().route(\"/x\", get(x))\n}\n";
+        let repo = repo(&[
+            (CASES, "[(\"server/src/http/door.rs\", &[])]"),
+            ("crates/server/src/http/door.rs", makes),
+            ("crates/server/src/http/routes.rs", makes),
+            ("crates/delivery/src/flagd/sync.rs", makes),
+            ("crates/relay/src/lib.rs", makes),
+            ("crates/delivery/src/follow.rs", "fn f() { this.route = 1; route(x) }\n#[cfg(test)]\nmod tests { fn f() { Router::new().route(x) } }\n"),
+        ]);
+        assert_eq!(places(&routes_by_hand(&repo)), ["crates/relay/src/lib.rs:2"]);
     }
 }

@@ -45,6 +45,11 @@ impl Source {
         tokens(&self.code)
     }
 
+    /// Whether a character that is no blank stands inside a literal.
+    pub fn in_literal(&self, at: usize) -> bool {
+        [&self.code, &self.comments].iter().all(|part| part.as_bytes().get(at) == Some(&b' '))
+    }
+
     pub fn in_tests(&self, at: usize) -> bool {
         self.tests.iter().any(|range| range.contains(&at))
     }
