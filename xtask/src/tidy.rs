@@ -2,6 +2,7 @@
 //!
 //! Rules read the manifests (`cargo metadata`) and the sources, never a build, so that this takes a second.
 
+mod architecture;
 mod builds;
 mod domain;
 mod graph;
@@ -9,6 +10,7 @@ mod habits;
 mod keepers;
 mod ledger;
 mod links;
+mod lints;
 mod modules;
 mod path;
 mod places;
@@ -105,8 +107,12 @@ type Rule = fn(&Repo) -> Vec<Finding>;
 const RULES: &[Rule] = &[
     graph::imports,
     graph::quarantine,
+    architecture::imports,
+    architecture::names,
     graph::single_versions,
     builds::once,
+    lints::of_the_workspace,
+    lints::panics_denied,
     purity::pure_crates,
     purity::parts_of_the_binary,
     domain::planes_apart,

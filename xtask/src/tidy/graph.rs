@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Finding, Repo};
 
 /// Which of our crates each of our crates may name. A crate that is not here may name none.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
+pub(super) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("greenroom-exposure", &[]),
     ("greenroom-ledger", &[]),
     ("greenroom-domain", &["greenroom-exposure"]),
@@ -39,7 +39,13 @@ const QUARANTINE: &[(&str, &str)] = &[
     ("cedar-policy", "greenroom-access"),
     ("tonic", "greenroom-delivery"),
     ("prost", "greenroom-delivery"),
+    ("hyper-rustls", "greenroom-follow"),
+    ("rustls-native-certs", "greenroom-follow"),
 ];
+
+/// Those who follow have a client of their own, `follow::http`: they never name the one that all others share.
+const SHARED_CLIENT: &str = "reqwest";
+const FOLLOWERS: &[&str] = &["greenroom-follow", "greenroom-sdk", "greenroom-relay"];
 
 /// Crates that none of ours may name.
 const BANNED: &[(&str, &str)] = &[
@@ -58,7 +64,7 @@ const IMPURE: &[&str] = &["tokio", "rusqlite", "tokio-postgres", "reqwest", "hyp
 /// Crates of which there may be one version: types of two do not fit, and each is dear to compile.
 const ONE_VERSION: &[&str] = &["reqwest", "rustls", "tokio", "hyper", "axum"];
 
-const ABSENT: &[&str] = &["openssl-sys", "native-tls"];
+const ABSENT: &[&str] = &["openssl-sys", "native-tls", "aws-lc-sys"];
 
 /// One dependency of one of our crates, with the manifest that names it.
 struct Edge<'a> {
@@ -79,11 +85,11 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 /// Our packages.
-fn ours(metadata: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn ours(metadata: &Value) -> impl Iterator<Item = &Value> {
     list(metadata, "packages").iter().filter(|package| package["source"].is_null())
 }
 
-fn manifest(metadata: &Value, package: &Value) -> String {
+pub(super) fn manifest(metadata: &Value, package: &Value) -> String {
     let root = text(metadata, "workspace_root");
     let path = text(package, "manifest_path");
     path.strip_prefix(root).unwrap_or(path).trim_start_matches('/').to_owned()
@@ -139,6 +145,9 @@ pub fn quarantine(repo: &Repo) -> Vec<Finding> {
         if let Some((_, remedy)) = BANNED.iter().find(|(name, _)| *name == edge.on) {
             add(format!("`{}` names `{}`", edge.krate, edge.on), (*remedy).to_owned());
         }
+        if edge.on == SHARED_CLIENT && !edge.dev && FOLLOWERS.contains(&edge.krate) {
+            add(format!("`{}` names `{SHARED_CLIENT}`", edge.krate), "whoever follows has its own client: `greenroom_follow::http`".to_owned());
+        }
         if edge.krate == "greenroom-exposure" && !edge.dev && !EXPOSURE_ONLY.contains(&edge.on) {
             add(format!("`greenroom-exposure` names `{}`", edge.on), format!("it runs inside other people's programs: {} and nothing else", EXPOSURE_ONLY.join(", ")));
         }
@@ -157,6 +166,11 @@ pub fn quarantine(repo: &Repo) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// The name of a package.
+fn named<'a>(metadata: &'a Value, id: &str) -> &'a str {
+    list(metadata, "packages").iter().find(|package| text(package, "id") == id).map_or("", |package| text(package, "name"))
 }
 
 /// Names of all packages that one needs when it is not under test, each with a way to it.
@@ -199,6 +213,11 @@ pub fn single_versions(repo: &Repo) -> Vec<Finding> {
             ));
         }
     }
+    let of_clients = list(&repo.metadata["resolve"], "nodes").iter().filter(|node| named(&repo.metadata, text(node, "id")) == SHARED_CLIENT);
+    for feature in of_clients.flat_map(|node| list(node, "features")).filter_map(Value::as_str).filter(|feature| feature.contains("tls")) {
+        let remedy = "it has TLS for all clients of a process or for none: `cargo tree --invert reqwest --edges features` shows who asks for it";
+        found.push(Finding::new("Cargo.toml", 0, format!("`{SHARED_CLIENT}` has `{feature}`"), remedy));
+    }
     for name in ABSENT {
         if versions.contains_key(name) {
             found.push(Finding::new("Cargo.lock", 0, format!("`{name}` is compiled"), format!("TLS is rustls with ring: `cargo tree --invert {name}` shows who asks for it")));
@@ -240,11 +259,16 @@ mod tests {
                 package("greenroom-domain", &json!([theirs("chrono", ""), theirs("rusqlite", "dev"), theirs("jiff", "")])),
                 package("greenroom-exposure", &json!([theirs("uuid", ""), theirs("serde", ""), theirs("proptest", "dev")])),
                 package("greenroom-ledger", &json!([theirs("rusqlite", "")])),
+                package("greenroom-relay", &json!([theirs("reqwest", "dev")])),
+                package("greenroom-sdk", &json!([theirs("reqwest", "")])),
             ],
             &json!([]),
         );
         let found: Vec<String> = quarantine(&repo).iter().map(|finding| format!("{} {}", finding.line, finding.what)).collect();
-        assert_eq!(found, ["3 `greenroom-domain` names `chrono`", "0 `greenroom-domain` names `rusqlite`", "0 `greenroom-exposure` names `uuid`"]);
+        assert_eq!(
+            found,
+            ["3 `greenroom-domain` names `chrono`", "0 `greenroom-domain` names `rusqlite`", "0 `greenroom-exposure` names `uuid`", "0 `greenroom-sdk` names `reqwest`"]
+        );
     }
 
     #[test]
@@ -266,8 +290,9 @@ mod tests {
     fn dear_crates_come_once() {
         let mut second = package("rustls", &json!([]));
         second["version"] = json!("2.0.0");
-        let repo = with(&[package("rustls", &json!([])), second, package("openssl-sys", &json!([]))], &json!([]));
+        let packages = [package("rustls", &json!([])), second, package("openssl-sys", &json!([])), package("reqwest", &json!([]))];
+        let repo = with(&packages, &json!([{"id": "reqwest", "features": ["json", "rustls-tls"]}, {"id": "rustls", "features": ["tls12"]}]));
         let found: Vec<String> = single_versions(&repo).into_iter().map(|finding| finding.what).collect();
-        assert_eq!(found, ["`rustls` comes in the versions 1.0.0 and 2.0.0", "`openssl-sys` is compiled"]);
+        assert_eq!(found, ["`rustls` comes in the versions 1.0.0 and 2.0.0", "`reqwest` has `rustls-tls`", "`openssl-sys` is compiled"]);
     }
 }

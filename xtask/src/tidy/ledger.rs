@@ -111,6 +111,6 @@ mod tests {
         let whats = |corpus: &str| -> Vec<String> { super::corpus(&repo(&[(EVENTS, events), ("crates/domain/corpus/a.jsonl", corpus)])).into_iter().map(|f| f.what).collect() };
         assert_eq!(whats(&[line("a.made", 1), line("a.made", 2), line("b", 1)].concat()), Vec::<String>::new());
         assert_eq!(whats(&line("a.made", 2)), ["there is no example of `a.made/1`", "there is no example of `b/1`"]);
-        assert_eq!(places(&super::corpus(&repo(&[(EVENTS, "enum Event {}")]))), ["crates/domain/src/event.rs:0"]);
+        assert_eq!(places(&corpus(&repo(&[(EVENTS, "enum Event {}")]))), ["crates/domain/src/event.rs:0"]);
     }
 }
