@@ -15,6 +15,7 @@ mod modules;
 mod path;
 mod places;
 mod purity;
+mod released;
 mod routes;
 mod source;
 
@@ -130,6 +131,7 @@ const RULES: &[Rule] = &[
     places::this_machine,
     places::hosts,
     links::lead_somewhere,
+    released::as_released,
     ledger::append_only,
     ledger::corpus,
     routes::authorization,

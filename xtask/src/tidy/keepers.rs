@@ -96,6 +96,13 @@ const KEEPS: &[Keep] = &[
         what: "hashes otherwise than the rest of the state",
         remedy: "use `crate::map::HashMap`",
     },
+    Keep {
+        within: &["crates/domain/src"],
+        but: &[],
+        words: &[&["std", "cell"], &["std", "sync", "Mutex"], &["std", "sync", "RwLock"], &["std", "sync", "OnceLock"], &["std", "sync", "atomic"]],
+        what: "changes under those who read it",
+        remedy: "the state is a value: make another",
+    },
 ];
 
 /// Whether a file belongs to one of the modules.
@@ -122,16 +129,22 @@ pub fn kept(repo: &Repo) -> Vec<Finding> {
     found
 }
 
-/// What everyone reads becomes another only by the writer's hand.
+/// What everyone reads becomes another only by the writer's hand, and nobody waits for it behind a lock.
 pub fn one_state(repo: &Repo) -> Vec<Finding> {
     let mut found = Vec::new();
     for (file, source) in repo.sources().filter(|(file, _)| is_in(&file.path, &[SERVER]) && !is_in(&file.path, &[WRITER])) {
-        for window in source.tokens().windows(5) {
+        for window in source.tokens().windows(5).filter(|window| !source.in_tests(window[0].at)) {
             let words: Vec<&str> = window.iter().map(|token| token.text).collect();
-            if matches!(words[..], [".", "state", ".", "store" | "swap" | "rcu" | "compare_and_swap", "("]) && !source.in_tests(window[1].at) {
-                let remedy = "send the writer a command: the state is a fold of the ledger";
-                found.push(Finding::new(&file.path, source.line(window[1].at), "the state is replaced beside the writer", remedy));
-            }
+            let (what, remedy) = match words[..] {
+                [".", "state", ".", "store" | "swap" | "rcu" | "compare_and_swap", "("] => {
+                    ("the state is replaced beside the writer", "send the writer a command: the state is a fold of the ledger")
+                }
+                ["Mutex" | "RwLock", "<", "State", ..] | ["Mutex" | "RwLock", "<", "Arc", "<", "State"] => {
+                    ("the state stands behind a lock", "take a snapshot: `engine.state.load()`")
+                }
+                _ => continue,
+            };
+            found.push(Finding::new(&file.path, source.line(window[0].at), what, remedy));
         }
     }
     found
@@ -246,6 +259,14 @@ mod tests {
         let replaces = "fn f() {\n engine.state.store(x);\n self.state.load();\n other.store(x);\n}\n#[cfg(test)]\nmod tests { fn g() { engine.state.store(x) } }\n";
         let repo = repo(&[("crates/server/src/engine/writer.rs", replaces), ("crates/server/src/http/v1.rs", replaces)]);
         assert_eq!(places(&one_state(&repo)), ["crates/server/src/http/v1.rs:2"]);
+    }
+
+    #[test]
+    fn the_state_is_a_value_that_nobody_waits_for() {
+        let locks = repo(&[("crates/server/src/gate.rs", "struct A(Mutex<Waiting>);\nstruct B(RwLock<State>);\nstruct C(Mutex<Arc<State>>);\n")]);
+        assert_eq!(places(&one_state(&locks)), ["crates/server/src/gate.rs:2", "crates/server/src/gate.rs:3"]);
+        let cells = repo(&[("crates/domain/src/state.rs", "use std::sync::{Arc,\n Mutex};\nstruct A(std::cell::Cell<u8>);\n")]);
+        assert_eq!(places(&kept(&cells)), ["crates/domain/src/state.rs:2", "crates/domain/src/state.rs:3"]);
     }
 
     #[test]
