@@ -2,6 +2,7 @@
 //!
 //! Rules read the manifests (`cargo metadata`) and the sources, never a build, so that this takes a second.
 
+mod about;
 mod architecture;
 mod builds;
 mod domain;
@@ -106,6 +107,7 @@ impl fmt::Display for Finding {
 type Rule = fn(&Repo) -> Vec<Finding>;
 
 const RULES: &[Rule] = &[
+    about::something,
     graph::imports,
     graph::quarantine,
     architecture::imports,

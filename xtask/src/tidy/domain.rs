@@ -14,6 +14,11 @@ const POLICY: &[&str] = &["decide", "judge", "link", "reach", "refusal"];
 /// Of these, what says when a thing is looked at again.
 const TIMES: &[&[&str]] = &[&["judge", "archive", "KEEP"], &["judge", "releases", "deadlines"]];
 
+/// Modules that these rules are about.
+pub fn about() -> Vec<String> {
+    PLANES.iter().chain(MAY_NAME_BOTH).chain(POLICY).map(|module| format!("{DOMAIN}{module}")).collect()
+}
+
 /// Files of the domain, with their modules from the root of the crate: `deployment/build.rs` is `deployment`, `build`.
 fn files(repo: &Repo) -> impl Iterator<Item = (&File, &Source, Vec<&str>)> {
     repo.sources().filter_map(|(file, source)| {

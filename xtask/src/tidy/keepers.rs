@@ -1,9 +1,10 @@
 //! Which files alone may name what: who appends, who speaks with the outside, who is told more than the state.
 
+use super::about::is_module;
 use super::path::paths;
 use super::{Finding, Repo};
 
-/// Files and folders of modules: `a/b` is `a/b.rs` and all below `a/b/`, `a/b/` is the latter alone.
+/// As [`is_module`] has them.
 type Modules = &'static [&'static str];
 
 struct Keep {
@@ -105,9 +106,13 @@ const KEEPS: &[Keep] = &[
     },
 ];
 
-/// Whether a file belongs to one of the modules.
 fn is_in(path: &str, modules: Modules) -> bool {
-    modules.iter().any(|module| path.strip_prefix(module).is_some_and(|rest| module.ends_with('/') || rest == ".rs" || rest.starts_with('/')))
+    modules.iter().any(|module| is_module(path, module))
+}
+
+/// Modules that these rules are about.
+pub fn about() -> Vec<String> {
+    KEEPS.iter().flat_map(|keep| keep.within.iter().chain(keep.but)).map(|module| (*module).to_owned()).collect()
 }
 
 pub fn kept(repo: &Repo) -> Vec<Finding> {

@@ -13,6 +13,11 @@ const CHAIN: &[&str] = &["event", "kind", "actor", "subject"];
 const EVENTS: &str = "crates/domain/src/event.rs";
 const CORPUS: &str = "crates/domain/corpus/";
 
+/// Files and folders that these rules are about.
+pub fn about() -> Vec<String> {
+    [format!("{LEDGER}src/"), format!("{LEDGER}schema/"), EVENTS.to_owned(), CORPUS.to_owned()].to_vec()
+}
+
 /// No statement changes or removes a row of the chain.
 pub fn append_only(repo: &Repo) -> Vec<Finding> {
     let mut found = Vec::new();

@@ -10,6 +10,11 @@ use super::{Finding, Repo};
 const MUST_NOT_PANIC: &[&str] = &["access", "delivery", "domain", "drivers", "exposure", "follow", "ledger", "relay", "sdk"];
 const PANICS: &[&str] = &["unwrap_used", "expect_used", "indexing_slicing", "panic"];
 
+/// Files that these rules are about.
+pub fn about() -> Vec<String> {
+    MUST_NOT_PANIC.iter().map(|krate| format!("crates/{krate}/src/lib.rs")).collect()
+}
+
 pub fn of_the_workspace(repo: &Repo) -> Vec<Finding> {
     let manifests = ours(&repo.metadata).map(|package| manifest(&repo.metadata, package));
     let takes = |text: &str| text.lines().skip_while(|line| line.trim() != "[lints]").nth(1).is_some_and(|line| line.trim() == "workspace = true");

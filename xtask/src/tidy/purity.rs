@@ -39,6 +39,12 @@ const IMPURE: &[(Named, &str)] = &[
     (Named::Anywhere(&["Zoned", "now"]), "take `now` as a parameter"),
 ];
 
+/// Modules that these rules are about.
+pub fn about() -> Vec<String> {
+    let commands = PARTS.iter().flat_map(|(_, commands)| *commands).map(|command| format!("{BINARY}commands/{command}"));
+    PURE.iter().map(|folder| (*folder).to_owned()).chain(commands).collect()
+}
+
 fn within<'a>(repo: &'a Repo, folders: &'a [&str]) -> impl Iterator<Item = (&'a File, &'a Source)> {
     repo.sources().filter(move |(file, _)| folders.iter().any(|folder| file.path.starts_with(folder)))
 }

@@ -13,6 +13,11 @@ const MAKERS: &[&str] = &["crates/server/src/", "crates/delivery/src/", "crates/
 const ELSEWHERE: &[&str] = &["crates/server/src/http/routes.rs", "crates/delivery/src/flagd/"];
 const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
+/// Files and folders that these rules are about.
+pub fn about() -> Vec<String> {
+    [CASES].iter().chain(MAKERS).chain(ELSEWHERE).map(|path| (*path).to_owned()).collect()
+}
+
 /// Every route of the contract has lines in the list. What stands there is asked for by the test that writes it.
 pub fn authorization(repo: &Repo) -> Vec<Finding> {
     let has_routes = repo.files.iter().any(|file| file.path.starts_with("crates/server/src/http/"));
