@@ -1,6 +1,6 @@
 //! The invariants of the layout, checked: what is absent stays absent.
 //!
-//! Rules read the manifests (`cargo metadata`) and the sources, never a build, so that this takes a second.
+//! Rules read the manifests (`cargo metadata`) and the sources, never a build, so that this takes seconds.
 
 mod about;
 mod architecture;

@@ -20,8 +20,8 @@ struct Keep {
 const SERVER: &str = "crates/server/src";
 const ENGINE: &str = "crates/server/src/engine/";
 const WRITER: &str = "crates/server/src/engine/writer";
-/// What the writer's thread runs besides; the domain is kept by its own rules.
-const BESIDE_WRITER: Modules = &[
+/// The writer and what else its thread runs; the domain is kept by its own rules.
+const ON_ITS_THREAD: Modules = &[
     WRITER,
     "crates/server/src/engine/replay",
     "crates/server/src/engine/usage",
@@ -47,7 +47,7 @@ const KEEPS: &[Keep] = &[
         remedy: "send the writer a command: what was decided is in the ledger, by its hand",
     },
     Keep {
-        within: BESIDE_WRITER,
+        within: ON_ITS_THREAD,
         but: &[],
         words: &[
             &["greenroom_drivers"],
@@ -68,7 +68,7 @@ const KEEPS: &[Keep] = &[
         remedy: "a reactor does it once the event is durable",
     },
     Keep {
-        within: BESIDE_WRITER,
+        within: ON_ITS_THREAD,
         // counters in memory, which go into the side table
         but: &["crates/server/src/engine/usage"],
         words: &[&["greenroom_delivery"]],
