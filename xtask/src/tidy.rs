@@ -19,6 +19,7 @@ mod purity;
 mod released;
 mod routes;
 mod source;
+mod wire;
 
 use std::fmt;
 use std::fs;
@@ -124,7 +125,7 @@ const RULES: &[Rule] = &[
     keepers::kept,
     keepers::one_state,
     keepers::reactors,
-    keepers::wire_types,
+    wire::wire_types,
     habits::unfinished,
     habits::waiting_in_tests,
     habits::allowed_without_reason,

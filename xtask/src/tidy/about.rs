@@ -1,11 +1,11 @@
 //! A rule about a file that is not there any more would find nothing for ever: what rules name, is there.
 
-use super::{Finding, Repo, domain, graph, keepers, ledger, lints, purity, routes};
+use super::{Finding, Repo, domain, graph, keepers, ledger, lints, purity, routes, wire};
 
 pub fn something(repo: &Repo) -> Vec<Finding> {
     let packages: Vec<&str> = graph::ours(&repo.metadata).filter_map(|package| package["name"].as_str()).collect();
     let krates = graph::MAY_IMPORT.iter().map(|(krate, _)| (*krate).to_owned()).filter(|krate| !packages.contains(&krate.as_str()));
-    let named = [keepers::about(), domain::about(), purity::about(), ledger::about(), routes::about(), lints::about()];
+    let named = [keepers::about(), domain::about(), purity::about(), ledger::about(), routes::about(), lints::about(), wire::about()];
     let modules = named.into_iter().flatten().filter(|module| !repo.files.iter().any(|file| is_module(&file.path, module)));
     krates
         .chain(modules)

@@ -173,31 +173,6 @@ pub fn reactors(repo: &Repo) -> Vec<Finding> {
     found
 }
 
-/// Wire types stand in `api`; only what the query of a route may hold stands beside the route.
-pub fn wire_types(repo: &Repo) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for (file, source) in repo.sources().filter(|(file, _)| is_in(&file.path, &[SERVER, "crates/greenroom/src"])) {
-        let tokens = source.tokens();
-        for (index, token) in tokens.iter().enumerate() {
-            let derives = token.text == "derive" && tokens[index..].iter().take_while(|t| t.text != "]").any(|t| t.text == "JsonSchema");
-            if !derives || source.in_tests(token.at) {
-                continue;
-            }
-            let name = tokens[index..].windows(2).find(|pair| ["struct", "enum"].contains(&pair[0].text)).map_or("", |pair| pair[1].text);
-            let query = name.ends_with("Query") || name == "Paging";
-            if !(query && file.path.starts_with("crates/server/src/http/")) {
-                found.push(Finding::new(
-                    &file.path,
-                    source.line(token.at),
-                    format!("the wire type `{name}` outside `api`"),
-                    "write it once, in crates/api: server, command line and other clients share it",
-                ));
-            }
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{places, repo};
@@ -284,15 +259,5 @@ mod tests {
             ("crates/server/src/engine/writer.rs", "fn run() {}\n#[cfg(test)]\nmod tests { async fn run() {} }\n"),
         ]);
         assert_eq!(places(&reactors(&repo)), ["crates/server/src/engine/mail.rs:2"]);
-    }
-
-    #[test]
-    fn wire_types_are_written_once() {
-        let repo = repo(&[
-            ("crates/server/src/http/v1/a.rs", "#[derive(Deserialize, JsonSchema)]\n#[serde(default)]\nstruct AQuery { a: u8 }\n#[derive(JsonSchema)]\npub struct Thing;\n"),
-            ("crates/server/src/view/b.rs", "#[derive(Debug)]\nstruct Local;\n#[derive(JsonSchema)] enum BQuery {}\n"),
-            ("crates/api/src/views.rs", "#[derive(JsonSchema)]\npub struct Thing;\n"),
-        ]);
-        assert_eq!(places(&wire_types(&repo)), ["crates/server/src/http/v1/a.rs:4", "crates/server/src/view/b.rs:3"]);
     }
 }
