@@ -5,7 +5,6 @@
 mod ask;
 mod bytes;
 mod heads;
-mod index;
 mod json;
 mod parts;
 mod store;

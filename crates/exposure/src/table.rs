@@ -54,40 +54,87 @@ impl Table {
                 }
                 alike &= alike - 1;
             }
-            if group.tags & HIGH != HIGH {
+            if !group.is_full() {
                 return None;
             }
             at = (at + 1) & mask;
         }
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Makes room for many more at once.
+    pub(crate) fn reserve(&mut self, more: usize, hash_of: impl Fn(u32) -> u64) {
+        if self.len + more > self.groups.len() * PER_GROUP {
+            let mut table = Self::with_room(self.len + more);
+            let groups = Arc::make_mut(&mut table.groups);
+            self.numbers().for_each(|number| place(groups, hash_of(number), number));
+            *self = Self { len: self.len, ..table };
+        }
+    }
+
     /// Adds a number that is not in it. `hash_of` tells the hashes of those which are.
     pub(crate) fn put(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
         if self.len >= self.groups.len() * PER_GROUP {
-            *self = self.laid_out(self.len * 2, |_| true, hash_of);
+            self.reserve(self.len.max(1), hash_of);
         }
         place(Arc::make_mut(&mut self.groups), hash, number);
         self.len += 1;
     }
 
-    /// Without a number. The rest is placed anew, which closes the gap.
-    #[must_use]
-    pub(crate) fn without(&self, number: u32, hash_of: impl Fn(u32) -> u64) -> Self {
-        self.laid_out(self.len, |other| other != number, hash_of)
-    }
-
-    fn laid_out(&self, room: usize, stays: impl Fn(u32) -> bool, hash_of: impl Fn(u32) -> u64) -> Self {
-        let mut table = Self::with_room(room);
-        let groups = Arc::make_mut(&mut table.groups);
-        for number in self.numbers().filter(|number| stays(*number)) {
-            place(groups, hash_of(number), number);
-            table.len += 1;
+    /// Takes out a number that is in it. `hash_of` tells the hashes of those which stay.
+    pub(crate) fn take(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
+        let groups = Arc::make_mut(&mut self.groups);
+        let mask = groups.len().wrapping_sub(1);
+        let mut at = hash as usize & mask;
+        let was_full = loop {
+            let Some(group) = groups.get_mut(at) else { return };
+            let full = group.is_full();
+            if group.take(number) {
+                self.len -= 1;
+                break full;
+            }
+            if !full {
+                return;
+            }
+            at = (at + 1) & mask;
+        };
+        // whatever went past this group may have a place in it now, and is not looked for behind a gap
+        let mut goes_on = was_full;
+        while goes_on {
+            at = (at + 1) & mask;
+            let Some(group) = groups.get_mut(at) else { return };
+            goes_on = group.is_full();
+            let strangers: Vec<(u64, u32)> = group.numbers().map(|number| (hash_of(number), number)).filter(|(hash, _)| *hash as usize & mask != at).collect();
+            for (_, number) in &strangers {
+                group.take(*number);
+            }
+            strangers.into_iter().for_each(|(hash, number)| place(groups, hash, number));
         }
-        table
     }
 
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
-        self.groups.iter().flat_map(|group| group.numbers.into_iter().zip(group.tags.to_le_bytes()).filter(|(_, tag)| *tag != 0).map(|(number, _)| number))
+        self.groups.iter().flat_map(Group::numbers)
+    }
+}
+
+impl Group {
+    const fn is_full(&self) -> bool {
+        self.tags & HIGH == HIGH
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
+        self.numbers.into_iter().zip(self.tags.to_le_bytes()).filter(|(_, tag)| *tag != 0).map(|(number, _)| number)
+    }
+
+    fn take(&mut self, number: u32) -> bool {
+        let place = self.numbers.iter().zip(self.tags.to_le_bytes()).position(|(other, tag)| tag != 0 && *other == number);
+        if let Some(place) = place {
+            self.tags &= !(0xff << (8 * place));
+        }
+        place.is_some()
     }
 }
 
@@ -124,13 +171,42 @@ mod tests {
         (0..1_000).for_each(|n| table.put(hash(n), n, hash));
         let before = table.clone();
         for n in (0..1_000).step_by(3) {
-            table = table.without(n, hash);
+            table.take(hash(n), n, hash);
+            table.take(hash(n), n, hash);
         }
         for n in 0..1_000 {
             assert_eq!((finds(&before, n), finds(&table, n)), (true, n % 3 != 0));
         }
-        assert_eq!(table.numbers().count(), 666);
+        assert_eq!((table.len(), table.numbers().count(), before.numbers().count()), (666, 666, 1_000));
         assert!(!finds(&Table::with_room(0), 3) && !finds(&table, 1_000));
         assert!(finds(&Table::of((0..20).map(hash)), 19));
+    }
+
+    /// Hashes that share groups and run over into the next, round the end too.
+    #[test]
+    fn putting_and_taking_in_any_order_keeps_all_others_found() {
+        let mut random = 7_u64;
+        let mut draw = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        for _ in 0..50 {
+            let crowded = draw(6) + 1;
+            let hash = |n: u32| (u64::from(n) * 0x9e37_79b9_7f4a_7c15 & !0xff) | (u64::from(n) % crowded).wrapping_sub(1) & 0xff;
+            let (mut table, mut held) = (Table::with_room(0), std::collections::BTreeSet::new());
+            for _ in 0..400 {
+                let n = draw(60) as u32;
+                if held.remove(&n) {
+                    table.take(hash(n), n, hash);
+                } else {
+                    held.insert(n);
+                    table.put(hash(n), n, hash);
+                }
+                assert_eq!(table.len(), held.len());
+                for n in 0..60 {
+                    assert_eq!(table.find(hash(n), |number| (number == n).then_some(())).is_some(), held.contains(&n), "{n} of {held:?}");
+                }
+            }
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! Where entries are kept: by slot, in chunks of some dozens, and by key, in a hash table of slots.
 //!
-//! An edit copies the chunks and shards that it touches and shares the rest: at 10,000 features a change of one costs
-//! microseconds. A slot stays with its feature until that is dropped.
+//! An edit copies the chunks that it touches and shares the rest, the table too unless features come or go: at 10,000
+//! features a change of one costs microseconds. A slot stays with its feature until that is dropped.
 
 use std::sync::Arc;
 
-use super::index::Index;
 use crate::hash::Packed;
 use crate::program::{Entry, Head, Prerequisite};
+use crate::table::Table;
 
 const CHUNK: usize = 64;
 
@@ -31,7 +31,7 @@ impl Handle {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    index: Index,
+    index: Table,
     chunks: Arc<[Arc<Chunk>]>,
     /// Slots below the end of the last chunk that nobody has.
     free: Arc<[u32]>,
@@ -39,7 +39,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new() -> Self {
-        Self { index: Index::new(), chunks: Arc::new([]), free: Arc::new([]) }
+        Self { index: Table::with_room(0), chunks: Arc::new([]), free: Arc::new([]) }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -97,7 +97,7 @@ fn hash_at(chunks: &[Arc<Chunk>], slot: u32) -> u64 {
 
 /// A store being changed. The one that it came from does not see it.
 pub(crate) struct Edit {
-    index: Index,
+    index: Table,
     chunks: Vec<Arc<Chunk>>,
     free: Vec<u32>,
 }
@@ -127,7 +127,7 @@ impl Edit {
         if let Some(place) = self.place(entry.slot)
             && place.take().is_some()
         {
-            self.index.drop(entry.hash, entry.slot, |slot| hash_at(&self.chunks, slot));
+            self.index.take(entry.hash, entry.slot, |slot| hash_at(&self.chunks, slot));
             self.free.push(entry.slot);
         }
     }
