@@ -98,6 +98,7 @@ actions! {
     // building and deploying
     ManifestsApply = "manifests.apply" "apply manifests here",
     BuildRegister = "build.register" "register builds",
+    BuildClear = "build.clear" "clear quarantined builds",
     CheckRecord = "check.record" "record checks",
     DeploymentRequest = "deployment.request" "deploy here",
     DeploymentCancel = "deployment.cancel" "cancel deployments here",

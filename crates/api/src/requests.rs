@@ -84,6 +84,7 @@ request! {
         #[serde(default, skip_serializing_if = "Vec::is_empty")] evidence: Vec<Evidence>,
     }
     Evidence { kind: String, text: String }
+    ClearBuild { #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<String> }
     PlanRelease { spec: ReleaseSpec }
     OnRelease {
         /// Absent: all environments of the release.

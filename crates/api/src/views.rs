@@ -154,7 +154,8 @@ view! {
     BoardCell {
         environment: Name,
         #[serde(default, skip_serializing_if = "Option::is_none")] version: Option<Version>,
-        health: Health,
+        /// Absent where nothing was ever seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")] health: Option<Health>,
         verified: bool,
         /// What ails it, one line for each target that is unhealthy, down or does not answer.
         #[serde(default, skip_serializing_if = "Vec::is_empty")] ails: Vec<String>,

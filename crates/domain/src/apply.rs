@@ -114,6 +114,10 @@ impl State {
                 edit(&mut self.builds, &e.build, |b| b.quarantined = Some(e.why.clone()));
                 self.touch_waiting(None, seq);
             }
+            Event::BuildCleared(e) => {
+                edit(&mut self.builds, &e.build, |b| b.quarantined = None);
+                self.touch_waiting(None, seq);
+            }
             Event::DeploymentRequested(e) => self.deployment_requested(e, recorded),
             Event::RolloutMoved(e) => self.rollout_moved(e, seq, at),
             Event::RolloutCancelRequested(e) => {

@@ -69,6 +69,8 @@ pub enum Report {
     TakenBack {
         op: OperationId,
         why: String,
+        /// Whether that is the build's fault: it was tried and did not do.
+        blamed: bool,
         seen: Observation,
     },
     /// The target says no, or runs something that is not what this operation brings.
@@ -117,6 +119,11 @@ pub enum Command {
         environment: Name,
         manifests: Vec<Manifest>,
         serves: Vec<Serves>,
+    },
+    /// A person's word that a quarantined build may be deployed again.
+    ClearBuild {
+        build: BuildLabel,
+        note: Option<String>,
     },
     RegisterBuild {
         build: BuildSpec,

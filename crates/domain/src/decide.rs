@@ -89,6 +89,7 @@ pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result
         Command::Apply { set, manifests, prune } => define::apply(&mut work, set, manifests, *prune, define::Anew::default())?,
         Command::Import { set, environment, manifests, serves } => import::import(&mut work, set, environment, manifests, serves)?,
         Command::RegisterBuild { build } => deploy::register(&mut work, build)?,
+        Command::ClearBuild { build, note } => deploy::clear(&mut work, build, note.as_deref())?,
         Command::Deploy { environment, builds, motive, note } => deploy::deploy(&mut work, environment, builds, *motive, note.as_deref())?,
         Command::Rollback { environment, service, to, withdraw_first, emergency, note } => {
             rollback::rollback(&mut work, environment, service, to.as_ref(), *withdraw_first, *emergency, note.as_deref())?;

@@ -157,6 +157,7 @@ events! {
         #[serde(default, skip_serializing_if = "Vec::is_empty")] checks: Vec<CheckResult>,
     }
     BuildQuarantined = "build.quarantined" / 1 { service: Name, build: Digest, why: String }
+    BuildCleared = "build.cleared" / 1 { service: Name, build: Digest, #[serde(default, skip_serializing_if = "Option::is_none")] note: Option<Sealed> }
     DeploymentRequested = "deployment.requested" / 1 {
         id: DeploymentId, number: u64, environment: Name, items: Vec<Item>, motive: Motive, urgency: Urgency, scope: Digest,
         rollouts: Vec<PlannedRollout>, configs: BTreeMap<Digest, Config>, policies: Vec<Name>,
@@ -328,6 +329,7 @@ impl Event {
             Self::BuildRegistered(e) => vec![format!("service/{}", e.build.service), format!("version/{}/{}", e.build.service, e.build.version), format!("build/{}", e.digest)],
             Self::BuildRecalled(e) => vec![format!("service/{}", e.build.service), format!("version/{}/{}", e.build.service, e.build.version), format!("build/{}", e.digest)],
             Self::BuildQuarantined(e) => vec![format!("service/{}", e.service), format!("build/{}", e.build)],
+            Self::BuildCleared(e) => vec![format!("service/{}", e.service), format!("build/{}", e.build)],
             Self::DeploymentRequested(e) => {
                 let mut all = vec![format!("deployment/{}", e.id), format!("environment/{}", e.environment)];
                 for item in &e.items {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::id::{FeatureKey, HoldId, Name};
+use crate::refusal::{Reason, ReasonCode};
 use crate::sealed::Sealed;
 use crate::time::At;
 
@@ -100,5 +101,13 @@ impl Hold {
     #[must_use]
     pub fn stands(&self, now: At) -> bool {
         self.expires.is_none_or(|end| end > now)
+    }
+
+    /// What it says to whomever it stops. A person's words are sealed; views add them.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        let mut reason = Reason::new(ReasonCode::Hold, format!("hold/{}", self.id), format!("hold #{} stands", self.number)).remedy(format!("greenroom hold lift {}", self.number));
+        reason.until = self.expires;
+        reason
     }
 }

@@ -122,11 +122,12 @@ impl Lock {
     }
 }
 
-/// `path` as people look for it: the name of the directory `base` and the way from there. What a program wrote may hold
+/// `path` as people look for it: the names of the directory `base` and of the one that it is in, and the way from there. What a program wrote may hold
 /// secrets and personal data, so that others are told where it stands and never what it says.
 pub(crate) fn way_to(path: &Path, base: &Path) -> String {
     let way = path.strip_prefix(base).unwrap_or(path);
-    base.file_name().map_or_else(|| way.to_owned(), |name| Path::new(name).join(way)).display().to_string()
+    let names = [base.parent(), Some(base)].into_iter().flatten().filter_map(Path::file_name);
+    names.map(Path::new).chain([way]).collect::<PathBuf>().display().to_string()
 }
 
 /// The last line with something on it, at most `limit` characters; reads no more than the end of the file.
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_way_starts_at_the_directory_that_people_know() {
-        assert_eq!(way_to(Path::new("/data/run/test/services/web/x.log"), Path::new("/data/run/test")), "test/services/web/x.log");
+        assert_eq!(way_to(Path::new("/data/run/test/services/web/x.log"), Path::new("/data/run/test")), "run/test/services/web/x.log");
         assert_eq!(way_to(Path::new("/x.log"), Path::new("/")), "x.log");
     }
 

@@ -251,6 +251,7 @@ impl Place {
             failure: self.failure.clone(),
             unreachable: self.cut_off.then(|| "the fake was told to be out of reach".to_owned()),
             taken_back: self.taken_back,
+            blameless: false,
             settled: health == Health::Healthy && op.is_some(),
         }
     }

@@ -128,6 +128,8 @@ pub struct Seen {
     pub unreachable: Option<String>,
     /// The target's own record says that this operation failed and what was there before serves again.
     pub taken_back: Option<OperationId>,
+    /// It was taken back for no fault of its build, which was never tried.
+    pub blameless: bool,
     /// `observation.op` is done: its build on every instance, nothing old left, ready without restarts for `min_stable`.
     pub settled: bool,
 }

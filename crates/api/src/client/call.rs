@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::requests::{
-    AddPerson, Adopt, ApplyManifests, CreateToken, Decide, Deploy, Erase, KillFeature, Login, Nothing, OnRelease, PlanRelease, RecordCheck, RestoreFeature, Rollback, SetBaseline,
-    SetHold, SetPassword, SetPreset, SetRoles, Setup,
+    AddPerson, Adopt, ApplyManifests, ClearBuild, CreateToken, Decide, Deploy, Erase, KillFeature, Login, Nothing, OnRelease, PlanRelease, RecordCheck, RestoreFeature, Rollback,
+    SetBaseline, SetHold, SetPassword, SetPreset, SetRoles, Setup,
 };
 use crate::views::{
     Board, Build, Check, Dark, Decision, Deployment, Done, Environment, Erased, Event, Explained, Feature, Hold, Keys, ManifestPlan, Page, Person, Release, Service, SignedIn,
@@ -146,6 +146,7 @@ endpoints! {
     GET builds()("builds") -> Page<Build>;
     POST register_build()[BuildSpec]("builds") -> Build;
     GET build(service: &Name, version: &Version)("builds", service, version) -> Build;
+    POST clear_build(service: &Name, version: &Version)[ClearBuild]("builds", service, version, "clear") -> Build;
     /// Newest first; query `environment`, `service`, `open`.
     GET deployments()("deployments") -> Page<Deployment>;
     POST deploy()[Deploy]("deployments") -> Deployment;

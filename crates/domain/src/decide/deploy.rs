@@ -11,7 +11,7 @@ use crate::deployment::deployment::{AwaitedWithdrawal, Config, Item, Motive, Rec
 use crate::deployment::environment::Environment;
 use crate::deployment::placement::Pair;
 use crate::deployment::rollout::{Rollout, Step, StepKind};
-use crate::event::{BuildRegistered, DeploymentRequested, PlannedRollout, RolloutCancelRequested};
+use crate::event::{BuildCleared, BuildRegistered, DeploymentRequested, PlannedRollout, RolloutCancelRequested};
 use crate::id::{BuildLabel, DeploymentId, Digest, Name, PlacementKey, RolloutId, digest_of};
 use crate::judge;
 use crate::link::{self, Through};
@@ -306,6 +306,16 @@ pub(super) fn cancel(work: &mut Work<'_>, id: DeploymentId) -> Result<(), Stop> 
         return Ok(());
     }
     Err(Refusal::conflict(ReasonCode::WrongState, format!("deployment/{id}"), format!("deployment #{} is over", deployment.number), "roll back instead").into())
+}
+
+/// What is not quarantined stays as it is.
+pub(super) fn clear(work: &mut Work<'_>, label: &BuildLabel, note: Option<&str>) -> Result<(), Stop> {
+    let Some(build) = work.build(label)? else { return Err(Refusal::not_found("build", label).into()) };
+    if build.quarantined.is_some() {
+        let note = note.map(|n| work.seal(n));
+        work.push(BuildCleared { service: label.service.clone(), build: build.digest.clone(), note });
+    }
+    Ok(())
 }
 
 pub(super) fn abandon(work: &mut Work<'_>, id: RolloutId) -> Result<(), Refusal> {

@@ -33,24 +33,28 @@ pub(super) fn report(work: &mut Work<'_>, report: &Report) -> Result<(), Stop> {
             }
         }
         Report::Settled { op, seen } => settled(work, *op, seen)?,
-        Report::TakenBack { op, why, seen } => {
+        Report::TakenBack { op, why, blamed, seen } => {
             let Some(r) = of(work, *op) else { return Ok(()) };
             observed(work, &r.key, seen)?;
             if r.cancelling {
                 moved(work, &r, Step::Cancelled { why: vec![cancelled(&r)] });
                 return Ok(());
             }
-            let why =
-                vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone()).remedy("the build before keeps serving; fix the build and register a new one")];
+            let remedy = if *blamed {
+                "what served before keeps serving; fix the build and register a new one"
+            } else {
+                "what served before keeps serving; mend the cause and deploy again"
+            };
+            let why = vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone()).remedy(remedy)];
             if moved(work, &r, Step::RolledBack { why: why.clone() }) {
-                after_failure(work, &r, &why);
+                after_failure(work, &r, &why, *blamed);
             }
         }
         Report::Failed { op, why } => {
             let Some(r) = of(work, *op) else { return Ok(()) };
-            let why = vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone())];
+            let why = vec![Reason::new(ReasonCode::Invalid, format!("rollout/{}", r.id), why.clone()).remedy("mend the cause and deploy again")];
             if moved(work, &r, Step::Failed { why: why.clone() }) {
-                after_failure(work, &r, &why);
+                after_failure(work, &r, &why, false);
             }
         }
         Report::Overtaken { op, why } => {
@@ -220,7 +224,7 @@ pub(super) fn check(work: &mut Work<'_>, check: &RecordCheck) -> Result<(), Stop
         Outcome::Fail => {
             let why = vec![Reason::new(ReasonCode::Evidence, format!("check/{}", spec.name), format!("check `{}` failed: {summary}", spec.name))];
             if moved(work, &r, Step::Failed { why: why.clone() }) {
-                after_failure(work, &r, &why);
+                after_failure(work, &r, &why, true);
             }
         }
         // could not be judged: asked again until the deadline, and never counted as a pass

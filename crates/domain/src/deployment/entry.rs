@@ -88,7 +88,7 @@ pub fn judge(state: &State, ask: &Ask<'_>, now: At) -> Entry {
     if let Some(why) = &ask.build.quarantined {
         entry.deny.push(
             Reason::new(ReasonCode::Quarantined, format!("build/{}", ask.build.spec.label()), format!("`{}` is quarantined: {why}", ask.build.spec.label()))
-                .remedy("register and deploy a fixed build"),
+                .remedy(format!("register and deploy a fixed build; or, if it was not the build's fault: greenroom build clear {}", ask.build.spec.label())),
         );
     }
     requires(state, ask, &mut entry);
@@ -148,10 +148,7 @@ fn busy(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
 fn holds(state: &State, ask: &Ask<'_>, now: At, entry: &mut Entry) {
     for hold in state.holds.values() {
         if hold.stands(now) && hold.plane.covers(Plane::Deploy) && hold.stops.stops(ask.automatic) && hold.scope.covers_deployment(&ask.environment.name, &ask.build.spec.service) {
-            let mut reason =
-                Reason::new(ReasonCode::Hold, format!("hold/{}", hold.id), format!("hold #{} stands", hold.number)).remedy(format!("greenroom hold lift {}", hold.number));
-            reason.until = hold.expires;
-            entry.wait.push(reason);
+            entry.wait.push(hold.reason());
         }
     }
 }
@@ -161,9 +158,19 @@ fn requires(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
         if !everywhere(state, ask.environment, need) {
             entry.wait.push(
                 Reason::new(ReasonCode::Requires, format!("service/{}", need.service), format!("requires `{need}` in `{}`, which is not observed there", ask.environment.name))
-                    .remedy(format!("greenroom deploy {}@{} --to {}", need.service, need.floor, ask.environment.name)),
+                    .remedy(to_meet(state, need, &ask.environment.name)),
             );
         }
+    }
+}
+
+/// The command that brings what meets `need`: the newest registered build that does.
+#[must_use]
+pub fn to_meet(state: &State, need: &Requirement, environment: &Name) -> String {
+    let builds = state.builds_of.iter().filter(|(service, ..)| *service == need.service).filter_map(|(.., digest)| state.builds.get(digest));
+    match builds.filter(|build| build.quarantined.is_none() && state.meets(build, need)).max_by_key(|build| build.sequence) {
+        Some(build) => format!("greenroom deploy {} --to {environment}", build.spec.label()),
+        None => format!("no build of `{}` meets it yet: register one that does, then deploy it", need.service),
     }
 }
 

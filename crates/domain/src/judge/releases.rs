@@ -99,11 +99,7 @@ fn holds(state: &State, release: &Release, environment: &Name, now: At, automati
         .holds
         .values()
         .filter(|h| h.stands(now) && h.plane.covers(Plane::Release) && h.stops.stops(automatic) && h.scope.covers_release(environment, &release.name, features()))
-        .map(|h| {
-            let mut reason = Reason::new(ReasonCode::Hold, format!("hold/{}", h.id), format!("hold #{} stands", h.number)).remedy(format!("greenroom hold lift {}", h.number));
-            reason.until = h.expires;
-            reason
-        })
+        .map(|h| h.reason())
         .collect()
 }
 

@@ -107,7 +107,7 @@ fn overdue(work: &mut Work<'_>, r: &Rollout) {
     if contact {
         let why = reason(format!("not live before its deadline: still {step}"));
         moved(work, r, Step::Failed { why: why.clone() });
-        after_failure(work, r, &why);
+        after_failure(work, r, &why, false);
     } else {
         moved(work, r, Step::Unknown { since: work.now, why: reason(format!("the deadline passed while {step}, without contact to `{}`", r.key.target)) });
     }
@@ -199,14 +199,14 @@ fn serving_on(state: &State, environment: &Name, build: &Build, urgency: Urgency
 
 /// What a failed rollout brings about in the same batch: quarantine and, where the new build serves already, a visible
 /// hold and the way back. `r` is the rollout as it was before it failed.
-pub(crate) fn after_failure(work: &mut Work<'_>, r: &Rollout, why: &[Reason]) {
+pub(crate) fn after_failure(work: &mut Work<'_>, r: &Rollout, why: &[Reason], blamed: bool) {
     let text = why.first().map_or("a rollout failed", |x| x.message.as_str()).to_owned();
     let Some(deployment) = work.state.deployments.get(&r.deployment).cloned() else { return };
     // what takes back is not taken back again, and what a person stops is no verdict on the build
     if deployment.urgency != Urgency::Normal || deployment.motive == Motive::Rollback || r.cancelling {
         return;
     }
-    if work.state.builds.get(&r.build).is_some_and(|b| b.quarantined.is_none()) {
+    if blamed && work.state.builds.get(&r.build).is_some_and(|b| b.quarantined.is_none()) {
         work.push(BuildQuarantined { service: r.key.service.clone(), build: r.build.clone(), why: text });
     }
     let serves = work.state.placements.get(&r.key).and_then(|p| p.observed.as_ref()).is_some_and(|o| o.serving.contains_key(&r.build));

@@ -286,6 +286,31 @@ fn newer_requests_overtake_waiting_ones_and_wait_for_those_under_way() {
     assert_eq!((w.step(newer), w.step(third)), (StepKind::Live, StepKind::Live));
 }
 
+/// What was never tried has proved nothing: a taken port or a full disk is no verdict on a build.
+#[test]
+fn only_a_verdict_on_the_build_quarantines_it_and_a_person_may_clear_it() {
+    let mut w = World::shop();
+    w.register("web@1.1.0");
+    let build = |w: &World| w.state.build(&label("web@1.1.0")).unwrap().quarantined.clone();
+    w.fleet = false;
+    for blamed in [false, true] {
+        let id = w.deploy("web@1.1.0", "staging");
+        let r = w.rollouts(id)[0].clone();
+        let seen = w.runs[&r.key].clone();
+        w.report(Report::TakenBack { op: r.op(), why: "the port is taken".to_owned(), blamed, seen });
+        assert_eq!((w.step(id), build(&w).is_some()), (StepKind::RolledBack, blamed));
+    }
+    assert_eq!(w.refused(&World::deploy_command(&["web@1.1.0"], "staging")), [ReasonCode::Quarantined]);
+    let clear = Command::ClearBuild { build: label("web@1.1.0"), note: Some("it was the port".to_owned()) };
+    assert!(matches!(w.ok(&clear).as_slice(), [Event::BuildCleared(_)]));
+    assert_eq!((build(&w), w.ok(&clear).len()), (None, 0), "again it changes nothing");
+    let id = w.deploy("web@1.1.0", "staging");
+    let r = w.rollouts(id)[0].clone();
+    w.report(Report::Failed { op: r.op(), why: "no such file".to_owned() });
+    assert_eq!((w.step(id), build(&w)), (StepKind::Failed, None));
+    assert_eq!(w.refused(&Command::ClearBuild { build: label("web@9.0.0"), note: None }), [ReasonCode::NotFound]);
+}
+
 #[test]
 fn cancelling_ends_when_it_is_seen_and_blames_nobody() {
     let mut w = World::shop();
@@ -298,7 +323,7 @@ fn cancelling_ends_when_it_is_seen_and_blames_nobody() {
     let r = w.rollouts(id)[0].clone();
     w.report(Report::Applied { op: r.op() });
     let seen = w.runs[&r.key].clone();
-    w.report(Report::TakenBack { op: r.op(), why: "asked to".to_owned(), seen });
+    w.report(Report::TakenBack { op: r.op(), why: "asked to".to_owned(), blamed: true, seen });
     assert_eq!(w.step(id), StepKind::Cancelled);
     assert!(w.state.builds[&r.build].quarantined.is_none());
     assert_eq!(w.refused(&Command::CancelDeployment { id }), [ReasonCode::WrongState]);
@@ -370,7 +395,7 @@ fn repeated_late_and_foreign_reports_change_nothing_twice() {
         Report::Applied { op: r.op() },
         Report::Settled { op: r.op(), seen: seen.clone() },
         Report::Failed { op: r.op(), why: "late".to_owned() },
-        Report::TakenBack { op: r.op(), why: "late".to_owned(), seen: seen.clone() },
+        Report::TakenBack { op: r.op(), why: "late".to_owned(), blamed: true, seen: seen.clone() },
         Report::Lost { op: r.op(), why: "late".to_owned() },
         Report::Stopped { op: r.op() },
         Report::Overtaken { op: r.op(), why: "late".to_owned() },

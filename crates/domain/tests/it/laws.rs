@@ -219,7 +219,7 @@ impl History {
                             self.w.runs.insert(r.key.clone(), seen.clone());
                             self.w.report(Report::Settled { op, seen });
                         }
-                        Turn::TakenBack => drop(now.map(|seen| self.w.report(Report::TakenBack { op, why, seen }))),
+                        Turn::TakenBack => drop(now.map(|seen| self.w.report(Report::TakenBack { op, why, blamed: true, seen }))),
                         Turn::Failed => drop(self.w.report(Report::Failed { op, why })),
                         Turn::Overtaken => drop(self.w.report(Report::Overtaken { op, why })),
                         Turn::Stopped => drop(self.w.report(Report::Stopped { op })),

@@ -513,7 +513,7 @@ impl World {
             (StepKind::Observing, Manner::NeverReady) => {
                 let seen =
                     self.runs.get(&r.key).cloned().unwrap_or_else(|| Observation { serving: Few::default(), config: None, op: None, health: Health::Down, basis: Basis::Observed });
-                self.report(Report::TakenBack { op: r.op(), why: "never became ready".to_owned(), seen });
+                self.report(Report::TakenBack { op: r.op(), why: "never became ready".to_owned(), blamed: true, seen });
             }
             (StepKind::Observing, Manner::Silent) => {}
             (StepKind::Observing | StepKind::Unknown, _) => {

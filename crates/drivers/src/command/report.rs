@@ -77,6 +77,7 @@ impl CommandDriver {
             failure,
             unreachable: None,
             taken_back: None,
+            blameless: false,
             settled,
             observation,
         })

@@ -179,7 +179,7 @@ impl Shared {
         {
             mine.failure = Some(why.clone());
             if !mine.lived {
-                mine.verdict = Some(why);
+                (mine.verdict, mine.blameless) = (Some(why), true);
             }
             job.book.write(mine)?;
         }
@@ -261,6 +261,7 @@ impl Shared {
             restarts: before.as_ref().map_or(0, |b| b.restarts) + u32::from(restart),
             lived: restart || before.as_ref().is_some_and(|b| b.lived),
             verdict: None,
+            blameless: false,
             failure: before.and_then(|b| b.failure),
             retired: None,
             terminated: None,
@@ -283,7 +284,7 @@ impl Shared {
                 if record.lived {
                     record.phase = Phase::Done;
                 } else {
-                    record.verdict = Some(why);
+                    (record.verdict, record.blameless) = (Some(why), true);
                 }
                 job.book.write(&record)?;
                 Ok(if record.lived { Turn::Rest } else { Turn::Again })

@@ -127,6 +127,7 @@ pub(crate) fn record_of(found: &Found, job: &Job, routes: &Routes) -> Option<Rec
         restarts: 0,
         lived,
         verdict: None,
+        blameless: false,
         failure: None,
         retired: None,
         terminated: None,

@@ -113,6 +113,7 @@ fn seen(view: &View, ready: &Result<(), String>) -> Seen {
         failure,
         unreachable: view.unreachable.clone(),
         taken_back,
+        blameless: taken_back.is_some() && wanted.is_some_and(|r| r.blameless),
         settled,
     }
 }
@@ -132,6 +133,7 @@ fn nothing() -> Seen {
         failure: None,
         unreachable: None,
         taken_back: None,
+        blameless: false,
         settled: false,
     }
 }

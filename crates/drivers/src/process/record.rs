@@ -63,6 +63,9 @@ pub(crate) struct Record {
     pub lived: bool,
     /// Why it was taken back. Final.
     pub verdict: Option<String>,
+    /// The verdict is no fault of the build: it was never tried.
+    #[serde(default)]
+    pub blameless: bool,
     /// Why its process died or did not become ready, last time.
     pub failure: Option<String>,
     /// Time since boot when it stopped getting requests, and when it was sent TERM.

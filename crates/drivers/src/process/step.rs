@@ -21,6 +21,8 @@ pub(crate) enum Life {
 pub(crate) struct Probed {
     pub passed_in_a_row: u32,
     pub failed_in_a_row: u32,
+    /// Whether it was asked at all: before that, whoever looks has just come.
+    pub asked: bool,
     /// Since when without a failure.
     pub ready_for: Option<Span>,
     pub last_failure: Option<String>,
@@ -44,6 +46,14 @@ pub(crate) struct Facts<'a> {
     pub others: Vec<OperationId>,
     /// Those among them that were taken back and must go in any case.
     pub condemned: Vec<OperationId>,
+}
+
+impl Facts<'_> {
+    /// Past its deadline, a process is judged by what the probe says today: nobody may have looked at it while it became
+    /// ready, and what is ready has until its next failure to show that it stays so.
+    const fn is_late(&self) -> bool {
+        self.probed.asked && self.probed.ready_for.is_none()
+    }
 }
 
 /// Limits of the recipe.
@@ -99,7 +109,7 @@ pub(crate) fn next(facts: &Facts<'_>, limits: Limits) -> Action {
         (Phase::Proved | Phase::Done, Life::Dead(_) | Life::Absent) => Action::Restart,
         (Phase::Starting | Phase::Serving, Life::Absent) => Action::Start,
         (Phase::Starting | Phase::Serving, Life::Dead(why)) => fail(why.clone()),
-        (Phase::Starting | Phase::Serving, Life::Alive) if facts.elapsed >= limits.deadline => fail(late(facts, limits)),
+        (Phase::Starting | Phase::Serving, Life::Alive) if facts.elapsed >= limits.deadline && facts.is_late() => fail(late(facts, limits)),
         (Phase::Starting, Life::Alive) if !facts.restored => Action::Restore,
         (Phase::Starting, Life::Alive) if !facts.condemned.is_empty() => Action::Stop(facts.condemned.clone()),
         (Phase::Starting, Life::Alive) if facts.probed.passed_in_a_row >= limits.times.max(1) => Action::Switch,
@@ -115,10 +125,7 @@ pub(crate) fn next(facts: &Facts<'_>, limits: Limits) -> Action {
 }
 
 fn late(facts: &Facts<'_>, limits: Limits) -> String {
-    match facts.probed.ready_for {
-        Some(held) => format!("ready for only {held} of {} within {}", limits.min_stable, limits.deadline),
-        None => format!("not ready within {}: {}", limits.deadline, last_failure(&facts.probed)),
-    }
+    format!("not ready within {}: {}", limits.deadline, last_failure(&facts.probed))
 }
 
 fn last_failure(probed: &Probed) -> String {
@@ -156,6 +163,7 @@ mod tests {
             restarts: 0,
             lived: false,
             verdict: None,
+            blameless: false,
             failure: None,
             retired: None,
             terminated: None,
@@ -177,7 +185,7 @@ mod tests {
     }
 
     fn ready(ready_for: Span) -> Probed {
-        Probed { passed_in_a_row: 2, failed_in_a_row: 0, ready_for: Some(ready_for), last_failure: None }
+        Probed { passed_in_a_row: 2, failed_in_a_row: 0, asked: true, ready_for: Some(ready_for), last_failure: None }
     }
 
     #[test]
@@ -200,7 +208,11 @@ mod tests {
         for phase in [Phase::Starting, Phase::Serving] {
             let r = record(phase);
             assert_eq!(next(&Facts { life: Life::Dead("x".into()), ..facts(&r) }, LIMITS), Action::Condemn("x".into()));
-            assert!(matches!(next(&Facts { elapsed: Span::secs(60), ..facts(&r) }, LIMITS), Action::Condemn(why) if why.starts_with("not ready within 1m")));
+            let late = |probed| next(&Facts { elapsed: Span::secs(60), probed, ..facts(&r) }, LIMITS);
+            let asked = Probed { asked: true, ..Probed::default() };
+            assert!(matches!(late(asked), Action::Condemn(why) if why.starts_with("not ready within 1m")));
+            assert_eq!(late(Probed::default()), Action::Wait, "whoever has just come asks before it judges");
+            assert!(!matches!(late(ready(Span(0))), Action::Condemn(_)), "it became ready while nobody looked");
             assert_eq!(next(&Facts { life: Life::Absent, ..facts(&r) }, LIMITS), Action::Start, "the machine was restarted");
             assert_eq!(next(&Facts { cancelled: true, ..facts(&r) }, LIMITS), Action::Condemn("cancelled".into()));
             let again = Record { lived: true, ..record(phase) };

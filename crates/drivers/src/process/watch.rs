@@ -46,6 +46,7 @@ pub(crate) struct Watch {
     process: Option<Identity>,
     passed: u32,
     failed: u32,
+    asked: bool,
     ready_since: Option<Instant>,
     last_failure: Option<String>,
     due: Instant,
@@ -53,13 +54,14 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(client: reqwest::Client, probe: Probe) -> Self {
-        Self { client, probe, process: None, passed: 0, failed: 0, ready_since: None, last_failure: None, due: Instant::now() }
+        Self { client, probe, process: None, passed: 0, failed: 0, asked: false, ready_since: None, last_failure: None, due: Instant::now() }
     }
 
     pub(crate) fn probed(&self) -> Probed {
         Probed {
             passed_in_a_row: self.passed,
             failed_in_a_row: self.failed,
+            asked: self.asked,
             ready_for: self.ready_since.map(|t| Span(i64::try_from(t.elapsed().as_micros()).unwrap_or(i64::MAX))),
             last_failure: self.last_failure.clone(),
         }
@@ -67,7 +69,7 @@ impl Watch {
 
     /// Counts stability from now on.
     pub(crate) fn start_over(&mut self) {
-        (self.failed, self.ready_since, self.due) = (0, None, Instant::now());
+        (self.failed, self.asked, self.ready_since, self.due) = (0, false, None, Instant::now());
     }
 
     /// Asks if it is time.
@@ -80,6 +82,7 @@ impl Watch {
             return;
         }
         let every = self.probe.every.as_std();
+        self.asked = true;
         match probe(&self.client, listen, &self.probe.http).await {
             Ok(()) => {
                 (self.passed, self.failed) = (self.passed.saturating_add(1), 0);

@@ -21,6 +21,11 @@ impl Site {
         Self { driver: CommandDriver::new(dir.join("state")), dir }
     }
 
+    /// Where people are told to look begins here.
+    fn name(&self) -> &str {
+        self.dir.file_name().unwrap().to_str().unwrap()
+    }
+
     /// Applies with `sh -c apply`, where `$1` is the site's directory, `$2` the build's digest and `$3` the operation.
     fn desired(&self, number: u32, apply: &str, observe: Option<&str>) -> Desired {
         let sh = |script: &str, more: &[&str]| {
@@ -82,7 +87,7 @@ async fn what_the_observe_program_prints_is_an_observation() {
     assert_eq!((seen.observation.health, seen.settled), (Health::Down, false));
     std::fs::write(site.dir.join("runs"), "connection refused").unwrap();
     let why = site.driver.observe(&desired.place()).await.unwrap_err().to_string();
-    assert_eq!(why, "no contact: the observe command gave no report that is understood; what it said stands in state/test/here/web/observe.log");
+    assert_eq!(why, format!("no contact: the observe command gave no report that is understood; what it said stands in {}/state/test/here/web/observe.log", site.name()));
     assert_eq!(site.lines("state/test/here/web/observe.log"), ["connection refused"]);
 }
 
@@ -96,7 +101,7 @@ async fn without_an_observe_program_it_is_reported_only() {
 
     let failing = site.desired(2, "echo no quota left; exit 9", None);
     let e = site.driver.apply(&failing).await.unwrap_err();
-    let why = format!("exited with status 9; its log stands in state/test/here/web/{}.log", op(2).to_string().replace('/', "-"));
+    let why = format!("exited with status 9; its log stands in {}/state/test/here/web/{}.log", site.name(), op(2).to_string().replace('/', "-"));
     assert!(matches!(&e, DriverError::Failed(said) if *said == why), "its own words stay in its log: {e}");
     assert!(site.driver.apply(&failing).await.is_err(), "and is not run again");
     let seen = site.driver.observe(&failing.place()).await.unwrap();
@@ -170,6 +175,6 @@ async fn killed_before_its_end_and_with_nobody_to_look_its_outcome_is_unknown() 
     let site = Site::new();
     let desired = site.desired(1, "kill -9 $PPID", None);
     let e = site.driver.apply(&desired).await.unwrap_err();
-    assert!(matches!(&e, DriverError::Lost(why) if why.contains("; its log stands in state/test/here/web/")), "{e}");
+    assert!(matches!(&e, DriverError::Lost(why) if why.contains(&format!("; its log stands in {}/state/test/here/web/", site.name()))), "{e}");
     assert!(e.is_final());
 }

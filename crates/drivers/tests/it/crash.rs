@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use greenroom_domain::deployment::placement::Health;
+use greenroom_domain::time::Span;
 use greenroom_drivers::Driver as _;
 
 use crate::client::{Users, get};
-use crate::world::{NOBODY, World, assert_settled, op, until};
+use crate::world::{NOBODY, World, assert_settled, op, until, with_recipe};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_anywhere_the_same_operation_is_finished_by_the_next_with_exactly_one_process() {
@@ -67,6 +68,19 @@ async fn a_lost_record_is_made_again_from_the_process() {
     assert_eq!(world.processes(1), NOBODY, "the one without a record is found and stopped");
 }
 
+/// What became ready while nobody looked is not condemned for a deadline that passed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_back_late_asks_before_it_judges() {
+    let world = World::new();
+    world.deploy("1.0", 1).await;
+    world.crash_engine("1.1", 2, "after_start").await;
+    let listen = world.record(2)["listen"].as_str().unwrap().parse().unwrap();
+    until("it is ready", || async { get(listen, "/ready").await.ok() }).await;
+    let desired = with_recipe(world.desired("1.1", "well", 2), |r| r.deadline = Span::millis(1));
+    world.driver.apply(&desired).await.unwrap();
+    assert_settled(&world.observe().await, &desired);
+}
+
 /// Not only at the points that have a name.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_the_next_goes_on_and_users_notice_nothing() {
@@ -105,12 +119,10 @@ async fn a_dead_process_is_not_taken_for_the_one_that_has_its_port_now() {
     let world = World::new();
     world.deploy("1.0", 1).await;
     world.deploy("1.1", 2).await;
-    let record = |number: u32| world.place.target().join(format!("services/web/rol_{number:032x}-1.json"));
-    let read = |number| serde_json::from_slice::<serde_json::Value>(&std::fs::read(record(number)).unwrap()).unwrap();
-    let mut dead = read(1);
-    dead["listen"] = read(2)["listen"].clone();
-    std::fs::write(record(1), dead.to_string()).unwrap();
+    let mut dead = world.record(1);
+    dead["listen"] = world.record(2)["listen"].clone();
+    std::fs::write(world.record_file(1), dead.to_string()).unwrap();
     assert_settled(&world.observe().await, &world.desired("1.1", "well", 2));
     world.deploy("1.2", 3).await;
-    assert_ne!(read(3)["listen"], dead["listen"], "a port that is remembered is not given away");
+    assert_ne!(world.record(3)["listen"], dead["listen"], "a port that is remembered is not given away");
 }

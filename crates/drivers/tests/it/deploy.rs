@@ -11,9 +11,10 @@ use crate::world::{NOBODY, World, assert_settled, op, send, until, with_recipe};
 /// Among them answers that take their time, so that some are under way at every moment.
 const WAYS: [(&str, &str, &str); 3] = [("GET", "/", ""), ("POST", "/", "abc"), ("GET", "/slow/150", "")];
 
-/// Where people are told to look: the target's own name first.
-fn log_of(number: u32) -> String {
-    format!("target/services/web/{}.log", op(number).to_string().replace('/', "-"))
+/// Where people are told to look: from the directory on that holds the target's own.
+fn log_of(world: &World, number: u32) -> String {
+    let all = world.place.dir.file_name().unwrap().to_str().unwrap();
+    format!("{all}/target/services/web/{}.log", op(number).to_string().replace('/', "-"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +57,7 @@ async fn a_new_one_that_dies_leaves_the_old_one_serving() {
     world.driver.apply(&crashing).await.unwrap();
     let seen = world.observe().await;
     assert_eq!(seen.taken_back, Some(op(2)));
-    assert_eq!(seen.failure.as_deref(), Some(format!("exited with status 3; its log stands in {}", log_of(2)).as_str()), "its own words stay there");
+    assert_eq!(seen.failure.as_deref(), Some(format!("exited with status 3; its log stands in {}", log_of(&world, 2)).as_str()), "its own words stay there");
     assert_eq!((seen.observation.op, seen.observation.health), (Some(op(1)), Health::Healthy));
     assert_eq!(seen.instances[0].pid, before.instances[0].pid);
     world.driver.apply(&crashing).await.unwrap();
@@ -95,7 +96,7 @@ async fn a_new_one_that_dies_once_it_serves_gives_the_address_back() {
     users.finish().await.assert_no_failure();
     let seen = world.observe().await;
     assert_eq!((seen.taken_back, seen.observation.op, seen.observation.health), (Some(op(2)), Some(op(1)), Health::Healthy));
-    assert_eq!(seen.failure, Some(format!("was killed by signal 9; its log stands in {}", log_of(2))));
+    assert_eq!(seen.failure, Some(format!("was killed by signal 9; its log stands in {}", log_of(&world, 2))));
     assert_eq!(get(world.place.stable.unwrap(), "/").await.unwrap(), "1.0 0");
 }
 
@@ -115,7 +116,7 @@ async fn what_was_live_and_died_is_down_until_it_is_applied_again() {
     let before = world.deploy("1.0", 1).await;
     send(before.instances[0].pid.unwrap(), Signal::KILL);
     let seen = until("down", || async { Some(world.observe().await).filter(|s| s.observation.health == Health::Down) }).await;
-    let why = format!("was killed by signal 9; its log stands in {}", log_of(1));
+    let why = format!("was killed by signal 9; its log stands in {}", log_of(&world, 1));
     assert_eq!((seen.observation.op, seen.failure, seen.settled), (Some(op(1)), Some(why), false));
     let after = world.deploy("1.0", 1).await;
     assert_eq!(after.instances[0].restarts, 1);

@@ -165,6 +165,15 @@ impl World {
         self.driver.observe(&self.desired("any", "well", 0).place()).await.unwrap()
     }
 
+    pub fn record_file(&self, number: u32) -> PathBuf {
+        self.place.target().join(format!("services/web/rol_{number:032x}-1.json"))
+    }
+
+    /// What the driver remembers of operation `number`.
+    pub fn record(&self, number: u32) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(self.record_file(number)).unwrap()).unwrap()
+    }
+
     /// Processes of operation `number`, leaders of their group only.
     pub fn processes(&self, number: u32) -> Vec<u32> {
         let (op, dir) = (format!("GREENROOM_OP={}", op(number)), format!("GREENROOM_ADDRESS={}", self.place.target().display()));

@@ -1,10 +1,11 @@
-//! Builds: registered and looked at.
+//! Builds: registered, looked at, and cleared of what was not their fault.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use greenroom_api::client::call;
+use greenroom_api::requests::ClearBuild;
 use greenroom_api::{manifest, views};
 use greenroom_domain::deployment::build::{Artifact, BuildSpec};
 use greenroom_domain::few::{Few, FewSet};
@@ -31,6 +32,14 @@ pub enum Build {
         /// How many
         #[arg(short, value_name = "N", default_value = "30")]
         n: usize,
+    },
+    /// Say that a quarantined build may be deployed again: what failed was not its fault
+    Clear {
+        /// SERVICE@VERSION
+        build: BuildLabel,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
     },
     /// Show one build
     Show {
@@ -115,6 +124,7 @@ impl Build {
                     })
                     .await
             }
+            Self::Clear { build, note } => context.act(call::clear_build(&build.service, &build.version, &ClearBuild { note }), show).await,
             Self::Show { build } => context.show(call::build(&build.service, &build.version), show).await,
         }
     }

@@ -93,7 +93,11 @@ fn board(page: &mut Page, board: &Board) {
             if !cell.ails.is_empty() {
                 page.blank();
                 let version = cell.version.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
-                page.pieces(&[(Paint::Bad, "✖ "), (Paint::Strong, &format!("{}{version}", row.service)), (Paint::Plain, &format!(" in {} is {}", cell.environment, cell.health))]);
+                page.pieces(&[
+                    (Paint::Bad, "✖ "),
+                    (Paint::Strong, &format!("{}{version}", row.service)),
+                    (Paint::Plain, &format!(" in {} is {}", cell.environment, cell.health.unwrap_or(Health::Down))),
+                ]);
                 for line in &cell.ails {
                     page.pieces(&[(Paint::Warn, "  · "), (Paint::Plain, line)]);
                 }
@@ -118,7 +122,7 @@ fn one(one: &BoardCell) -> Cell {
     let mut paint = Paint::Plain;
     match &one.version {
         Some(version) => {
-            let (mark, color) = match (one.health, one.verified) {
+            let (mark, color) = match (one.health.unwrap_or(Health::Down), one.verified) {
                 (Health::Healthy, true) => ("✔", Paint::Good),
                 (Health::Healthy, false) => ("●", Paint::Plain),
                 (Health::Progressing, _) => ("◐", Paint::Accent),

@@ -241,7 +241,7 @@ async fn step(fleet: &Fleet, driver: &Arc<dyn Driver>, desired: &Desired, rollou
     }
     if seen.taken_back == Some(op) {
         let why = seen.failure.clone().unwrap_or_else(|| "the new build never became ready".to_owned());
-        return fleet.report(Report::TakenBack { op, why, seen: seen.observation.clone() }).await;
+        return fleet.report(Report::TakenBack { op, why, blamed: !seen.blameless, seen: seen.observation.clone() }).await;
     }
     if let Some(report) = word {
         return fleet.report(report).await;

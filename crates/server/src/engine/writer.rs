@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::keep::{self, Stale};
 use super::{Answer, Caller, Engine, Submission, now, publish, replay, usage};
 use crate::directory::hash_of;
+use crate::view::people::in_words;
 use crate::{failpoint, secret};
 
 /// Commands in one flush at most.
@@ -285,7 +286,10 @@ impl Writer {
             let Ok(decided) = decided else { return Err(Problem::new(Code::Internal, "a command failed inside the server").detail("the log has the place; please report it")) };
             match decided {
                 Ok(decided) => return Ok(decided),
-                Err(Stop::Refused(refusal)) => return Err(refused(refusal)),
+                Err(Stop::Refused(mut refusal)) => {
+                    refusal.reasons = in_words(&self.engine.directory, working, refusal.reasons);
+                    return Err(refused(refusal));
+                }
                 Err(Stop::Recall(subjects)) => {
                     let next = replay::recall(&self.engine.reader, state, &subjects).map_err(|error| {
                         tracing::error!(%error, "archived events cannot be recalled");

@@ -12,6 +12,7 @@ use greenroom_domain::deployment::rollout::{Rollout, StepKind};
 use greenroom_domain::deployment::service::ReleaseGate;
 use greenroom_domain::id::{Digest, Name};
 
+use super::people::in_words;
 use super::reach::{Reach, reach};
 use crate::http::Look;
 
@@ -131,14 +132,19 @@ fn cell(look: &Look<'_>, environment: &Environment, service: &Name, placed: &[&P
     BoardCell {
         environment: environment.name.clone(),
         version: build.map(|b| b.spec.version.clone()),
-        health: if any { health } else { Health::Down },
+        health: any.then_some(health),
         verified: any && verified,
         ails,
         exposure: build.filter(|_| production).and_then(|b| exposure(look, environment, b)),
         pending: pending.and_then(|r| {
             let deployment = look.state.deployments.get(&r.deployment)?;
             let item: &Item = deployment.items.iter().find(|i| i.service == *service)?;
-            Some(Pending { deployment: deployment.number, version: item.version.clone(), state: r.step.kind().to_string(), reasons: r.step.reasons().to_vec() })
+            Some(Pending {
+                deployment: deployment.number,
+                version: item.version.clone(),
+                state: r.step.kind().to_string(),
+                reasons: in_words(&look.engine.directory, look.state, r.step.reasons().to_vec()),
+            })
         }),
     }
 }

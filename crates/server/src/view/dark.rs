@@ -13,6 +13,7 @@ use greenroom_domain::refusal::Reason;
 use greenroom_domain::release::release::{CourseKind, Release};
 use greenroom_domain::time::At;
 
+use super::people::in_words;
 use crate::http::Look;
 
 const WEEK: f64 = 7.0 * 86_400.0 * 1e6;
@@ -65,6 +66,7 @@ fn one(look: &Look<'_>, kind: &str, name: String, environment: &Name, since: At,
     let weeks = look.now.since(since).0 as f64 / WEEK;
     let seen = Seen(look.engine.seen.load_full());
     let reasons: Vec<Reason> = release.map(|r| growth(look.state, r, environment, look.now, &seen, false)).unwrap_or_default();
+    let reasons = in_words(&look.engine.directory, look.state, reasons);
     let mut held_by = Vec::new();
     // without a release nobody holds it: nothing is planned
     if let Some(r) = release {

@@ -43,7 +43,7 @@ fn rollout(look: &Look<'_>, deployment: &Deployment, rollout: &Rollout) -> views
         state: rollout.step.kind().to_string(),
         since: rollout.moved_at,
         deadline: rollout.step.due().filter(|_| rollout.step.kind().holds()),
-        reasons: rollout.step.reasons().to_vec(),
+        reasons: people::in_words(&look.engine.directory, look.state, rollout.step.reasons().to_vec()),
         checks: checks.unwrap_or_default(),
         cancelling: rollout.cancelling,
     }

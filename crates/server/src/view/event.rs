@@ -2,6 +2,8 @@
 
 use greenroom_api::views;
 use greenroom_domain::event::Event;
+use greenroom_domain::hold::Scope;
+use greenroom_domain::id::{Digest, Name};
 use greenroom_domain::state::Recorded;
 use greenroom_domain::time::At;
 use serde_json::Value;
@@ -20,7 +22,7 @@ pub fn event(look: &Look<'_>, event: &greenroom_ledger::Event) -> views::Event {
         actor: event.actor.to_string(),
         who: event.actor.parse().map_or_else(|_| event.actor.to_string(), |actor| look.engine.directory.who(look.state, actor)),
         subjects: event.subjects.iter().map(ToString::to_string).collect(),
-        summary: decoded.map_or_else(|| event.kind.to_string(), |e| summary(look, &e)),
+        summary: decoded.map_or_else(|| event.kind.to_string(), |e| summary(look, &e, "(erased)")),
         body,
         hash: event.hash.to_string(),
     }
@@ -36,15 +38,15 @@ pub fn planned(look: &Look<'_>, recorded: &Recorded) -> views::Event {
         actor: recorded.actor.to_string(),
         who: look.engine.directory.who(look.state, recorded.actor),
         subjects: recorded.event.subjects(),
-        summary: summary(look, &recorded.event),
+        summary: summary(look, &recorded.event, "(as given)"),
         body: recorded.event.encode().ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null),
         hash: String::new(),
     }
 }
 
 /// One line in plain words.
-fn summary(look: &Look<'_>, event: &Event) -> String {
-    let text = |sealed: &greenroom_domain::sealed::Sealed| look.engine.directory.text(sealed).unwrap_or_else(|| "(erased)".to_owned());
+fn summary(look: &Look<'_>, event: &Event, absent: &str) -> String {
+    let text = |sealed: &greenroom_domain::sealed::Sealed| look.engine.directory.text(sealed).unwrap_or_else(|| absent.to_owned());
     match event {
         Event::EnvironmentDefined(e) => format!("defined environment {}", e.name),
         Event::EnvironmentRemoved(e) => format!("removed environment {}", e.name),
@@ -60,7 +62,8 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         Event::AttributeRemoved(e) => format!("removed attribute {}", e.name),
         Event::BuildRegistered(e) => format!("registered {}", e.build.label()),
         Event::BuildRecalled(e) => format!("recalled {} from the archive", e.build.label()),
-        Event::BuildQuarantined(e) => format!("quarantined a build of {}: {}", e.service, e.why),
+        Event::BuildQuarantined(e) => format!("quarantined {}: {}", build(look, &e.service, &e.build), e.why),
+        Event::BuildCleared(e) => format!("cleared {}{}", build(look, &e.service, &e.build), e.note.as_ref().map(|n| format!(": {}", text(n))).unwrap_or_default()),
         Event::DeploymentRequested(e) => {
             let builds: Vec<_> = e.items.iter().map(|i| format!("{}@{}", i.service, i.version)).collect();
             format!("asked for {} of {} to {} (#{})", e.motive, builds.join(", "), e.environment, e.number)
@@ -124,8 +127,8 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
             let verdict = if d.verdict == greenroom_domain::decision::Verdict::Go { "go" } else { "no-go" };
             format!("decided {verdict} on {about} as {}{}", d.role, if look.state.separation { "" } else { " (separation of duties is off)" })
         }
-        Event::HoldSet(e) => format!("set hold #{}", e.hold.number),
-        Event::HoldLifted(_) => "lifted a hold".to_owned(),
+        Event::HoldSet(e) => format!("set hold #{} on {}: {}", e.hold.number, scope(&e.hold.scope), super::people::why(&look.engine.directory, &e.hold.why)),
+        Event::HoldLifted(e) => format!("lifted the hold on {}", e.scope.as_ref().map_or_else(|| e.id.to_string(), scope)),
         Event::PersonJoined(e) => format!("{} joined", text(&e.name)),
         Event::PersonRolesSet(e) => format!(
             "gave {} the roles {}",
@@ -140,4 +143,21 @@ fn summary(look: &Look<'_>, event: &Event) -> String {
         Event::Erased(e) => format!("erased {} sealed texts", e.sealed.len()),
         Event::Archived(e) => format!("archived {} builds, {} deployments, {} releases", e.builds.len(), e.deployments.len(), e.releases.len()),
     }
+}
+
+/// A build by the name that people know it by.
+fn build(look: &Look<'_>, service: &Name, build: &Digest) -> String {
+    look.state.builds.get(build).map_or_else(|| format!("a build of {service}"), |build| build.spec.label().to_string())
+}
+
+fn scope(scope: &Scope) -> String {
+    let Scope { environment, service, release, feature } = scope;
+    let parts = [
+        environment.as_ref().map(|name| format!("environment {name}")),
+        service.as_ref().map(|name| format!("service {name}")),
+        release.as_ref().map(|name| format!("release {name}")),
+        feature.as_ref().map(|key| format!("feature {key}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "everything".to_owned() } else { parts.join(", ") }
 }

@@ -5,9 +5,11 @@ use greenroom_domain::actor::Actor;
 use greenroom_domain::decision::{Decision, Verdict, by_only_author};
 use greenroom_domain::event::Token;
 use greenroom_domain::hold::{Hold, Why};
-use greenroom_domain::id::Digest;
-use greenroom_domain::state::Person;
+use greenroom_domain::id::{Digest, HoldId};
+use greenroom_domain::refusal::{Reason, ReasonCode};
+use greenroom_domain::state::{Person, State};
 
+use crate::directory::Directory;
 use crate::http::Look;
 
 pub fn person(look: &Look<'_>, person: &Person) -> views::Person {
@@ -47,13 +49,29 @@ pub fn decision(look: &Look<'_>, decision: &Decision, scope: &Digest, authors: &
     }
 }
 
-pub fn hold(look: &Look<'_>, hold: &Hold) -> views::Hold {
-    let reason = match &hold.why {
-        Why::Said(text) => look.engine.directory.text(text).unwrap_or_else(|| "erased".to_owned()),
+/// Why a hold stands, in words.
+pub fn why(directory: &Directory, why: &Why) -> String {
+    match why {
+        Why::Said(text) => directory.text(text).unwrap_or_else(|| "erased".to_owned()),
         Why::RolledBack { service, environment } => format!("`{service}` was rolled back in `{environment}`"),
         Why::Clock => "the clock jumped".to_owned(),
         Why::Expired { release } => format!("release `{release}` was not started before it expired"),
-    };
+    }
+}
+
+/// Reasons as people read them: a hold says whose it is, and why.
+pub fn in_words(directory: &Directory, state: &State, mut reasons: Vec<Reason>) -> Vec<Reason> {
+    for reason in reasons.iter_mut().filter(|r| r.code == ReasonCode::Hold) {
+        let id = reason.subject.strip_prefix("hold/").and_then(|id| id.parse().ok());
+        if let Some(hold) = id.and_then(|id: HoldId| state.holds.get(&id)) {
+            reason.message = format!("hold #{} of {} stands: {}", hold.number, directory.who(state, hold.owner), why(directory, &hold.why));
+        }
+    }
+    reasons
+}
+
+pub fn hold(look: &Look<'_>, hold: &Hold) -> views::Hold {
+    let reason = why(&look.engine.directory, &hold.why);
     views::Hold {
         id: hold.id,
         number: hold.number,

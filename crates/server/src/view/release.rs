@@ -39,7 +39,7 @@ fn in_environment(look: &Look<'_>, release: &Release, environment: &Name, inside
         link::needs(look.state, release, environment, look.now, &seen).into_iter().map(|(need, status)| need_view(look, environment, &need, &status, &seen)).collect();
     let (missing, notes) = match inside.course.kind() {
         CourseKind::Draft | CourseKind::Planned | CourseKind::Armed | CourseKind::Exposing | CourseKind::Paused => {
-            (growth(look.state, release, environment, look.now, &seen, false), unread(look, release, environment))
+            (people::in_words(&look.engine.directory, look.state, growth(look.state, release, environment, look.now, &seen, false)), unread(look, release, environment))
         }
         _ => (Vec::new(), Vec::new()),
     };

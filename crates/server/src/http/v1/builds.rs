@@ -20,6 +20,7 @@ pub fn routes(routes: Routes) -> Routes {
         .read("/builds", Action::BuildsRead, "Builds, newest first", builds)
         .command("POST", "/builds", "build.register", "Register a build; the same again changes nothing", register)
         .read("/builds/{service}/{version}", Action::BuildsRead, "One build", build)
+        .command("POST", "/builds/{service}/{version}/clear", "build.clear", "Say that a quarantined build may be deployed again", clear)
         .read("/checks", Action::DeploymentsRead, "The latest result of each check on each build, newest first", checks)
         .command("POST", "/checks", "check.record", "Record a check that ran elsewhere, with its evidence", record)
 }
@@ -56,6 +57,14 @@ fn register(_: &Asked<'_>, _: &Params, build: BuildSpec) -> Result<Ask<views::Bu
         look.state.build(&label).map(|b| view::build(b)).ok_or_else(|| missing("build", label))
     });
     Ok(ask.status(201))
+}
+
+fn clear(_: &Asked<'_>, params: &Params, request: requests::ClearBuild) -> Result<Ask<views::Build>, Problem> {
+    let build = BuildLabel { service: params.get("service")?, version: params.get("version")? };
+    let label = build.clone();
+    Ok(Ask::new(Action::BuildClear, Resource::Any, Command::ClearBuild { build, note: request.note }, move |look, _| {
+        look.state.build(&label).map(|b| view::build(b)).ok_or_else(|| missing("build", label))
+    }))
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -253,6 +253,7 @@ fn deployments(list: &mut List, things: &Things) {
     list.get("/api/v1/builds", "");
     list.post("/api/v1/builds", "", "", build("1.1.0", "c"));
     list.get("/api/v1/builds/{service}/{version}", "/api/v1/builds/web/1.0.0");
+    list.post("/api/v1/builds/{service}/{version}/clear", "", "/api/v1/builds/web/1.0.0/clear", json!({"note": "the disk was full"}));
     list.get("/api/v1/checks", "");
     list.in_each(
         &Method::POST,
