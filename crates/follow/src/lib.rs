@@ -11,7 +11,6 @@ mod copy;
 mod events;
 mod forced;
 mod held;
-mod http;
 mod key;
 mod pace;
 mod upstream;
@@ -24,12 +23,13 @@ use greenroom_exposure::wire::follow::{DELTA_EVENT, FORCED_EVENT, Forced, SNAPSH
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use greenroom_https::{NoAuthorities, Untrusted};
+
 pub use self::batches::Batches;
 pub use self::copy::{Unusable, replace};
 use self::events::Event;
 pub use self::forced::{unix_now, without};
 pub use self::held::{Held, Refused};
-pub use self::http::NoAuthorities;
 pub use self::key::{Key, NoKey};
 pub use self::pace::Pace;
 use self::upstream::Stream;
