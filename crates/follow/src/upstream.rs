@@ -78,7 +78,7 @@ pub enum Broken {
     #[error(transparent)]
     Untrusted(Untrusted),
     /// The token is not, or no longer, good for this.
-    #[error("it does not take the token")]
+    #[error("the upstream refuses this token")]
     Denied,
     /// Relays would follow each other in a circle, or too many stand in a row.
     #[error("it refuses this relay: {0}")]
@@ -99,6 +99,22 @@ impl From<Failed> for Broken {
             Failed::Untrusted(why) => Self::Untrusted(why),
             other => Self::Unreachable(other),
         }
+    }
+}
+
+impl Broken {
+    /// What to do about what does not pass by itself.
+    pub(super) const fn remedy(&self, of: &Upstream) -> Option<&'static str> {
+        Some(match self {
+            Self::Untrusted(Untrusted::UnknownAuthority) if of.relay.is_some() => "if you trust the authority, name the file of its certificate, in PEM form, with --upstream-ca",
+            Self::Untrusted(why) => why.remedy(),
+            Self::Denied if of.relay.is_some() => "name one that the control plane has issued to a relay and not revoked: `greenroom token create relay --env ENV`",
+            Self::Denied => "name one that the control plane has issued to an evaluator and not revoked: `greenroom token create sdk --env ENV`",
+            Self::Chain(_) => "follow the control plane, or a relay that does not follow this one",
+            Self::Refused(Refused::Signature) => "pin the public key of the control plane at the beginning of the chain: `greenroom token create` prints it",
+            Self::Refused(Refused::Environment { .. }) => "name a token of the environment that is followed",
+            Self::Unreachable(_) | Self::Status(_) | Self::Ended | Self::Malformed | Self::Refused(_) => return None,
+        })
     }
 }
 
