@@ -13,22 +13,31 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
-use reqwest::{Method, Response, Url};
+use bytes::Bytes;
+use greenroom_https::{Body, Cause, Failed, Http, whole};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::request::Builder;
+use http::{HeaderValue, Method, Request, Response, Uri};
+use http_body_util::Full;
 use serde::de::DeserializeOwned;
+use url::Url;
 
 use crate::problem::{Code, Problem};
 use crate::views::{Page, Preview};
 use crate::{AFTER_HEADER, IDEMPOTENCY_HEADER, PREFIX, SEQ_HEADER};
+pub use greenroom_https::{NoAuthorities, Untrusted};
+
 pub use call::Call;
 pub use events::{Events, Filter};
 
 /// How often a command is sent in all before giving up.
 const ATTEMPTS: u32 = 4;
-const CONNECT: Duration = Duration::from_secs(5);
 /// An answer is there within this time; verifying a ledger takes longer than anything else.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAGE: &str = "500";
+/// The most bytes of an answer.
+const LARGEST: usize = 1 << 30;
+const AGENT: &str = concat!("greenroom/", env!("CARGO_PKG_VERSION"));
 
 /// Waits; the caller's runtime knows how.
 pub type Pause = fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -41,8 +50,17 @@ pub enum Error {
     Unreachable {
         base: String,
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
+    /// Nothing was done: whoever is there does not prove to be the server.
+    #[error("cannot trust {base}: {why}")]
+    Untrusted { base: String, why: Untrusted },
+    /// There is nothing to check a certificate against.
+    #[error("cannot reach {base}: {source}")]
+    NoAuthorities { base: String, source: NoAuthorities },
+    /// Nothing was done: it says that the server is elsewhere.
+    #[error("{base} sends on to {to}")]
+    Moved { base: String, to: String },
     /// The request was sent and no answer came: repeat the command with the same key to learn what became of it.
     #[error("the outcome is unknown: {why}")]
     OutcomeUnknown { key: String, why: String },
@@ -56,9 +74,9 @@ pub enum Error {
 
 /// A control plane and who asks it.
 pub struct Client {
-    http: reqwest::Client,
+    http: Http,
     base: Url,
-    token: Option<String>,
+    bearer: Option<HeaderValue>,
     key: Option<String>,
     pause: Pause,
     /// Seq of the last answer to a command.
@@ -72,22 +90,20 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the server at `base` (`http://127.0.0.1:7800`).
+    /// A client of the server at `base` (`http://127.0.0.1:7800`, `https://greenroom.example`).
     ///
     /// # Errors
-    /// `base` is not the address of an HTTP server.
+    /// `base` is not the address of an HTTP server, there is nothing to check its certificate against, or the token cannot be sent.
     pub fn new(base: &str, token: Option<String>, pause: Pause) -> Result<Self, Error> {
-        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unreachable { base: base.to_owned(), source };
-        let url: Url = base.parse().map_err(|e| unreachable(Box::new(e)))?;
+        let unreachable = |source: Cause| Error::Unreachable { base: base.to_owned(), source };
+        let url: Url = base.parse().map_err(|e: url::ParseError| unreachable(e.into()))?;
         if url.scheme() != "http" && url.scheme() != "https" || url.host().is_none() {
             return Err(unreachable("the address begins with http:// or https:// and names a host".into()));
         }
-        let mut http = reqwest::Client::builder().connect_timeout(CONNECT).user_agent(concat!("greenroom/", env!("CARGO_PKG_VERSION")));
-        if url.host_str().is_some_and(|h| h == "localhost" || h.starts_with("127.") || h == "[::1]") {
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|e| unreachable(Box::new(e)))?;
-        Ok(Self { http, base: url, token, key: None, pause, seen: AtomicU64::new(0) })
+        let uri: Uri = url.as_str().parse().map_err(|e: http::uri::InvalidUri| unreachable(e.into()))?;
+        let http = Http::new(&uri, None).map_err(|source| Error::NoAuthorities { base: base.to_owned(), source })?;
+        let client = Self { http, base: url, bearer: None, key: None, pause, seen: AtomicU64::new(0) };
+        client.with_token(token)
     }
 
     /// Uses this idempotency key for the next commands: to repeat one whose outcome is unknown.
@@ -98,10 +114,16 @@ impl Client {
     }
 
     /// The same server, asked by someone else.
-    #[must_use]
-    pub fn with_token(mut self, token: Option<String>) -> Self {
-        self.token = token;
-        self
+    ///
+    /// # Errors
+    /// The token cannot stand in a header.
+    pub fn with_token(mut self, token: Option<String>) -> Result<Self, Error> {
+        let bearer = token.map(|token| HeaderValue::try_from(format!("Bearer {token}"))).transpose();
+        self.bearer = bearer.map_err(|_| Error::Unreachable { base: self.base().to_owned(), source: "the token cannot stand in a header".into() })?;
+        if let Some(bearer) = &mut self.bearer {
+            bearer.set_sensitive(true);
+        }
+        Ok(self)
     }
 
     #[must_use]
@@ -165,10 +187,11 @@ impl Client {
             };
             // nobody took it: only worth repeating once something answered before
             let wait = match &error {
-                Lost::Unreachable(_) if attempt == 1 => None,
-                Lost::Midway(_) | Lost::Unreachable(_) => Some(Duration::from_millis(200 << attempt)),
+                Lost::Failed(Failed::Untrusted(_)) => None,
+                Lost::Failed(Failed::Unreachable(_)) if attempt == 1 => None,
+                Lost::Failed(_) => Some(Duration::from_millis(200 << attempt)),
                 Lost::Problem(problem, after) => retriable(problem.code, command).then(|| after.unwrap_or(Duration::from_millis(200 << attempt))),
-                Lost::Unreadable(_) => None,
+                Lost::Strange(_) => None,
             };
             let Some(wait) = wait.filter(|_| !last) else { return Err(self.error(error, key, attempt)) };
             (self.pause)(wait).await;
@@ -178,47 +201,77 @@ impl Client {
 
     fn error(&self, lost: Lost, key: Option<String>, attempt: u32) -> Error {
         match (lost, key) {
-            (Lost::Unreachable(source), None) => Error::Unreachable { base: self.base().to_owned(), source: Box::new(source) },
-            (Lost::Unreachable(source), Some(_)) if attempt == 1 => Error::Unreachable { base: self.base().to_owned(), source: Box::new(source) },
-            (Lost::Unreachable(source) | Lost::Midway(source), Some(key)) => Error::OutcomeUnknown { key, why: innermost(&source) },
-            (Lost::Midway(source), None) => Error::Unreachable { base: self.base().to_owned(), source: Box::new(source) },
+            (Lost::Failed(failed), Some(key)) if attempt > 1 || matches!(failed, Failed::Midway(_)) => Error::OutcomeUnknown { key, why: failed.to_string() },
+            (Lost::Failed(failed), _) => self.unreachable(failed),
             (Lost::Problem(problem, _), Some(key)) if problem.code == Code::OutcomeUnknown => Error::OutcomeUnknown { key, why: problem.title },
             (Lost::Problem(problem, _), _) => Error::Problem(problem),
-            (Lost::Unreadable(error), _) => error,
+            (Lost::Strange(error), _) => error,
+        }
+    }
+
+    fn unreachable(&self, failed: Failed) -> Error {
+        let base = self.base().to_owned();
+        match failed {
+            Failed::Untrusted(why) => Error::Untrusted { base, why },
+            other => Error::Unreachable { base, source: other.into() },
         }
     }
 
     async fn once<T>(&self, call: &Call<T>, key: Option<&str>) -> Result<(u16, Vec<u8>), Lost> {
-        let mut request = self.http.request(call.method.clone(), self.url(call)).timeout(call.patience.unwrap_or(PATIENCE));
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let patience = call.patience.unwrap_or(PATIENCE);
+        let mut request = self.request(call);
         if let Some(key) = key {
             request = request.header(IDEMPOTENCY_HEADER, key);
         } else if self.seen() > 0 {
             request = request.header(AFTER_HEADER, self.seen());
         }
-        if let Some(body) = &call.body {
-            request = request.json(body);
-        }
-        let response = request.send().await.map_err(|e| if e.is_connect() || e.is_builder() { Lost::Unreachable(e) } else { Lost::Midway(e) })?;
-        self.answer(response).await
+        let body = match &call.body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                body.to_string().into()
+            }
+            None => Bytes::new(),
+        };
+        let response = self.ask(request, body, patience).await.map_err(Lost::Failed)?;
+        self.answer(response, patience).await
     }
 
-    async fn answer(&self, response: Response) -> Result<(u16, Vec<u8>), Lost> {
+    fn request<T>(&self, call: &Call<T>) -> Builder {
+        let request = Request::builder().method(call.method.clone()).uri(self.url(call).as_str()).header(USER_AGENT, AGENT);
+        match &self.bearer {
+            Some(bearer) => request.header(AUTHORIZATION, bearer),
+            None => request,
+        }
+    }
+
+    async fn ask(&self, request: Builder, body: Bytes, patience: Duration) -> Result<Response<Body>, Failed> {
+        let request = request.body(Full::new(body)).map_err(|error| Failed::Unreachable(error.into()))?;
+        self.http.send(request, patience).await
+    }
+
+    async fn answer(&self, response: Response<Body>, patience: Duration) -> Result<(u16, Vec<u8>), Lost> {
         let status = response.status();
         if let Some(seq) = number(response.headers(), SEQ_HEADER) {
             self.seen.fetch_max(seq, Ordering::Relaxed);
         }
+        if let Some(moved) = self.moved(&response) {
+            return Err(Lost::Strange(moved));
+        }
         let after = number(response.headers(), RETRY_AFTER.as_str()).map(|s| Duration::from_secs(s.min(10)));
-        let bytes = response.bytes().await.map_err(Lost::Midway)?.to_vec();
+        let bytes = whole(response.into_body(), LARGEST, patience).await.map_err(Lost::Failed)?.to_vec();
         if status.is_success() {
             return Ok((status.as_u16(), bytes));
         }
         match read_problem(status.as_u16(), &bytes) {
             Some(problem) => Err(Lost::Problem(Box::new(problem), after)),
-            None => Err(Lost::Unreadable(self.unreadable(status.as_u16(), &bytes, None))),
+            None => Err(Lost::Strange(self.unreadable(status.as_u16(), &bytes, None))),
         }
+    }
+
+    /// Nobody is followed elsewhere: a command might become a question on the way, and the token is for this server.
+    fn moved(&self, response: &Response<Body>) -> Option<Error> {
+        let to = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?.to_str().ok()?;
+        Some(Error::Moved { base: self.base().to_owned(), to: to.split(PREFIX).next().unwrap_or(to).to_owned() })
     }
 
     fn url<T>(&self, call: &Call<T>) -> Url {
@@ -245,11 +298,10 @@ impl Client {
 
 /// What became of one attempt.
 enum Lost {
-    Unreachable(reqwest::Error),
-    /// Sent, or perhaps sent, and no answer.
-    Midway(reqwest::Error),
+    Failed(Failed),
     Problem(Box<Problem>, Option<Duration>),
-    Unreadable(Error),
+    /// Something answered, but not as a control plane does.
+    Strange(Error),
 }
 
 const fn retriable(code: Code, command: bool) -> bool {
@@ -285,15 +337,6 @@ fn read_problem(status: u16, bytes: &[u8]) -> Option<Problem> {
 
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
-}
-
-/// The cause at the bottom, which is the one that says something.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
 }
 
 /// Unique, not secret: two hashes under keys that the standard library takes from the system's randomness.

@@ -192,7 +192,7 @@ mod tests {
         };
         for _ in 0..50 {
             let crowded = draw(6) + 1;
-            let hash = |n: u32| (u64::from(n) * 0x9e37_79b9_7f4a_7c15 & !0xff) | (u64::from(n) % crowded).wrapping_sub(1) & 0xff;
+            let hash = |n: u32| ((u64::from(n) * 0x9e37_79b9_7f4a_7c15) & !0xff) | ((u64::from(n) % crowded).wrapping_sub(1) & 0xff);
             let (mut table, mut held) = (Table::with_room(0), std::collections::BTreeSet::new());
             for _ in 0..400 {
                 let n = draw(60) as u32;

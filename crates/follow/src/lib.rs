@@ -11,9 +11,9 @@ mod copy;
 mod events;
 mod forced;
 mod held;
-mod http;
 mod key;
 mod pace;
+mod trouble;
 mod upstream;
 
 use std::path::PathBuf;
@@ -23,15 +23,18 @@ use std::time::Duration;
 use greenroom_exposure::wire::follow::{DELTA_EVENT, FORCED_EVENT, Forced, SNAPSHOT_EVENT};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
+
+pub use greenroom_https::{NoAuthorities, Untrusted};
 
 pub use self::batches::Batches;
 pub use self::copy::{Unusable, replace};
 use self::events::Event;
 pub use self::forced::{unix_now, without};
 pub use self::held::{Held, Refused};
-pub use self::http::NoAuthorities;
 pub use self::key::{Key, NoKey};
 pub use self::pace::Pace;
+pub use self::trouble::Trouble;
 use self::upstream::Stream;
 pub use self::upstream::{Broken, NoUpstream, Upstream, Wire, instance};
 
@@ -98,9 +101,10 @@ impl Follower {
         let first = State { held: held.map(Arc::new), forced: forced.unwrap_or_default(), ..State::default() };
         heed(&first);
         let (sender, state) = watch::channel(first.clone());
-        let following = Following { wire, state: sender, heed: Box::new(heed) };
+        let following = Following { wire, state: sender, heed: Box::new(heed), connecting: Trouble::default(), applying: Trouble::default() };
         let keeper = copy.map(|path| tokio::spawn(copy::keep(path, first, state.clone())));
-        Self { following: tokio::spawn(following.run()), state, keeper }
+        // what is said of it stands where it was started
+        Self { following: tokio::spawn(following.run().in_current_span()), state, keeper }
     }
 
     #[must_use]
@@ -129,6 +133,8 @@ struct Following {
     wire: Wire,
     state: watch::Sender<State>,
     heed: Box<dyn FnMut(&State) + Send>,
+    connecting: Trouble,
+    applying: Trouble,
 }
 
 impl Following {
@@ -147,6 +153,8 @@ impl Following {
             let at_once = refused && !whole;
             whole = refused;
             tracing::debug!(%broken, failures, "not connected");
+            let trouble = if refused { &mut self.applying } else { &mut self.connecting };
+            trouble.tell(self.wire.upstream(), &broken);
             self.tell(|state| state.contact = Contact::Lost(Arc::new(broken)));
             if !at_once {
                 tokio::time::sleep(self.wire.upstream().pace.pause(failures.saturating_sub(1), retry)).await;
@@ -156,6 +164,7 @@ impl Following {
 
     /// Applies what comes until something breaks.
     async fn session(&mut self, stream: &mut Stream) -> Broken {
+        self.connecting.over(self.wire.upstream());
         let path = Arc::clone(&stream.path);
         self.tell(|state| {
             if path.is_empty() {
@@ -217,6 +226,7 @@ impl Following {
         };
         let held = tokio::task::spawn_blocking(work).await.map_err(|_| Broken::Malformed)??;
         tracing::debug!(env.name = %held.environment(), revision = held.revision(), whole, "applied");
+        self.applying.over(self.wire.upstream());
         self.tell(|state| (state.held, state.contact) = (Some(Arc::new(held)), Contact::Live));
         Ok(())
     }

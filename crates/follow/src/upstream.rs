@@ -8,15 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use greenroom_exposure::wire::follow::{EVALUATORS, INSTANCE, LONGEST_NAME, RELAY, Report, STREAM};
+use greenroom_https::{Body, Failed, Http, NoAuthorities, Untrusted, piece, whole};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, USER_AGENT};
 use http::request::Builder;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use super::events::{Event, Reader};
 use super::held::Refused;
-use super::http::{self as wire, Cause, Http, NoAuthorities};
 use super::key::Key;
 use super::pace::Pace;
 
@@ -74,10 +73,12 @@ pub enum NoUpstream {
 /// Why there is no stream, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    #[error("it cannot be reached: {}", root(.0))]
-    Unreachable(#[source] Cause),
+    #[error("it cannot be reached: {0}")]
+    Unreachable(#[source] Failed),
+    #[error(transparent)]
+    Untrusted(Untrusted),
     /// The token is not, or no longer, good for this.
-    #[error("it does not take the token")]
+    #[error("the upstream refuses this token")]
     Denied,
     /// Relays would follow each other in a circle, or too many stand in a row.
     #[error("it refuses this relay: {0}")]
@@ -92,19 +93,29 @@ pub enum Broken {
     Refused(#[from] Refused),
 }
 
-impl From<Cause> for Broken {
-    fn from(cause: Cause) -> Self {
-        Self::Unreachable(cause)
+impl From<Failed> for Broken {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Untrusted(why) => Self::Untrusted(why),
+            other => Self::Unreachable(other),
+        }
     }
 }
 
-/// The last of an error's causes: those above say only that a request failed.
-fn root(error: &Cause) -> String {
-    let mut cause: &dyn std::error::Error = &**error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
+impl Broken {
+    /// What to do about what does not pass by itself.
+    pub(super) const fn remedy(&self, of: &Upstream) -> Option<&'static str> {
+        Some(match self {
+            Self::Untrusted(Untrusted::UnknownAuthority) if of.relay.is_some() => "if you trust the authority, name the file of its certificate, in PEM form, with --upstream-ca",
+            Self::Untrusted(why) => why.remedy(),
+            Self::Denied if of.relay.is_some() => "name one that the control plane has issued to a relay and not revoked: `greenroom token create relay --env ENV`",
+            Self::Denied => "name one that the control plane has issued to an evaluator and not revoked: `greenroom token create sdk --env ENV`",
+            Self::Chain(_) => "follow the control plane, or a relay that does not follow this one",
+            Self::Refused(Refused::Signature) => "pin the public key of the control plane at the beginning of the chain: `greenroom token create` prints it",
+            Self::Refused(Refused::Environment { .. }) => "name a token of the environment that is followed",
+            Self::Unreachable(_) | Self::Status(_) | Self::Ended | Self::Malformed | Self::Refused(_) => return None,
+        })
     }
-    cause.to_string()
 }
 
 /// Makes requests of one upstream.
@@ -152,7 +163,7 @@ impl Wire {
     /// # Errors
     /// See [`Broken`].
     pub async fn report(&self, report: &Report) -> Result<(), Broken> {
-        let body = serde_json::to_vec(report).map_err(|error| Broken::Unreachable(error.into()))?;
+        let body = serde_json::to_vec(report).map_err(|error| Failed::Unreachable(error.into()))?;
         let request = self.request(Method::POST, EVALUATORS).header(CONTENT_TYPE, "application/json");
         taken(self.send(request, body.into(), ANSWER).await?).await.map(drop)
     }
@@ -172,7 +183,7 @@ impl Wire {
         }
         let response = taken(response).await?;
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        Ok(Some((tag, wire::whole(response.into_body(), LARGEST, ANSWER).await?.into())))
+        Ok(Some((tag, whole(response.into_body(), LARGEST, ANSWER).await?.into())))
     }
 
     fn request(&self, method: Method, path: &str) -> Builder {
@@ -185,20 +196,20 @@ impl Wire {
         }
     }
 
-    async fn send(&self, request: Builder, body: Bytes, patience: Duration) -> Result<Response<Incoming>, Broken> {
-        let request = request.body(Full::new(body)).map_err(|error| Broken::Unreachable(error.into()))?;
+    async fn send(&self, request: Builder, body: Bytes, patience: Duration) -> Result<Response<Body>, Broken> {
+        let request = request.body(Full::new(body)).map_err(|error| Failed::Unreachable(error.into()))?;
         Ok(self.http.send(request, patience).await?)
     }
 }
 
 const AGENT: &str = concat!("greenroom-follow/", env!("CARGO_PKG_VERSION"));
 
-async fn taken(response: Response<Incoming>) -> Result<Response<Incoming>, Broken> {
+async fn taken(response: Response<Body>) -> Result<Response<Body>, Broken> {
     match response.status() {
         status if status.is_success() => Ok(response),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Broken::Denied),
         StatusCode::LOOP_DETECTED => {
-            let why = wire::whole(response.into_body(), LARGEST, ANSWER).await.unwrap_or_default();
+            let why = whole(response.into_body(), LARGEST, ANSWER).await.unwrap_or_default();
             Err(Broken::Chain(String::from_utf8_lossy(&why).into_owned()))
         }
         status => Err(Broken::Status(status)),
@@ -207,7 +218,7 @@ async fn taken(response: Response<Incoming>) -> Result<Response<Incoming>, Broke
 
 /// An open stream.
 pub(super) struct Stream {
-    body: Incoming,
+    body: Body,
     silence: Duration,
     reader: Reader,
     waiting: std::vec::IntoIter<Event>,
@@ -221,7 +232,7 @@ impl Stream {
             if let Some(event) = self.waiting.next() {
                 return Ok(event);
             }
-            let chunk = wire::piece(&mut self.body, self.silence).await?.ok_or(Broken::Ended)?;
+            let chunk = piece(&mut self.body, self.silence).await?.ok_or(Broken::Ended)?;
             self.waiting = self.reader.take(&chunk).map_err(|_| Broken::Malformed)?.into_iter();
         }
     }

@@ -68,7 +68,7 @@ impl Context {
         let server = global.server.clone().or_else(|| credentials.server.clone()).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
         let server = server.trim_end_matches('/').to_owned();
         if !server.starts_with("http://") && !server.starts_with("https://") {
-            return Err(Failure::usage(format!("`{server}` is no server's address")).hint("write it as http://HOST:PORT"));
+            return Err(Failure::usage(format!("`{server}` is no server's address")).hint("write it as https://HOST or http://HOST:PORT"));
         }
         let token = global.token.clone().or_else(|| credentials.servers.get(&server).map(|l| l.token.clone()));
         let client = Client::new(&server, token, |time| Box::pin(tokio::time::sleep(time)))?.with_key(global.key.clone());

@@ -158,6 +158,9 @@ impl From<client::Error> for Failure {
                 let failure = Self::new(Exit::Unreachable, format!("cannot reach {base}: {cause}"));
                 failure.hint("is it running? `greenroom serve` starts it; --server or GREENROOM_SERVER names another")
             }
+            client::Error::Untrusted { ref why, .. } => Self::new(Exit::Unreachable, error.to_string()).hint(why.remedy()),
+            client::Error::NoAuthorities { .. } => Self::new(Exit::Unreachable, error.to_string()),
+            client::Error::Moved { ref to, .. } => Self::new(Exit::Unreachable, error.to_string()).hint(format!("if you trust that, name it: --server {to}")),
             client::Error::OutcomeUnknown { ref key, ref why } => Self::new(Exit::Unknown, format!("the command was sent, but its outcome is unknown: {why}"))
                 .hint(format!("repeat it with --key {key}: it happens once, and you learn its outcome")),
             client::Error::Unreadable { .. } => Self::new(Exit::Internal, error.to_string()).hint("is that a Greenroom server, and of this version?"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use greenroom_delivery::{Feeds, Origin};
 use greenroom_exposure::wire::follow::{Forced, TICKETS, Tickets};
-use greenroom_follow::{Broken, Follower, Refused, State, Wire, replace, without};
+use greenroom_follow::{Broken, Follower, Refused, State, Trouble, Wire, replace, without};
 use tokio::sync::watch;
 
 use crate::disk::Dir;
@@ -32,6 +32,8 @@ pub(crate) struct Line {
     tickets: PathBuf,
     /// Names the tickets that we have.
     tag: Mutex<Option<String>>,
+    /// With learning whom to let ask.
+    trouble: Mutex<Trouble>,
 }
 
 impl Line {
@@ -42,8 +44,11 @@ impl Line {
         if let Some(tickets) = std::fs::read(&tickets).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             shared.gate.let_in(at, tickets);
         }
-        let line = Arc::new(Self { at, wire: wire.clone(), shared, latest: Mutex::default(), follower: OnceLock::new(), state: OnceLock::new(), tickets, tag: Mutex::default() });
+        let (latest, tag, trouble) = Default::default();
+        let line = Arc::new(Self { at, wire: wire.clone(), shared, latest, follower: OnceLock::new(), state: OnceLock::new(), tickets, tag, trouble });
         let heeding = Arc::downgrade(&line);
+        // tokens are secrets: which of them it is says its place
+        let _of = tracing::info_span!("upstream", token = at + 1).entered();
         let follower = Follower::start(wire, Some(copy), move |state| {
             if let Some(line) = heeding.upgrade() {
                 line.heed(state);
@@ -108,6 +113,18 @@ impl Line {
 
     /// Asks upstream whom to let ask.
     pub(crate) async fn renew_tickets(&self) -> Result<(), Broken> {
+        let renewed = self.tickets().await;
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &renewed {
+            Ok(()) => trouble.over(self.wire.upstream()),
+            // who may follow and is no relay may not know; who may not even follow has been told so
+            Err(broken @ Broken::Denied) if self.state().borrow().contact.is_live() => trouble.tell(self.wire.upstream(), broken),
+            Err(_) => {}
+        }
+        renewed
+    }
+
+    async fn tickets(&self) -> Result<(), Broken> {
         let tag = self.tag.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((tag, body)) = self.wire.fetch(TICKETS, tag.as_deref()).await? else { return Ok(()) };
         let tickets: Tickets = serde_json::from_slice(&body).map_err(Refused::Unreadable)?;

@@ -14,9 +14,10 @@ pub(super) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("greenroom-access", &["greenroom-domain"]),
     ("greenroom-drivers", &["greenroom-domain"]),
     ("greenroom-delivery", &["greenroom-exposure"]),
-    ("greenroom-follow", &["greenroom-exposure"]),
+    ("greenroom-https", &[]),
+    ("greenroom-follow", &["greenroom-exposure", "greenroom-https"]),
     ("greenroom-sdk", &["greenroom-exposure", "greenroom-follow"]),
-    ("greenroom-api", &["greenroom-domain", "greenroom-exposure"]),
+    ("greenroom-api", &["greenroom-domain", "greenroom-exposure", "greenroom-https"]),
     ("greenroom-server", &["greenroom-exposure", "greenroom-domain", "greenroom-access", "greenroom-ledger", "greenroom-drivers", "greenroom-delivery", "greenroom-api"]),
     ("greenroom", &["greenroom-api", "greenroom-domain", "greenroom-exposure", "greenroom-server", "greenroom-relay", "greenroom-drivers"]),
     ("greenroom-relay", &["greenroom-exposure", "greenroom-delivery", "greenroom-follow"]),
@@ -39,13 +40,13 @@ const QUARANTINE: &[(&str, &str)] = &[
     ("cedar-policy", "greenroom-access"),
     ("tonic", "greenroom-delivery"),
     ("prost", "greenroom-delivery"),
-    ("hyper-rustls", "greenroom-follow"),
-    ("rustls-native-certs", "greenroom-follow"),
+    ("hyper-rustls", "greenroom-https"),
+    ("rustls-native-certs", "greenroom-https"),
 ];
 
-/// Those who follow have a client of their own, `follow::http`: they never name the one that all others share.
-const SHARED_CLIENT: &str = "reqwest";
-const FOLLOWERS: &[&str] = &["greenroom-follow", "greenroom-sdk", "greenroom-relay"];
+/// The client without TLS, for what stands on this machine. Whoever asks others has `greenroom_https`.
+const PLAIN_CLIENT: &str = "reqwest";
+const ASK_OTHERS: &[&str] = &["greenroom-api", "greenroom-follow", "greenroom-sdk", "greenroom-relay"];
 
 /// Crates that none of ours may name.
 const BANNED: &[(&str, &str)] = &[
@@ -145,8 +146,8 @@ pub fn quarantine(repo: &Repo) -> Vec<Finding> {
         if let Some((_, remedy)) = BANNED.iter().find(|(name, _)| *name == edge.on) {
             add(format!("`{}` names `{}`", edge.krate, edge.on), (*remedy).to_owned());
         }
-        if edge.on == SHARED_CLIENT && !edge.dev && FOLLOWERS.contains(&edge.krate) {
-            add(format!("`{}` names `{SHARED_CLIENT}`", edge.krate), "whoever follows has its own client: `greenroom_follow::http`".to_owned());
+        if edge.on == PLAIN_CLIENT && !edge.dev && ASK_OTHERS.contains(&edge.krate) {
+            add(format!("`{}` names `{PLAIN_CLIENT}`", edge.krate), "it has no TLS, and whoever is asked may be on another machine: `greenroom_https`".to_owned());
         }
         if edge.krate == "greenroom-exposure" && !edge.dev && !EXPOSURE_ONLY.contains(&edge.on) {
             add(format!("`greenroom-exposure` names `{}`", edge.on), format!("it runs inside other people's programs: {} and nothing else", EXPOSURE_ONLY.join(", ")));
@@ -213,10 +214,10 @@ pub fn single_versions(repo: &Repo) -> Vec<Finding> {
             ));
         }
     }
-    let of_clients = list(&repo.metadata["resolve"], "nodes").iter().filter(|node| named(&repo.metadata, text(node, "id")) == SHARED_CLIENT);
+    let of_clients = list(&repo.metadata["resolve"], "nodes").iter().filter(|node| named(&repo.metadata, text(node, "id")) == PLAIN_CLIENT);
     for feature in of_clients.flat_map(|node| list(node, "features")).filter_map(Value::as_str).filter(|feature| feature.contains("tls")) {
         let remedy = "it has TLS for all clients of a process or for none: `cargo tree --invert reqwest --edges features` shows who asks for it";
-        found.push(Finding::new("Cargo.toml", 0, format!("`{SHARED_CLIENT}` has `{feature}`"), remedy));
+        found.push(Finding::new("Cargo.toml", 0, format!("`{PLAIN_CLIENT}` has `{feature}`"), remedy));
     }
     for name in ABSENT {
         if versions.contains_key(name) {

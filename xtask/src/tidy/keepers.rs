@@ -54,6 +54,7 @@ const KEEPS: &[Keep] = &[
             &["greenroom_api", "client"],
             &["greenroom_api", "Client"],
             &["reqwest"],
+            &["greenroom_https"],
             &["hyper"],
             &["tokio", "net"],
             &["tokio", "process"],

@@ -7,7 +7,7 @@ use super::source::{Source, Token};
 use super::{Finding, Repo};
 
 /// Crates that decide, serve or follow, also inside other people's programs.
-const MUST_NOT_PANIC: &[&str] = &["access", "delivery", "domain", "drivers", "exposure", "follow", "ledger", "relay", "sdk"];
+const MUST_NOT_PANIC: &[&str] = &["access", "delivery", "domain", "drivers", "exposure", "follow", "https", "ledger", "relay", "sdk"];
 const PANICS: &[&str] = &["unwrap_used", "expect_used", "indexing_slicing", "panic"];
 
 /// Files that these rules are about.

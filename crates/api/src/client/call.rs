@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use greenroom_domain::deployment::build::BuildSpec;
 use greenroom_domain::id::{AttributeName, Digest, FeatureKey, Name, PersonId, RolloutId, TokenId, Version};
-use reqwest::Method;
+use http::Method;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use eventsource_stream::{Event as Frame, EventStreamError, Eventsource as _};
-use futures_util::{Stream, StreamExt as _};
-use reqwest::header::{ACCEPT, AUTHORIZATION};
+use futures_util::{Stream, StreamExt as _, TryStream};
+use greenroom_https::{Pieces, whole};
+use http::header::ACCEPT;
 
-use super::{Client, Error, call, read_problem};
+use super::{Client, Error, LARGEST, PATIENCE, call, read_problem};
 use crate::views::Event;
 
 /// Reconnections without an event between them before giving up.
@@ -20,7 +22,7 @@ pub struct Filter {
     pub actor: Option<String>,
 }
 
-type Frames = Pin<Box<dyn Stream<Item = Result<Frame, EventStreamError<reqwest::Error>>> + Send>>;
+type Frames = Pin<Box<dyn Stream<Item = Result<Frame, EventStreamError<<Pieces as TryStream>::Error>>> + Send>>;
 
 /// Events after a seq, without end.
 pub struct Events<'a> {
@@ -87,17 +89,16 @@ impl Events<'_> {
 
     async fn connect(&self) -> Result<Frames, Error> {
         let call = call::events().query("after", self.last).maybe("subject", self.filter.subject.as_ref()).maybe("actor", self.filter.actor.as_ref());
-        let mut request = self.client.http.get(self.client.url(&call)).header(ACCEPT, "text/event-stream").header("last-event-id", self.last);
-        if let Some(token) = &self.client.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        let request = self.client.request(&call).header(ACCEPT, "text/event-stream").header("last-event-id", self.last);
+        let response = self.client.ask(request, Bytes::new(), PATIENCE).await.map_err(|failed| self.client.unreachable(failed))?;
+        if let Some(moved) = self.client.moved(&response) {
+            return Err(moved);
         }
-        let unreachable = |source: reqwest::Error| Error::Unreachable { base: self.client.base().to_owned(), source: Box::new(source) };
-        let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if status.is_success() {
-            return Ok(Box::pin(response.bytes_stream().eventsource()));
+            return Ok(Box::pin(Pieces::new(response.into_body()).eventsource()));
         }
-        let bytes = response.bytes().await.map_err(unreachable)?;
+        let bytes = whole(response.into_body(), LARGEST, PATIENCE).await.map_err(|failed| self.client.unreachable(failed))?;
         match read_problem(status.as_u16(), &bytes) {
             Some(problem) if problem.status == 503 => Err(Error::Unreachable { base: self.client.base().to_owned(), source: Box::new(problem) }),
             Some(problem) => Err(Error::Problem(Box::new(problem))),

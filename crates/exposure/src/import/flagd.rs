@@ -64,7 +64,7 @@ pub fn flagd(text: &str) -> Result<Imported, Unreadable> {
     let mut imported = Imported::default();
     for (key, flag) in flags {
         let mut reader = Reader::new(file.get("$evaluators").and_then(Value::as_object));
-        match feature(key, flag, &mut reader) {
+        match feature(flag, &mut reader) {
             Ok(feature) => {
                 imported.features.insert(key.clone(), feature);
                 imported.cohorts.append(&mut reader.cohorts);
@@ -76,10 +76,7 @@ pub fn flagd(text: &str) -> Result<Imported, Unreadable> {
     Ok(imported)
 }
 
-fn feature(key: &str, flag: &Value, reader: &mut Reader<'_>) -> Result<Feature, String> {
-    if !is_key(key) {
-        return Err("its key is none of ours: letters, digits and `._-/:`, at most 63, the first a letter or digit".to_owned());
-    }
+fn feature(flag: &Value, reader: &mut Reader<'_>) -> Result<Feature, String> {
     match flag.get("state").and_then(Value::as_str) {
         Some("ENABLED") => {}
         Some("DISABLED") => return Err("it is disabled, which leaves the value to each application: ours always have one".to_owned()),
@@ -112,11 +109,6 @@ fn feature(key: &str, flag: &Value, reader: &mut Reader<'_>) -> Result<Feature, 
     }
     let baseline = rules.finish();
     Ok(Feature { r#type, variants, off, killed: None, claims: Vec::new(), baseline, default, prerequisites: Vec::new(), dark: None })
-}
-
-fn is_key(key: &str) -> bool {
-    let within = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
-    key.len() <= 63 && key.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric()) && key.bytes().all(within)
 }
 
 fn type_of<'v>(values: impl Iterator<Item = &'v Value>) -> Option<ValueType> {

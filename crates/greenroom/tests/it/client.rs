@@ -140,6 +140,13 @@ fn a_broken_stream_goes_on_after_the_last_event() {
 }
 
 #[test]
+fn whoever_sends_elsewhere_is_not_followed_there() {
+    let play = Play::new(vec![json("308 Permanent Redirect", "location: https://elsewhere.test/api/v1/holds\r\n", "")]);
+    let error = run(play.client().send(&call::holds())).expect_err("an error");
+    assert!(matches!(&error, Error::Moved { to, .. } if to == "https://elsewhere.test"), "{error}");
+}
+
+#[test]
 fn keys_and_paths_are_encoded() {
     let play = Play::new(vec![json("200 OK", "", "{}")]);
     let key = "Team/check out:v2".replace(' ', "-").parse().expect("a key");

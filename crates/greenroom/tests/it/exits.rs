@@ -59,7 +59,7 @@ fn a_file_that_is_no_text_is_2_before_anybody_is_asked() {
 #[test]
 fn wrong_use_is_2() {
     let home = Home::new("usage");
-    home.expect(&["status", "--server", "nonsense"], 2, &["`nonsense` is no server's address", "http://HOST:PORT"]);
+    home.expect(&["status", "--server", "nonsense"], 2, &["`nonsense` is no server's address", "https://HOST or http://HOST:PORT"]);
     home.expect(&["deploy", "--to", "x"], 2, &["BUILD"]);
     home.expect(&["deploy", "catalog", "--to", "x"], 2, &["service@version"]);
     home.expect(&["hold", "set"], 2, &["say why, with --reason"]);

@@ -2,9 +2,12 @@
 
 mod client;
 mod exits;
+#[path = "../../../relay/tests/it/front.rs"]
+mod front;
 mod help;
 mod kill_matrix;
 mod program;
 mod relay;
 mod story;
+mod tls;
 mod words;

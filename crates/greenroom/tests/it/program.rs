@@ -29,7 +29,11 @@ pub fn greenroom(home: &Path, args: &[&str]) -> Command {
 impl Program {
     /// `more`: how many lines follow the one with the address.
     pub fn start(home: &Path, args: &[&str], more: usize) -> Self {
-        let mut child = greenroom(home, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        Self::logging(home, args, more, Stdio::null())
+    }
+
+    pub fn logging(home: &Path, args: &[&str], more: usize, log: impl Into<Stdio>) -> Self {
+        let mut child = greenroom(home, args).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (mut said, mut address) = (String::new(), None);
         let mut left = more + 1;

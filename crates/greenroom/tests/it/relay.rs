@@ -2,14 +2,18 @@
 //! plane is away, and what is forced off there is shown when it is back.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use greenroom_exposure::wire::follow::STREAM;
 use serde_json::{Value, json};
 
 use crate::program::{Program, greenroom, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Of nobody in particular.
+const KEY: &str = "WGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY=";
 
 impl Program {
     /// What the holder of `token` is answered about a feature.
@@ -31,6 +35,47 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "{what} did not come");
         std::thread::yield_now();
     }
+}
+
+/// How often it is said that a token is refused.
+fn refusals(log: &Path) -> usize {
+    let log = std::fs::read_to_string(log).expect("a log");
+    let said = log.lines().filter(|line| line.contains("the upstream refuses this token"));
+    said.inspect(|line| assert!(line.contains("greenroom token create relay --env ENV"), "{line}")).count()
+}
+
+#[test]
+fn a_token_that_the_upstream_refuses_is_warned_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    let (asked, asks) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for socket in upstream.incoming() {
+            let (mut socket, mut heard) = (socket.unwrap(), Vec::new());
+            while !heard.ends_with(b"\r\n\r\n") {
+                let mut piece = [0; 1024];
+                let read = socket.read(&mut piece).unwrap_or_default();
+                if read == 0 {
+                    break;
+                }
+                heard.extend_from_slice(&piece[..read]);
+            }
+            let _ = socket.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            if heard.starts_with(format!("GET {STREAM} ").as_bytes()) && asked.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    let (log, data) = (dir.path().join("log"), dir.path().join("relay").display().to_string());
+    let args = ["relay", "--upstream", &url, "--upstream-token", "gr_relay_wrong", "--public-key", KEY, "--data", &data, "--listen", "127.0.0.1:0"];
+    let _relay = Program::logging(dir.path(), &args, 0, std::fs::File::create(&log).unwrap());
+    // before it asks a third time it has said what came of the second
+    for _ in 0..3 {
+        asks.recv_timeout(PATIENCE).expect("it asks again");
+    }
+    assert_eq!(refusals(&log), 1);
+    assert!(std::fs::read_to_string(&log).unwrap().contains(&url));
 }
 
 const MANIFESTS: &str = "apiVersion: greenroom/v1
@@ -84,6 +129,13 @@ fn a_relay_serves_what_was_imported_while_the_control_plane_is_away() {
     let shown = |plan: &str| near.evaluate(sdk, "search", &json!({"targetingKey": "u", "plan": plan})).map(|answer| answer["value"].clone());
     until("the first answer", || shown("gold") == Some(json!(true)));
     assert_eq!(shown("silver"), Some(json!(false)));
+
+    // an application's token follows, but nobody is told whom to let in for it
+    let log = dir.path().join("log");
+    let foreign = ["relay", "--upstream", &upstream, "--upstream-token", sdk, "--public-key", key, "--data", &at("foreign"), "--listen", "127.0.0.1:0"];
+    let foreign = Program::logging(&home, &foreign, 0, std::fs::File::create(&log).unwrap());
+    until("the warning", || refusals(&log) == 1);
+    drop(foreign);
 
     server.kill();
     assert_eq!(shown("gold"), Some(json!(true)), "the control plane is away");

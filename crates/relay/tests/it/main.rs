@@ -2,6 +2,7 @@
 
 mod break_glass;
 mod chain;
+mod front;
 mod host;
 #[path = "../../../sdk/tests/it/lossy.rs"]
 mod lossy;

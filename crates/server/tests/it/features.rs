@@ -49,6 +49,19 @@ async fn definitions_of_another_product_are_taken_over_at_once_or_not_at_all() {
     assert_eq!(world.get(&eva, "/features").await.seq(), came.seq());
 }
 
+/// As they are in applications: the same that a manifest may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_of_flagd_keep_their_keys() {
+    let world = World::new().await;
+    let eva = world.person("eva", &["engineer"]).await;
+    let flag = json!({"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "on"});
+    let text = json!({"flags": {"été": flag, "a+b": flag, "a b": flag, "hidden\u{200b}": flag, " ": flag}}).to_string();
+    let came = world.post(&eva, "/imports", &json!({"from": "flagd", "environment": "test", "text": text})).await;
+    let keys = |list: &str| came.body[list].as_array().unwrap().iter().map(|one| one["feature"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!((keys("serves"), keys("refused")), (["a b", "a+b", "été"].map(str::to_owned).to_vec(), [" ", "hidden\u{200b}"].map(str::to_owned).to_vec()), "{came:?}");
+    assert!(came.body["refused"][1]["because"].as_str().unwrap().contains("use 1 to 200 bytes of visible text"), "{came:?}");
+}
+
 /// Said when it is saved, so that nobody finds out in production.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_saves_a_feature_hears_which_sdk_cannot_evaluate_it() {

@@ -1,4 +1,4 @@
-//! How an upstream is reached: directly, or by a tunnel through the proxy that the environment names.
+//! How a server is reached: directly, or by a tunnel through the proxy that the environment names.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,14 +15,14 @@ use tower::Service;
 use super::Cause;
 
 #[derive(Clone)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Direct(HttpConnector),
     Through(Tunnel<HttpConnector>),
 }
 
 impl Way {
     /// `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say through whom; this machine is reached directly whatever they say.
-    pub(super) fn to(base: &Uri, patience: Duration) -> Self {
+    pub(crate) fn to(base: &Uri, patience: Duration) -> Self {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
