@@ -21,8 +21,6 @@ use crate::time::Span;
 
 /// After this long a waiting rollout is looked at again, whatever it waits for.
 const REVIEW: Span = Span::secs(24 * 3600);
-/// Evaluators have this long to acknowledge before a withdrawal is called partial.
-
 /// What was forgotten at registration cannot be added, and the same content under another version is no other build.
 const NEW_ARTIFACT: &str = "a build never changes, and is known by its content: build the artifact anew so that its digest differs, and register that under a new version";
 
