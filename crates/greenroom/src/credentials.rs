@@ -30,7 +30,7 @@ impl Credentials {
         let path = path()?;
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Self::default()),
             Err(error) => return Err(Failure::file("read", &path, &error)),
         };
         toml::from_str(&text).map_err(|error| Failure::usage(format!("`{}` cannot be read: {}", path.display(), error.message())).hint("delete it and sign in again"))

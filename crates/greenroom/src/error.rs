@@ -228,7 +228,7 @@ mod tests {
         let ours = Failure::usage("no").hint("do this");
         let theirs = Failure::from(Box::new(Problem::new(Code::NotFound, "there is no x").detail("see what there is")));
         assert_eq!(members(&ours), members(&theirs));
-        assert_eq!(members(&ours), ["code", "detail", "exit", "hints", "reasons", "status", "title", "type"]);
+        assert_eq!(members(&ours), ["type", "title", "status", "code", "detail", "reasons", "exit", "hints"]);
         assert_eq!((ours.document()["code"].as_str(), ours.document()["exit"].as_u64()), (Some("invalid"), Some(2)));
         assert_eq!((&theirs.document()["hints"], theirs.document()["status"].as_u64()), (&json!(["see what there is"]), Some(404)));
         assert_eq!(Failure::new(Exit::Waiting, "later").document()["status"], Value::Null);

@@ -23,8 +23,8 @@ pub struct Login {
 
 impl Login {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut credentials = Credentials::load()?;
         Credentials::ready()?;
+        let mut credentials = Credentials::load()?;
         let password = if self.first_token.is_some() { prompt::chosen_password("choose a password")? } else { prompt::password("password: ")? };
         let name = self.name;
         let signed: SignedIn = match self.first_token {
