@@ -288,7 +288,8 @@ impl Client {
     fn unreadable(&self, status: u16, bytes: &[u8], error: Option<&serde_json::Error>) -> Error {
         let text: String = String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).take(200).collect();
         let what = match (error, text.trim()) {
-            (Some(error), _) => error.to_string(),
+            (Some(error), _) if error.is_data() => error.to_string(),
+            (Some(_), _) => "it is no JSON".to_owned(),
             (None, "") => "it is empty".to_owned(),
             (None, text) => text.to_owned(),
         };

@@ -15,6 +15,9 @@ use greenroom_domain::time::{At, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Characters that a password has at least.
+pub const PASSWORD_LENGTH: usize = 8;
+
 macro_rules! request {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fm:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
         $(

@@ -37,6 +37,8 @@ mod status;
 mod token;
 mod whoami;
 
+use std::str::FromStr;
+
 use greenroom_domain::id::DeploymentId;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -153,8 +155,57 @@ pub enum Command {
     Proxy(proxy::Proxy),
 }
 
+impl Command {
+    /// What cannot be shown in advance: by its name, if it is that. All else only looks, or asks through [`Context::order`]
+    /// or with a plan of its own.
+    const fn without_preview(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve(_) => Some("serve"),
+            Self::Relay(_) => Some("relay"),
+            Self::Demo(_) => Some("demo"),
+            Self::Proxy(_) => Some("proxy"),
+            Self::Login(_) => Some("login"),
+            Self::Logout => Some("logout"),
+            Self::Ledger(ledger::Ledger::Backup(_)) => Some("ledger backup"),
+            Self::Evidence(evidence::Evidence::Get { output: Some(_), .. }) => Some("evidence get --output"),
+            Self::Whoami
+            | Self::Apply(_)
+            | Self::Import(_)
+            | Self::Schema
+            | Self::Deploy(_)
+            | Self::Rollback(_)
+            | Self::Status(_)
+            | Self::Dark
+            | Self::Explain(_)
+            | Self::Log(_)
+            | Self::Decide(_)
+            | Self::Build(_)
+            | Self::Deployment(_)
+            | Self::Rollout(_)
+            | Self::Placement(_)
+            | Self::Check(_)
+            | Self::Evidence(evidence::Evidence::Get { output: None, .. })
+            | Self::Environment(_)
+            | Self::Service(_)
+            | Self::Feature(_)
+            | Self::Attribute(_)
+            | Self::Release(_)
+            | Self::Hold(_)
+            | Self::Person(_)
+            | Self::Token(_)
+            | Self::Preset(_)
+            | Self::Ledger(ledger::Ledger::Verify)
+            | Self::Erase(_)
+            | Self::Completion(_) => None,
+        }
+    }
+}
+
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
+    if let Some(name) = command.without_preview().filter(|_| global.dry_run) {
+        return Err(Failure::usage(format!("`{name}` has no preview: leave --dry-run out")));
+    }
     match command {
         Command::Serve(serve) => return serve.run(),
         Command::Demo(demo) => return demo.run(&global),
@@ -221,6 +272,16 @@ fn number(text: &str) -> Result<u64, String> {
 fn deployment_id(text: &str) -> Result<String, String> {
     let bare = text.trim_start_matches('#');
     if bare.parse::<u64>().is_ok() || bare.parse::<DeploymentId>().is_ok() { Ok(bare.to_owned()) } else { Err("write a number like 142 or #142, or an id like dep_…".to_owned()) }
+}
+
+/// How many of something; none is a number too.
+fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write a whole number, as 30".to_owned())
+}
+
+/// How many of something, one at least; or which, counted from 1.
+fn some<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
+    text.parse().ok().filter(|n| *n != T::default()).ok_or_else(|| "write a whole number from 1 on".to_owned())
 }
 
 #[cfg(test)]

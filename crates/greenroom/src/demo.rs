@@ -25,7 +25,7 @@ pub async fn run(options: &Demo) -> Result<()> {
         told = play(&mut stage, options) => told,
         signal = curtain.called() => Err(anyhow!("stopped by {signal}")),
     };
-    if told.is_ok() && !options.once {
+    if told.is_ok() && !options.once && !output::ended() {
         stage.farewell();
         let _ = curtain.called().await;
     }

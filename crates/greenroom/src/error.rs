@@ -6,6 +6,7 @@ use greenroom_api::client;
 use greenroom_api::manifest::Place;
 use greenroom_api::problem::{Code, Problem};
 use greenroom_domain::refusal::Reason;
+use serde_json::{Value, json};
 
 /// What pipelines branch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Failure {
 
 #[derive(Debug, Default)]
 pub struct More {
-    /// Where it stands: a place in a file or a request.
+    /// Where it stands, a place in a file or a request; or what is beneath it.
     pub detail: String,
     pub excerpt: Option<String>,
     pub reasons: Vec<Reason>,
@@ -66,6 +67,44 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.more.hints.push(hint.into());
         self
+    }
+
+    /// The reason that the message says already.
+    pub fn sole(&self) -> Option<&Reason> {
+        let [one] = self.more.reasons.as_slice() else { return None };
+        (one.message == self.message).then_some(one)
+    }
+
+    /// What to do next.
+    pub fn hints(&self) -> impl Iterator<Item = &str> {
+        let remedy = self.sole().map(|reason| reason.remedy.as_str()).filter(|remedy| !remedy.is_empty());
+        remedy.into_iter().chain(self.more.hints.iter().map(String::as_str))
+    }
+
+    /// For programs: a problem as the API has it (RFC 9457), with `exit` and `hints`. Every member is always there but `excerpt`;
+    /// `status` is null for what the API has no word for.
+    pub fn document(&self) -> Value {
+        let (code, status) = match self.exit {
+            Exit::Failed => ("failed", None),
+            Exit::Waiting => ("waiting", None),
+            Exit::Unreachable => ("unreachable", None),
+            Exit::Usage => told(Code::Invalid),
+            Exit::Refused => told(Code::Refused),
+            Exit::NotFound => told(Code::NotFound),
+            Exit::Conflict => told(Code::Conflict),
+            Exit::Unknown => told(Code::OutcomeUnknown),
+            Exit::NotAllowed => told(Code::Forbidden),
+            Exit::Internal => told(Code::Internal),
+        };
+        let mut document = json!({
+            "type": format!("/problems/{code}"), "title": self.message, "status": status, "code": code, "detail": self.more.detail, "reasons": self.more.reasons,
+            "exit": self.exit as u8, "hints": self.hints().collect::<Vec<_>>(),
+        });
+        let theirs = self.more.problem.as_ref().and_then(|problem| serde_json::to_value(problem).ok());
+        if let (Some(Value::Object(theirs)), Some(members)) = (theirs, document.as_object_mut()) {
+            members.extend(theirs);
+        }
+        document
     }
 
     pub fn reasons(mut self, reasons: Vec<Reason>) -> Self {
@@ -101,6 +140,10 @@ impl Failure {
     }
 }
 
+fn told(code: Code) -> (&'static str, Option<u16>) {
+    (code.as_str(), Some(code.status()))
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -128,9 +171,15 @@ impl From<Box<Problem>> for Failure {
             Code::RateLimited | Code::NotCaughtUp | Code::StorageUnavailable | Code::Starting => Some("try again in a moment"),
             _ => None,
         };
-        // the server's own advice is better than ours
+        // a detail is a place, or says more of what is wrong with the server; else it is advice, and better than ours
+        let place = problem.excerpt.is_some() || problem.detail.starts_with("in ") || problem.title.contains(&problem.detail);
+        let aside = place || matches!(problem.code, Code::Internal | Code::StorageUnavailable);
+        let (detail, advice) = if aside { (problem.detail.as_str(), "") } else { ("", problem.detail.as_str()) };
         let advised = !problem.detail.is_empty() || problem.reasons.iter().any(|r| !r.remedy.is_empty());
-        let hint = hint.filter(|_| !advised || problem.code == Code::IdempotencyKeyReused);
+        let ours = hint.filter(|_| !advised || problem.code == Code::IdempotencyKeyReused);
+        let hint = ours.or(Some(advice).filter(|advice| !advice.is_empty()));
+        // here the header is called as one types it
+        let typed = |text: &str| text.replace("Idempotency-Key", "--key");
         // the excerpt says those that have a place in a file
         let mut reasons = problem.reasons.clone();
         if let Some(excerpt) = &problem.excerpt {
@@ -139,9 +188,9 @@ impl From<Box<Problem>> for Failure {
         let message = match (problem.code, problem.reasons.len()) {
             (Code::Refused, many @ 2..) => format!("refused, for {many} reasons"),
             (Code::Invalid, many @ 2..) if problem.title == format!("{many} reasons") => format!("{many} things are wrong"),
-            _ => problem.title.clone(),
+            _ => typed(&problem.title),
         };
-        let more = More { detail: problem.detail.clone(), excerpt: problem.excerpt.clone(), reasons, hints: hint.into_iter().map(str::to_owned).collect(), problem: None };
+        let more = More { detail: detail.to_owned(), excerpt: problem.excerpt.clone(), reasons, hints: hint.into_iter().map(typed).collect(), problem: None };
         Self { exit, message, more: Box::new(More { problem: Some(problem), ..more }) }
     }
 }
@@ -163,7 +212,10 @@ impl From<client::Error> for Failure {
             client::Error::Moved { ref to, .. } => Self::new(Exit::Unreachable, error.to_string()).hint(format!("if you trust that, name it: --server {to}")),
             client::Error::OutcomeUnknown { ref key, ref why } => Self::new(Exit::Unknown, format!("the command was sent, but its outcome is unknown: {why}"))
                 .hint(format!("repeat it with --key {key}: it happens once, and you learn its outcome")),
-            client::Error::Unreadable { .. } => Self::new(Exit::Internal, error.to_string()).hint("is that a Greenroom server, and of this version?"),
+            client::Error::Unreadable { ref base, status, ref what } => {
+                Self::new(Exit::Unreachable, format!("{base} answers, but not as Greenroom does (status {status}): {what}"))
+                    .hint("is it a Greenroom server, and of this version? --server or GREENROOM_SERVER names another")
+            }
         }
     }
 }
@@ -171,6 +223,35 @@ impl From<client::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A script finds the same members, whoever says no.
+    #[test]
+    fn documents_have_one_shape() {
+        let members = |failure: &Failure| failure.document().as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let ours = Failure::usage("no").hint("do this");
+        let theirs = Failure::from(Box::new(Problem::new(Code::NotFound, "there is no x").detail("see what there is")));
+        assert_eq!(members(&ours), members(&theirs));
+        assert_eq!(members(&ours), ["type", "title", "status", "code", "detail", "reasons", "exit", "hints"]);
+        assert_eq!((ours.document()["code"].as_str(), ours.document()["exit"].as_u64()), (Some("invalid"), Some(2)));
+        assert_eq!((&theirs.document()["hints"], theirs.document()["status"].as_u64()), (&json!(["see what there is"]), Some(404)));
+        assert_eq!(Failure::new(Exit::Waiting, "later").document()["status"], Value::Null);
+    }
+
+    /// Advice comes as a hint, whether the server has it in the detail, or with the only reason.
+    #[test]
+    fn advice_has_one_form() {
+        let detail = Problem::new(Code::NotFound, "there is no x").detail("see");
+        let mut reason = Problem::new(Code::NotFound, "there is no x");
+        reason.reasons = vec![Reason::new(greenroom_domain::refusal::ReasonCode::Invalid, "x", "there is no x").remedy("see")];
+        for problem in [detail, reason] {
+            let failure = Failure::from(Box::new(problem));
+            assert_eq!((failure.hints().collect::<Vec<_>>(), failure.more.detail.as_str()), (vec!["see"], ""));
+        }
+        let place = Failure::from(Box::new(Problem::new(Code::Invalid, "no").detail("in the query")));
+        assert_eq!((place.hints().count(), place.more.detail.as_str()), (0, "in the query"));
+        let key = Failure::from(Box::new(Problem::new(Code::Invalid, "the Idempotency-Key is not 1 to 200 visible characters").detail("send a UUID")));
+        assert!(key.message.starts_with("the --key is not"));
+    }
 
     #[test]
     fn every_code_has_its_exit() {

@@ -5,6 +5,7 @@ mod context;
 mod credentials;
 mod demo;
 mod error;
+mod logging;
 mod output;
 mod prompt;
 mod show;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     };
     let json = cli.global.json;
     let color = cli.global.color;
-    match commands::run(cli) {
+    match commands::run(cli).and_then(|()| output::shown()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::failure(&failure, json, color);

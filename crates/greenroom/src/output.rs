@@ -3,14 +3,15 @@
 //! A [`Page`] is filled first and printed at once, so that `--watch` does not flicker. Text that came from elsewhere is
 //! made harmless: nothing in it moves the cursor or changes colours.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use comfy_table::{Attribute, Cell as TableCell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use greenroom_domain::refusal::Reason;
 use greenroom_domain::time::At;
 use serde::Serialize;
 
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum When {
@@ -253,11 +254,32 @@ fn emit(text: &str) {
     write(text.as_bytes());
 }
 
-/// A reader that has seen enough is no error.
+/// Why nothing more can be shown.
+static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// What cannot be shown does not end what was asked for: that has an exit code of its own.
 fn write(bytes: &[u8]) {
+    if ended() {
+        return;
+    }
     let mut out = std::io::stdout().lock();
-    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        let _ = LOST.set(error);
+    }
+}
+
+/// Nothing more can be shown: whoever does nothing else may end.
+pub fn ended() -> bool {
+    LOST.get().is_some()
+}
+
+/// Whether all was shown. A reader that has seen enough is no error.
+pub fn shown() -> Result<(), Failure> {
+    match LOST.get() {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, format!("the answer cannot be written: {error}")).hint("a command was carried out all the same: look before you repeat it"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -276,30 +298,22 @@ pub fn ask(text: &str) {
 pub fn failure(failure: &Failure, json: bool, color: When) {
     let mut err = std::io::stderr().lock();
     if json {
-        let own = || serde_json::json!({ "title": failure.message, "detail": failure.more.detail, "reasons": failure.more.reasons, "hints": failure.more.hints, "exit": failure.exit as u8 });
-        let document = failure.more.problem.as_ref().and_then(|p| serde_json::to_value(p).ok()).unwrap_or_else(own);
-        let _ = writeln!(err, "{}", serde_json::to_string_pretty(&document).unwrap_or_default());
+        let _ = writeln!(err, "{}", serde_json::to_string_pretty(&failure.document()).unwrap_or_default());
         return;
     }
     let mut page = Page { text: String::new(), color: color.on(std::io::stderr().is_terminal()), width: None };
-    let error = if failure.exit == crate::error::Exit::Waiting { (Paint::Warn, "waiting: ") } else { (Paint::Bad, "error: ") };
+    let error = if failure.exit == Exit::Waiting { (Paint::Warn, "waiting: ") } else { (Paint::Bad, "error: ") };
     page.pieces(&[error, (Paint::Strong, &failure.message)]);
     if let Some(excerpt) = &failure.more.excerpt {
         page.line(Paint::Plain, excerpt);
     } else if !failure.more.detail.is_empty() {
         page.line(Paint::Plain, format!("  {}", failure.more.detail));
     }
-    match failure.more.reasons.as_slice() {
-        // said already
-        [one] if one.message == failure.message => {
-            if !one.remedy.is_empty() {
-                page.pieces(&[(Paint::Accent, "  → "), (Paint::Plain, &one.remedy)]);
-            }
-        }
-        reasons => page.reasons(2, reasons),
+    if failure.sole().is_none() {
+        page.reasons(2, &failure.more.reasons);
     }
-    for hint in &failure.more.hints {
-        page.pieces(&[(Paint::Accent, "hint: "), (Paint::Plain, hint)]);
+    for hint in failure.hints() {
+        page.pieces(&[(Paint::Accent, "  → "), (Paint::Plain, hint)]);
     }
     let _ = err.write_all(page.text.as_bytes());
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
+use greenroom_api::requests::PASSWORD_LENGTH;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::context::Global;
@@ -28,7 +29,10 @@ fn given(variable: &str) -> Option<String> {
 }
 
 fn typed_twice(prompt: &str, variable: &str) -> Result<String, Failure> {
-    let password = typed(prompt, variable)?;
+    let password = typed(&format!("{prompt} ({PASSWORD_LENGTH} characters at least): "), variable)?;
+    if password.chars().count() < PASSWORD_LENGTH {
+        return Err(Failure::usage(format!("the password has fewer than {PASSWORD_LENGTH} characters")).hint("choose a longer one; nothing was changed"));
+    }
     if std::io::stdin().is_terminal() && typed("once more: ", variable)? != password {
         return Err(Failure::usage("that was not the same twice").hint("type it again; nothing was changed"));
     }

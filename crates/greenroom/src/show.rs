@@ -1,5 +1,7 @@
 //! How views look to people, where several commands show the same.
 
+use std::fmt::Display;
+
 use greenroom_api::views::{Check, Decision, Deployment, Preview, Rollout};
 use greenroom_domain::deployment::check::Outcome;
 use greenroom_domain::event::Event;
@@ -20,6 +22,13 @@ pub fn word(value: &impl Serialize) -> String {
 
 pub fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
     items.into_iter().map(|i| i.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// `1 feature`, `2 features`.
+pub fn many(number: impl Display, what: &str) -> String {
+    let number = number.to_string();
+    let ending = if number == "1" { "" } else { "s" };
+    format!("{number} {what}{ending}")
 }
 
 /// Mark and colour of a state, of a deployment, a rollout or a release.

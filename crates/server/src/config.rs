@@ -103,6 +103,18 @@ pub enum ConfigError {
     Variable { name: String, why: String },
 }
 
+impl ConfigError {
+    /// What the operator can do, where the error does not say it.
+    #[must_use]
+    pub const fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Read { .. } => Some("name a file with --config that this user may read, or leave it out: a server runs without"),
+            Self::Parse { .. } | Self::Variable { .. } => Some("docs/running.md has every setting"),
+            Self::Admission { .. } => None,
+        }
+    }
+}
+
 impl Config {
     /// Reads `file` (absent: `greenroom.toml` in `data`, if there) and the environment.
     ///

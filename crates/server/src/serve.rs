@@ -151,10 +151,7 @@ pub async fn start(data: &Path, doors: Doors, proxy: PathBuf) -> Result<Running,
 
 /// As [`start`], with another driver in the place of the process driver.
 pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Driver>) -> Result<Running, StartError> {
-    let dir = DataDir::open(data)?;
-    let signer = Arc::new(Signer::open(&dir.keys()).map_err(|source| StartError::Key { keys: dir.keys(), source })?);
-    // kept across restarts, so that addresses of streams given out before stay good
-    let streams = kept(&dir.keys().join("streams")).map_err(|source| StartError::Key { keys: dir.keys(), source })?;
+    // before anything is made on disk: where nobody can be served, nothing is left behind
     let (listener, address) = bind(doors.http).await?;
     let mut ports = Vec::new();
     for flagd in doors.flagd {
@@ -164,6 +161,10 @@ pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Drive
             }
         }
     }
+    let dir = DataDir::open(data)?;
+    let signer = Arc::new(Signer::open(&dir.keys()).map_err(|source| StartError::Key { keys: dir.keys(), source })?);
+    // kept across restarts, so that addresses of streams given out before stay good
+    let streams = kept(&dir.keys().join("streams")).map_err(|source| StartError::Key { keys: dir.keys(), source })?;
 
     let feeds = Arc::new(Feeds::default());
     let (left, tickets) = keep::left(&dir.snapshots())?;

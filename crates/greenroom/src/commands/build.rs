@@ -14,7 +14,7 @@ use greenroom_domain::value::ValueType;
 use sha2::{Digest as _, Sha256};
 
 use super::apply::read;
-use super::{git, word};
+use super::{git, some, word};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Page, Paint, ago, cell, instant};
@@ -30,7 +30,7 @@ pub enum Build {
         #[arg(long)]
         service: Option<Name>,
         /// How many
-        #[arg(short, value_name = "N", default_value = "30")]
+        #[arg(short, value_name = "N", default_value = "30", value_parser = some::<usize>)]
         n: usize,
     },
     /// Say that a quarantined build may be deployed again: what failed was not its fault

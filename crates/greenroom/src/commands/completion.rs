@@ -17,7 +17,11 @@ impl Completion {
     #[expect(clippy::unnecessary_wraps, reason = "a command like the others")]
     pub fn run(self) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "greenroom", &mut script);
+        let whole = Cli::command();
+        let shown = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+        // what is there for programs only is offered to nobody
+        let mut offered = clap::Command::new("greenroom").args(whole.get_arguments().cloned()).subcommands(shown);
+        clap_complete::generate(self.shell, &mut offered, "greenroom", &mut script);
         output::raw(&script);
         Ok(())
     }

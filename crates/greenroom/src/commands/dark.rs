@@ -12,7 +12,7 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     context
         .list(call::dark(), None, |page, items: &[Dark]| {
             if items.is_empty() {
-                page.line(Paint::Plain, "nothing is dark: every feature in production reaches some users");
+                page.line(Paint::Plain, "nothing is dark: no build in production waits for its release, and each feature that one says it reads reaches some users");
             }
             for (i, dark) in items.iter().enumerate() {
                 if i > 0 {

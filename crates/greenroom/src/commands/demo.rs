@@ -20,7 +20,7 @@ pub struct Demo {
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     pub dir: PathBuf,
     /// First of the ports it listens on: the server here, services up to 99 above
-    #[arg(long, value_name = "PORT", default_value = "7800")]
+    #[arg(long, value_name = "PORT", default_value = "7800", value_parser = port)]
     pub port: u16,
     /// Use the shop's programs beside this one instead of building them
     #[arg(long)]
@@ -31,6 +31,10 @@ pub struct Demo {
     /// Deployments under which the matrix kills at a moment that it draws, twice each
     #[arg(long, hide = true, value_name = "N", default_value = "3")]
     pub kills: usize,
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "write a port, 1 to 65535".to_owned())
 }
 
 impl Demo {

@@ -18,7 +18,7 @@ pub struct Deploy {
     #[arg(required = true, value_name = "BUILD")]
     builds: Vec<BuildLabel>,
     /// Environment to deploy to
-    #[arg(long, value_name = "ENV")]
+    #[arg(long, visible_alias = "env", value_name = "ENV")]
     to: Name,
     /// Why: promote, hotfix, redeploy or reconfigure
     #[arg(long, default_value = "promote", value_parser = word::<Motive>)]

@@ -5,7 +5,7 @@ use greenroom_api::requests::Nothing;
 use greenroom_api::views;
 use greenroom_domain::id::Name;
 
-use super::deployment_id;
+use super::{deployment_id, some};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{ago, cell};
@@ -17,7 +17,7 @@ pub enum Deployment {
     /// List deployments, newest first
     List {
         /// Only to this environment
-        #[arg(long, value_name = "ENV")]
+        #[arg(long, alias = "to", value_name = "ENV")]
         env: Option<Name>,
         /// Only of this service
         #[arg(long, value_name = "SERVICE")]
@@ -26,7 +26,7 @@ pub enum Deployment {
         #[arg(long)]
         open: bool,
         /// How many
-        #[arg(short, value_name = "N", default_value = "30")]
+        #[arg(short, value_name = "N", default_value = "30", value_parser = some::<usize>)]
         n: usize,
     },
     /// Show one deployment

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::output::Paint;
 use crate::prompt;
+use crate::show::many;
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
@@ -32,7 +33,7 @@ impl Erase {
         }
         context
             .act(call::erase(&requests::Erase { person, sealed: self.sealed }), |page, erased| {
-                page.line(Paint::Plain, format!("{} texts are erased; the ledger still verifies", erased.texts));
+                page.line(Paint::Plain, format!("{} erased; the ledger still verifies", many(erased.texts, "text")));
             })
             .await
     }

@@ -9,6 +9,7 @@ use greenroom_domain::id::{FeatureKey, Name, VariantName};
 use greenroom_domain::release::feature::BaselineRule;
 
 use super::apply::read;
+use super::some;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Page, Paint, cell, instant};
@@ -28,7 +29,7 @@ pub enum Feature {
         /// Key of one feature [default: all]
         key: Option<FeatureKey>,
         /// Days to look back, today included
-        #[arg(long, value_name = "N", default_value_t = 30)]
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = some::<u32>)]
         days: u32,
         /// Only those that nobody evaluated in these days
         #[arg(long, conflicts_with = "key")]

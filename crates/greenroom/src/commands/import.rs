@@ -11,6 +11,7 @@ use super::apply::{changes, read};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Page, Paint, cell};
+use crate::show::many;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Import {
@@ -29,7 +30,7 @@ pub struct Source {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Environment, not production, that is to serve what the file serves
-    #[arg(long, value_name = "ENV")]
+    #[arg(long, alias = "to", value_name = "ENV")]
     env: Name,
     /// Set of manifests that features and cohorts are to belong to [default: the product's name]
     #[arg(long, value_name = "NAME")]
@@ -79,9 +80,9 @@ fn show(page: &mut Page, came: &views::Import, planned: bool) {
     page.line(
         Paint::Plain,
         format!(
-            "{done} into {}: {} features, {changed} of them serving something new, as set {}; {} not taken over",
+            "{done} into {}: {}, {changed} of them serving something new, as set {}; {} not taken over",
             came.environment,
-            came.serves.len(),
+            many(came.serves.len(), "feature"),
             came.set,
             came.refused.len()
         ),

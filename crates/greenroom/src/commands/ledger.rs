@@ -10,6 +10,7 @@ use super::serve::copy;
 use crate::context::{Context, Global};
 use crate::error::Failure;
 use crate::output::{self, Page, Paint};
+use crate::show::many;
 
 /// Ten million events take a while.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -43,7 +44,7 @@ impl Backup {
             return Ok(());
         }
         let mut page = Page::new(global.color);
-        page.pieces(&[(Paint::Good, "✔ "), (Paint::Plain, &format!("copied to {}: {seq} events", self.to.display()))]);
+        page.pieces(&[(Paint::Good, "✔ "), (Paint::Plain, &format!("copied to {}: {}", self.to.display(), many(seq, "event")))]);
         page.fields(&[("head", head)]);
         page.print();
         Ok(())

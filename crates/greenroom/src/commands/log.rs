@@ -3,6 +3,7 @@
 use greenroom_api::client::{Filter, call};
 use greenroom_api::views::Event;
 
+use super::count;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Page, Paint, instant};
@@ -19,7 +20,7 @@ pub struct Log {
     #[arg(long, short)]
     follow: bool,
     /// How many, counted from the end
-    #[arg(short, value_name = "N", default_value = "30")]
+    #[arg(short, value_name = "N", default_value = "30", value_parser = count::<usize>)]
     n: usize,
 }
 
@@ -38,7 +39,7 @@ impl Log {
                 output::json(&serde_json::json!({ "items": events }));
             } else {
                 let mut page = context.page();
-                if events.is_empty() {
+                if events.is_empty() && self.n > 0 {
                     page.line(Paint::Dim, nothing(self.subject.as_deref(), self.actor.as_deref()));
                 }
                 events.iter().for_each(|e| line(&mut page, e));
@@ -49,9 +50,10 @@ impl Log {
         let last = events.last().map_or(after, |e| e.seq).max(if filtered { head } else { 0 });
         events.iter().for_each(|e| say(context, e));
         let mut more = context.client.events(Filter { subject: self.subject, actor: self.actor }, last);
-        loop {
+        while !output::ended() {
             say(context, &more.next().await?);
         }
+        Ok(())
     }
 }
 

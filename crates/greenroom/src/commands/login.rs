@@ -23,13 +23,14 @@ pub struct Login {
 
 impl Login {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let password = if self.first_token.is_some() { prompt::chosen_password("choose a password: ")? } else { prompt::password("password: ")? };
+        Credentials::ready()?;
+        let mut credentials = Credentials::load()?;
+        let password = if self.first_token.is_some() { prompt::chosen_password("choose a password")? } else { prompt::password("password: ")? };
         let name = self.name;
         let signed: SignedIn = match self.first_token {
             Some(token) => context.client.send(&call::setup(&requests::Setup { token, name: name.clone(), password })).await?,
             None => context.client.send(&call::login(&requests::Login { name: name.clone(), password })).await?,
         };
-        let mut credentials = Credentials::load()?;
         credentials.server = Some(context.server.clone());
         credentials.servers.insert(context.server.clone(), Kept { name: name.clone(), token: signed.token.clone() });
         let path = credentials.save()?;

@@ -13,6 +13,7 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
         output::note(&format!("you are not signed in to {}", context.server));
         return Ok(());
     };
+    Credentials::ready()?;
     // a server that is away must not keep anyone from forgetting
     let revoked = async {
         let me = context.client.send(&call::whoami()).await.ok()?;

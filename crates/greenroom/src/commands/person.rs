@@ -50,7 +50,7 @@ impl Person {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Add { name, roles, password } => {
-                let password = if password { Some(prompt::new_password(&format!("password for {name}: "))?) } else { None };
+                let password = if password { Some(prompt::new_password(&format!("password for {name}"))?) } else { None };
                 context.act(call::add_person(&AddPerson { name, roles, password }), |page, p| page.line(Paint::Plain, said(p))).await
             }
             Self::List => {
@@ -83,7 +83,7 @@ impl Person {
             }
             Self::Password { person } => {
                 let id = find(context, &person).await?;
-                let password = prompt::new_password(&format!("new password for {person}: "))?;
+                let password = prompt::new_password(&format!("new password for {person}"))?;
                 context.done(call::set_password(id, &SetPassword { password }), format!("{person} has a new password")).await
             }
         }

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::serve::{address, chain, stopped};
 use crate::context::Global;
 use crate::error::{Exit, Failure};
+use crate::logging;
 
 const DIR: &str = "greenroom-relay";
 
@@ -97,8 +98,7 @@ impl Relay {
         let Self { upstream: Some(upstream), upstream_ca: authorities, tokens, public_key: Some(key), data, listen, name, .. } = self else {
             return Err(Failure::usage("say whom to follow, with --upstream and --public-key"));
         };
-        let filter = tracing_subscriber::EnvFilter::new("info");
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        logging::start("auto", "info")?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         runtime.block_on(async {
             let options = Options { name, flagd, authorities, ..Options::new(upstream, tokens, key, data, listen) };

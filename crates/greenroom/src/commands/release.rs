@@ -11,6 +11,7 @@ use greenroom_api::views;
 use greenroom_domain::id::Name;
 
 use super::apply::read;
+use super::some;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Paint, cell};
@@ -37,7 +38,7 @@ pub enum Release {
         #[command(flatten)]
         action: Action,
         /// The stage that shall begin, counted from 1: refused unless it is the next
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N", value_parser = some::<u32>)]
         stage: Option<u32>,
     },
     /// Stop growing; who is served stays served

@@ -23,7 +23,7 @@ pub struct Rollback {
     /// Service to take back
     service: Name,
     /// Environment
-    #[arg(long, value_name = "ENV")]
+    #[arg(long, alias = "to", value_name = "ENV")]
     env: Name,
     /// Version to go back to [default: the last one that was live and stable]
     #[arg(long, value_name = "VERSION")]

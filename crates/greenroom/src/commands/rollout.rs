@@ -13,8 +13,13 @@ pub enum Rollout {
     /// Give up on a rollout: it counts as failed, and the next one may begin
     Abandon {
         /// Id of the rollout, as `greenroom deployment show` says
+        #[arg(value_parser = id)]
         rollout: RolloutId,
     },
+}
+
+fn id(text: &str) -> Result<RolloutId, String> {
+    text.parse().map_err(|_| "that is not the whole id of a rollout: copy it from `greenroom deployment show`".to_owned())
 }
 
 impl Rollout {

@@ -1,6 +1,5 @@
 //! The control plane.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use greenroom_server::config::Config;
 use greenroom_server::{BackupError, Doors};
 
 use crate::error::{Exit, Failure};
+use crate::logging;
 
 #[derive(Debug, clap::Args)]
 pub struct Serve {
@@ -24,8 +24,15 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> Result<(), Failure> {
-        let config = Config::load(self.config.as_deref(), &self.data, std::env::vars()).map_err(|e| Failure::new(Exit::Usage, chain(&e)))?;
-        log(&config)?;
+        if self.data.exists() && !self.data.is_dir() {
+            return Err(Failure::usage(format!("`{}` is not a directory", self.data.display())).hint("name one with --data; it is made if it is not there"));
+        }
+        let config = Config::load(self.config.as_deref(), &self.data, std::env::vars()).map_err(|error| advised(Exit::Usage, &error, error.remedy()))?;
+        logging::start(&config.log.format, &config.log.filter).map_err(|mut failure| {
+            let file = self.config.clone().unwrap_or_else(|| self.data.join("greenroom.toml"));
+            failure.more.detail = format!("in `{}`, or the variable that goes before it (GREENROOM_LOG__…)", file.display());
+            failure
+        })?;
         let program = std::env::current_exe().map_err(|e| Failure::new(Exit::Internal, format!("this program's own path is not known: {e}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.server.workers.max(1))
@@ -34,20 +41,14 @@ impl Serve {
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         runtime.block_on(async {
             let doors = Doors { http: self.listen.unwrap_or(config.server.listen), flagd: config.flagd };
-            let running = greenroom_server::start(&self.data, doors, program).await.map_err(|e| {
-                let failure = Failure::new(Exit::Failed, chain(&e));
-                match e.remedy() {
-                    Some(remedy) => failure.hint(remedy),
-                    None => failure,
-                }
-            })?;
+            let running = greenroom_server::start(&self.data, doors, program).await.map_err(|error| advised(Exit::Failed, &error, error.remedy()))?;
             crate::output::raw(format!("greenroom listens on http://{}\n", running.address).as_bytes());
             for (environment, service, address) in &running.flagd {
                 crate::output::raw(format!("flagd's {service} for {environment} listens on {address}\n").as_bytes());
             }
             if let Some(trouble) = &running.trouble {
                 crate::output::note(&format!("error: {}; only what was last published is served", chain(trouble)));
-                crate::output::note(&format!("hint: {}", trouble.remedy().unwrap_or("look at the log")));
+                crate::output::note(&format!("  → {}", trouble.remedy().unwrap_or("look at the log")));
             }
             if let Some(token) = &running.first_token {
                 crate::output::raw(
@@ -58,6 +59,14 @@ impl Serve {
             running.stop().await;
             Ok(())
         })
+    }
+}
+
+fn advised(exit: Exit, error: &dyn std::error::Error, remedy: Option<&str>) -> Failure {
+    let failure = Failure::new(exit, chain(error));
+    match remedy {
+        Some(remedy) => failure.hint(remedy),
+        None => failure,
     }
 }
 
@@ -89,19 +98,6 @@ pub(super) fn copy(data: &Path, to: &Path) -> Result<(u64, String), Failure> {
         Failure::new(Exit::Failed, chain(&error)).hint(remedy)
     })?;
     Ok((copied.seq, copied.hash.to_string()))
-}
-
-fn log(config: &Config) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter).map_err(|e| Failure::new(Exit::Usage, format!("log.filter: {e}")))?;
-    let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
-    match config.log.format.as_str() {
-        "auto" if terminal => builder.init(),
-        "json" | "auto" => builder.json().init(),
-        "text" => builder.init(),
-        other => return Err(Failure::new(Exit::Usage, format!("log.format is json, text or auto, not `{other}`"))),
-    }
-    Ok(())
 }
 
 /// TERM or Ctrl-C.

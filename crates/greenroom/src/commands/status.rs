@@ -40,7 +40,7 @@ impl Status {
         let mut seen: Option<Board> = None;
         let mut changes: Option<Changes<'_>> = None;
         let mut away = false;
-        loop {
+        while !output::ended() {
             let now = match context.client.send(&call).await.map_err(Failure::from) {
                 Ok(now) => now,
                 // once there, it is waited for: it comes back with all it knew
@@ -67,6 +67,7 @@ impl Status {
             changes.get_or_insert_with(|| Changes::new(context, now.seq)).next().await;
             seen = Some(now);
         }
+        Ok(())
     }
 }
 

@@ -9,8 +9,8 @@ use greenroom_domain::time::Span;
 
 use super::{person, word};
 use crate::context::Context;
-use crate::error::Failure;
-use crate::output::{Paint, cell, instant};
+use crate::error::{Exit, Failure};
+use crate::output::{Paint, cell, instant, now};
 use crate::show::{self, list};
 
 #[derive(Debug, clap::Subcommand)]
@@ -38,8 +38,23 @@ pub enum Token {
     /// Revoke a token
     Revoke {
         /// Its id
+        #[arg(value_parser = id)]
         token: TokenId,
     },
+}
+
+fn id(text: &str) -> Result<TokenId, String> {
+    text.parse().map_err(|_| "that is not the whole id of a token: copy it from `greenroom token list`".to_owned())
+}
+
+/// The server repeats its answer to a command that it has carried out before, but keeps no secret.
+fn shown_before(made: &views::TokenCreated) -> Result<(), Failure> {
+    if !made.secret.is_empty() {
+        return Ok(());
+    }
+    let id = made.token.id;
+    let failure = Failure::new(Exit::Conflict, format!("this token was created before, as {id}, and its secret is not shown again"));
+    Err(failure.hint(format!("if it is lost: greenroom token revoke {id}, and create another one with another --key, or none")))
 }
 
 impl Token {
@@ -50,18 +65,19 @@ impl Token {
                     Some(person) => Some(person::find(context, &person).await?),
                     None => None,
                 };
-                context
-                    .act(call::create_token(&CreateToken { kind, title, person, environment: env, valid_for }), |page, made| {
-                        page.line(Paint::Strong, &made.secret);
-                        page.line(Paint::Dim, "keep it now: it is not shown again");
-                        page.fields(&[
-                            ("id", made.token.id.to_string()),
-                            ("until", instant(made.token.expires)),
-                            ("reads", made.token.environment.as_ref().map(|e| format!("exposure of {e}")).unwrap_or_default()),
-                            ("public key", if matches!(kind, TokenKind::Sdk | TokenKind::Relay) { made.public_key.clone() } else { String::new() }),
-                        ]);
-                    })
-                    .await
+                let Some(made) = context.order(call::create_token(&CreateToken { kind, title, person, environment: env, valid_for })).await? else { return Ok(()) };
+                shown_before(&made)?;
+                context.present(&made, |page, made| {
+                    page.line(Paint::Strong, &made.secret);
+                    page.line(Paint::Dim, "keep it now: it is not shown again");
+                    page.fields(&[
+                        ("id", made.token.id.to_string()),
+                        ("until", instant(made.token.expires)),
+                        ("reads", made.token.environment.as_ref().map(|e| format!("exposure of {e}")).unwrap_or_default()),
+                        ("public key", if matches!(kind, TokenKind::Sdk | TokenKind::Relay) { made.public_key.clone() } else { String::new() }),
+                    ]);
+                });
+                Ok(())
             }
             Self::List => {
                 context
@@ -74,7 +90,7 @@ impl Token {
                                 cell(list(&t.whose)),
                                 cell(list(&t.environment)),
                                 cell(instant(t.created)),
-                                cell(instant(t.expires)),
+                                if t.expires > now() { cell(instant(t.expires)) } else { cell(format!("expired {}", instant(t.expires))).paint(Paint::Warn) },
                             ]
                         });
                         page.table(&["TOKEN", "KIND", "TITLE", "OF", "READS", "CREATED", "UNTIL"], rows.collect(), "no tokens");

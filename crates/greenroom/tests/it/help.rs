@@ -10,15 +10,34 @@ fn help(path: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("help is text")
 }
 
+/// Names of the commands below one, as its help lists them.
+fn below(text: &str) -> Vec<String> {
+    let commands = text.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.trim().is_empty());
+    commands.filter(|l| l.starts_with("  ") && !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next()).filter(|n| *n != "help").map(str::to_owned).collect()
+}
+
+/// Every command that has none below it, sorted.
+pub fn leaves() -> Vec<String> {
+    let mut leaves = Vec::new();
+    let mut left: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(path) = left.pop() {
+        let below = below(&help(&path.iter().map(String::as_str).collect::<Vec<_>>()));
+        if below.is_empty() {
+            leaves.push(path.join(" "));
+        }
+        left.extend(below.into_iter().map(|name| path.iter().cloned().chain([name]).collect()));
+    }
+    leaves.sort();
+    leaves
+}
+
 fn all(path: &mut Vec<String>, into: &mut String) {
     let mut text = help(&path.iter().map(String::as_str).collect::<Vec<_>>());
     if !path.is_empty() {
         text = without_global_options(&text);
     }
     let _ = writeln!(into, "$ greenroom {}--help\n{}\n", path.iter().map(|p| format!("{p} ")).collect::<String>(), text.trim_end());
-    let commands = text.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.trim().is_empty());
-    let names: Vec<String> = commands.filter(|l| l.starts_with("  ") && !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect();
-    for name in names.into_iter().filter(|n| n != "help") {
+    for name in below(&text) {
         path.push(name);
         all(path, into);
         path.pop();

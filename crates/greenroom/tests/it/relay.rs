@@ -117,7 +117,7 @@ fn a_relay_serves_what_was_imported_while_the_control_plane_is_away() {
     assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
     assert!(text(&refused).contains("exposure there is a release"), "{}", text(&refused));
     let came = done(&["import", "unleash", &at("unleash.json"), "--env", "test"]);
-    assert!(came.contains("imported into test: 1 features, 1 of them serving something new, as set unleash; 1 not taken over") && came.contains("odd"), "{came}");
+    assert!(came.contains("imported into test: 1 feature, 1 of them serving something new, as set unleash; 1 not taken over") && came.contains("odd"), "{came}");
 
     let relay = secret(&["token", "create", "relay", "--env", "test", "--json"]);
     let sdk = secret(&["token", "create", "sdk", "--env", "test", "--json"]);

@@ -1,79 +1,9 @@
 //! What the command line says, and what it does not do unasked, with a server behind it.
 
 use std::path::Path;
-use std::process::Output;
 
+use crate::house::House;
 use crate::program::{Program, greenroom, text};
-
-const ENVIRONMENTS: &str = "apiVersion: greenroom/v1
-kind: Environment
-metadata: { name: test }
-spec: { purpose: test, policies: [careful], targets: [{ name: t, driver: command, address: a }] }
----
-apiVersion: greenroom/v1
-kind: Policy
-metadata: { name: careful }
-spec: { rules: [{ decision: { role: approver } }] }
----
-apiVersion: greenroom/v1
-kind: Feature
-metadata: { name: search }
-spec: { type: boolean, variants: { \"on\": true, \"off\": false }, \"off\": \"off\" }
-";
-const SERVICE: &str = "apiVersion: greenroom/v1
-kind: Service
-metadata: { name: web }
-spec: { components: [app], recipes: { command: { apply: [\"false\"], observe: [\"false\"] } } }
-";
-
-/// A server with an admin who may do everything, and a directory with manifests applied as set `here`.
-struct House {
-    dir: tempfile::TempDir,
-    server: Program,
-}
-
-impl House {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("data").display().to_string();
-        let server = Program::start(&dir.path().join("home"), &["serve", "--data", &data, "--listen", "127.0.0.1:0"], 1);
-        let house = Self { dir, server };
-        let first = house.server.said.split_whitespace().find(|word| word.starts_with("gr_first_")).expect("a token").to_owned();
-        house.done(&["login", "--server", &format!("http://{}", house.server.address), "--name", "ada", "--first-token", &first]);
-        house.done(&["preset", "solo"]);
-        house.done(&["person", "roles", "ada", "admin", "engineer", "deployer", "release-manager"]);
-        house.write("environments.yaml", ENVIRONMENTS);
-        house.write("service.yaml", SERVICE);
-        house.done(&["apply", "--set", "here", "-f", &house.at("environments.yaml"), "-f", &house.at("service.yaml")]);
-        house
-    }
-
-    fn at(&self, name: &str) -> String {
-        self.dir.path().join(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.dir.path().join(name), text).unwrap();
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        greenroom(&self.dir.path().join("home"), args).output().expect("the binary runs")
-    }
-
-    #[track_caller]
-    fn done(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", text(&output));
-        text(&output)
-    }
-
-    #[track_caller]
-    fn refused(&self, args: &[&str], exit: i32) -> String {
-        let output = self.run(args);
-        assert_eq!(output.status.code(), Some(exit), "{args:?}: {}", text(&output));
-        text(&output)
-    }
-}
 
 #[test]
 fn nothing_is_removed_unasked() {
@@ -172,4 +102,73 @@ fn a_backup_is_taken_beside_a_server_and_serves_in_its_place() {
     house.server = Program::start(&house.dir.path().join("home"), &["serve", "--data", &copy, "--listen", &house.server.address.clone()], 0);
     assert!(house.done(&["service", "list"]).contains("web"), "who was signed in still is");
     assert!(house.done(&["ledger", "verify"]).contains("are as they were written"));
+}
+
+#[test]
+fn a_secret_is_shown_once() {
+    let house = House::new();
+    let create = ["token", "create", "ci", "--key", "k1"];
+    let first = house.done(&create);
+    assert!(first.contains("gr_ci_") && first.contains("keep it now"), "{first}");
+    let again = house.refused(&create, 5);
+    let id = again.split([' ', ',']).find(|word| word.starts_with("tok_")).expect("its id");
+    assert!(again.contains("was created before") && again.contains(&format!("→ if it is lost: greenroom token revoke {id}")) && !again.contains("keep it now"), "{again}");
+    assert!(house.refused(&["token", "create", "pat", "--key", "k1"], 5).contains("this --key was used for another request"));
+    house.done(&["token", "revoke", id]);
+}
+
+/// In one form, wherever it comes from.
+#[test]
+fn what_is_not_there_is_looked_for_where_it_says() {
+    let house = House::new();
+    let cases: [(&[&str], &str); 6] = [
+        (&["explain", "serch", "--env", "test"], "feature"),
+        (&["explain", "search", "--env", "tset"], "environment"),
+        (&["explain", "serch", "--env", "test", "--at", "2026-01-01T00:00:00Z"], "feature"),
+        (&["attribute", "show", "plan"], "attribute"),
+        (&["feature", "show", "serch"], "feature"),
+        (&["deploy", "web@1.0.0", "--env", "tset"], "environment"),
+    ];
+    for (args, kind) in cases {
+        let said = house.refused(args, 4);
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(lines.iter().any(|line| line.starts_with(&format!("error: there is no {kind} `"))), "{said}");
+        assert_eq!(lines.last(), Some(&format!("  → see what there is: greenroom {kind} list").as_str()), "{said}");
+        let mut json = args.to_vec();
+        json.push("--json");
+        let document: serde_json::Value = serde_json::from_str(&house.refused(&json, 4)).expect("JSON");
+        assert_eq!((&document["code"], &document["status"], &document["exit"]), (&"not-found".into(), &404.into(), &4.into()));
+        assert_eq!(document["hints"][0], format!("see what there is: greenroom {kind} list"));
+    }
+}
+
+#[test]
+fn a_log_of_nothing_says_nothing() {
+    let house = House::new();
+    assert_eq!(house.done(&["log", "-n", "0"]), "");
+    assert!(house.done(&["log", "-n", "1"]).contains("web"));
+}
+
+/// What was asked for is done, and has its own exit code, also where nobody reads on.
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error_unless_its_reader_is_gone() {
+    let house = House::new();
+    let home = house.dir.path().join("home");
+    let run = |args: &[&str], out: std::process::Stdio| greenroom(&home, args).stdout(out).output().expect("the binary runs");
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("Linux has one");
+    let lost = run(&["service", "list"], full().into());
+    assert_eq!(lost.status.code(), Some(1), "{}", text(&lost));
+    assert!(text(&lost).contains("the answer cannot be written: No space left on device"), "{}", text(&lost));
+    let gone = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        writer
+    };
+    assert_eq!(run(&["service", "list"], gone().into()).status.code(), Some(0));
+    assert_eq!(run(&["status", "--watch"], gone().into()).status.code(), Some(0), "it ends, for nobody looks");
+
+    house.write("app", "#!/bin/sh\n");
+    house.done(&["build", "register", "web", "1.0.0", "--artifact", &format!("app={}", house.at("app"))]);
+    let waiting = ["deploy", "web@1.0.0", "--to", "test", "--wait", "--timeout", "1s"];
+    assert_eq!(run(&waiting, gone().into()).status.code(), Some(6), "it waits for a decision");
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Paging, environment, page};
+use super::{Paging, environment, missing, page};
 use crate::http::routes::{Asked, Params, Routes};
 use crate::view;
 
@@ -60,5 +60,11 @@ fn explain(asked: &Asked<'_>, _: &Params, query: ExplainQuery) -> Result<views::
     if let Some(key) = query.r#for {
         context.insert("targetingKey".to_owned(), Value::String(key));
     }
-    view::explain::explain(&asked.look, &query.feature, &query.environment, &context, query.at)
+    let state = asked.look.state;
+    view::explain::explain(&asked.look, &query.feature, &query.environment, &context, query.at).map_err(|problem| match problem.code {
+        // what was never there is misspelt
+        Code::NotFound if !state.environments.contains_key(&query.environment) => missing("environment", &query.environment),
+        Code::NotFound if !state.features.contains_key(&query.feature) => missing("feature", &query.feature),
+        _ => problem,
+    })
 }

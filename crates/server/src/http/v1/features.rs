@@ -72,7 +72,11 @@ fn attributes(asked: &Asked<'_>, _: &Params, paging: Paging) -> Result<views::Pa
 fn attribute(asked: &Asked<'_>, params: &Params, _: NoQuery) -> Result<views::Attribute, Problem> {
     let name: AttributeName = params.get("name")?;
     let state = asked.look.state;
-    state.attributes.get(&name).map(|a| callers::attribute(&callers::readers(state), a)).ok_or_else(|| missing("attribute", name))
+    state
+        .attributes
+        .get(&name)
+        .map(|a| callers::attribute(&callers::readers(state), a))
+        .ok_or_else(|| missing("attribute", name).detail("see what there is: greenroom attribute list"))
 }
 
 /// The feature after a command. `ruled`: the environment that has other rules now, of which protocols may make something else.

@@ -51,8 +51,8 @@ pub fn routes(routes: Routes) -> Routes {
 }
 
 fn hashed(password: &str) -> Result<String, Problem> {
-    if password.chars().count() < 8 {
-        return Err(Problem::new(Code::Invalid, "the password has fewer than 8 characters").detail("choose a longer one"));
+    if password.chars().count() < requests::PASSWORD_LENGTH {
+        return Err(Problem::new(Code::Invalid, format!("the password has fewer than {} characters", requests::PASSWORD_LENGTH)).detail("choose a longer one"));
     }
     let salt = SaltString::encode_b64(&secret::random::<16>()).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     // tens of milliseconds by design: other tasks go on meanwhile
