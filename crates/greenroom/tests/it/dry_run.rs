@@ -24,7 +24,7 @@ fn examples(house: &House, token: &str) -> BTreeMap<&'static str, Vec<String>> {
     let at = |name: &str| house.at(name);
     let (app, service, plan, flags, nowhere) = (format!("app={}", at("app")), at("service.yaml"), at("another.yaml"), at("flags.json"), at("nowhere"));
     let rollout = "rol_019ac000-0000-7000-8000-000000000000";
-    let examples: [(&'static str, &[&str]); 64] = [
+    let examples: [(&'static str, &[&str]); 65] = [
         ("serve", &["--data", &nowhere, "--listen", "127.0.0.1:0"]),
         ("relay off", &["search", "--data", &nowhere, "--reason", "r"]),
         ("relay lift", &["search", "--data", &nowhere]),
@@ -45,6 +45,7 @@ fn examples(house: &House, token: &str) -> BTreeMap<&'static str, Vec<String>> {
         ("decide release", &["spring", "go", "--as", "release-manager"]),
         ("decide deployment", &["1", "no-go", "--as", "release-manager"]),
         ("build register", &["web", "2.0.0", "--artifact", &app]),
+        ("build clear", &["web@1.0.0", "--note", "n"]),
         ("build list", &[]),
         ("build show", &["web@1.0.0"]),
         ("deployment list", &[]),

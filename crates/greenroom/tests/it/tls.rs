@@ -32,8 +32,8 @@ fn the_command_line_signs_in_and_asks_over_tls() {
         words.iter().for_each(|word| assert!(said.contains(word), "`{word}` is not in: {said}"));
     };
     let untrusted = format!("cannot trust {url}: its certificate is signed by no authority that this machine believes");
-    refused(&front::file("another.pem"), &url, &[&untrusted, "hint: if you trust the authority", "SSL_CERT_FILE"]);
-    refused(&known, &url.replace("localhost", "127.0.0.1"), &["its certificate is not for `127.0.0.1`, but for localhost", "hint: reach it by a name"]);
-    refused(&known, &format!("https://{}", server.address), &["it does not speak TLS", "hint: if it speaks plain HTTP there, write http://"]);
+    refused(&front::file("another.pem"), &url, &[&untrusted, "→ if you trust the authority", "SSL_CERT_FILE"]);
+    refused(&known, &url.replace("localhost", "127.0.0.1"), &["its certificate is not for `127.0.0.1`, but for localhost", "→ reach it by a name"]);
+    refused(&known, &format!("https://{}", server.address), &["it does not speak TLS", "→ if it speaks plain HTTP there, write http://"]);
     refused(&dir.path().join("nowhere.pem"), &url, &["no certificate of an authority is found", "nowhere.pem", "name a file of them in SSL_CERT_FILE"]);
 }
