@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::deployment::build::Build;
 use crate::deployment::check::checks_pass;
-use crate::deployment::entry;
 use crate::deployment::placement::{Basis, Health, Placement};
 use crate::deployment::rollout::{Rollout, StepKind};
 use crate::deployment::service::ReleaseGate;
@@ -179,16 +178,13 @@ fn open_needs(state: &State, release: &Release, environment: &Name, now: At, see
                 Reason::new(ReasonCode::NeedStale, subject(&n), format!("`{n}` was met, but `{environment}` was not observed in the last {FRESH}"))
                     .remedy("wait for the next observation, or look why the target does not answer"),
             ),
-            Need::Unmet { placement, runs } => {
-                Some(Reason::new(ReasonCode::NeedUnmet, subject(&n), format!("needs `{n}` in `{environment}`, but `{}` runs {runs}", placement.target)).remedy(entry::to_meet(
-                    state,
-                    &n,
-                    environment,
-                )))
-            }
+            Need::Unmet { placement, runs } => Some(
+                Reason::new(ReasonCode::NeedUnmet, subject(&n), format!("needs `{n}` in `{environment}`, but `{}` runs {runs}", placement.target))
+                    .remedy(format!("greenroom deploy {}@{} --to {environment}", n.service, n.floor)),
+            ),
             Need::Unknown { why } => Some(
                 Reason::new(ReasonCode::NeedUnknown, subject(&n), format!("needs `{n}` in `{environment}`: {why}"))
-                    .remedy(format!("{}, or wait until it is observed and checked", entry::to_meet(state, &n, environment))),
+                    .remedy(format!("greenroom deploy {}@{} --to {environment}, or wait until it is observed and checked", n.service, n.floor)),
             ),
         })
         .collect()

@@ -158,19 +158,9 @@ fn requires(state: &State, ask: &Ask<'_>, entry: &mut Entry) {
         if !everywhere(state, ask.environment, need) {
             entry.wait.push(
                 Reason::new(ReasonCode::Requires, format!("service/{}", need.service), format!("requires `{need}` in `{}`, which is not observed there", ask.environment.name))
-                    .remedy(to_meet(state, need, &ask.environment.name)),
+                    .remedy(format!("greenroom deploy {}@{} --to {}", need.service, need.floor, ask.environment.name)),
             );
         }
-    }
-}
-
-/// The command that brings what meets `need`: the newest registered build that does.
-#[must_use]
-pub fn to_meet(state: &State, need: &Requirement, environment: &Name) -> String {
-    let builds = state.builds_of.iter().filter(|(service, ..)| *service == need.service).filter_map(|(.., digest)| state.builds.get(digest));
-    match builds.filter(|build| build.quarantined.is_none() && state.meets(build, need)).max_by_key(|build| build.sequence) {
-        Some(build) => format!("greenroom deploy {} --to {environment}", build.spec.label()),
-        None => format!("no build of `{}` meets it yet: register one that does, then deploy it", need.service),
     }
 }
 
