@@ -210,7 +210,8 @@ impl World {
                     if !self.forgets && decided.events.iter().any(|r| matches!(r.event, Event::Archived(_))) {
                         let mut state = self.state.clone();
                         decided.events.iter().filter(|r| !matches!(r.event, Event::Archived(_))).for_each(|r| state.apply(r));
-                        (state.seq, state.at) = (decided.state.seq, decided.state.at);
+                        // what is not forgotten is named again and again, which tells no time
+                        state.seq = decided.state.seq;
                         decided.state = state;
                     }
                     if self.audited {
