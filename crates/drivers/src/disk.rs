@@ -122,8 +122,8 @@ impl Lock {
     }
 }
 
-/// `path` as people look for it: the names of the directory `base` and of the one that it is in, and the way from there. What a program wrote may hold
-/// secrets and personal data, so that others are told where it stands and never what it says.
+/// `path` as people look for it: the names of the directory `base` and of the one that it is in, and the way from there.
+/// What a program wrote may hold secrets and personal data, so that others are told where it stands and never what it says.
 pub(crate) fn way_to(path: &Path, base: &Path) -> String {
     let way = path.strip_prefix(base).unwrap_or(path);
     let names = [base.parent(), Some(base)].into_iter().flatten().filter_map(Path::file_name);

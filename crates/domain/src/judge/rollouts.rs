@@ -197,8 +197,8 @@ fn serving_on(state: &State, environment: &Name, build: &Build, urgency: Urgency
     }
 }
 
-/// What a failed rollout brings about in the same batch: quarantine and, where the new build serves already, a visible
-/// hold and the way back. `r` is the rollout as it was before it failed.
+/// What a failed rollout brings about in the same batch: quarantine, if the build is to be `blamed`, and, where it serves
+/// already, a visible hold and the way back. `r` is the rollout as it was before it failed.
 pub(crate) fn after_failure(work: &mut Work<'_>, r: &Rollout, why: &[Reason], blamed: bool) {
     let text = why.first().map_or("a rollout failed", |x| x.message.as_str()).to_owned();
     let Some(deployment) = work.state.deployments.get(&r.deployment).cloned() else { return };
