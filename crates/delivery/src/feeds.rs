@@ -38,8 +38,15 @@ pub struct Published {
     edition: u64,
     /// Where answers are counted that do not say by which build they were asked.
     board: Arc<Board>,
-    /// Attributes that Unleash's contexts give as text and our rules compare as numbers.
-    numbers: OnceLock<BTreeSet<String>>,
+    unleash: OnceLock<Asked>,
+}
+
+/// Attributes that matter to callers with a context of Unleash's.
+pub(crate) struct Asked {
+    /// All that rules ask for.
+    pub names: BTreeSet<String>,
+    /// Those that come as text and that our rules compare as numbers.
+    pub numbers: BTreeSet<String>,
 }
 
 /// What a relay passes on: as text, as another has signed it.
@@ -72,7 +79,7 @@ impl Published {
         let at = unix_now();
         let announcement = announcement(snapshot.revision(), at);
         let edition = if forced.is_empty() { 0 } else { edition(&forced) };
-        Self { snapshot, at, announcement, json: OnceLock::new(), origin, forced, edition, board, numbers: OnceLock::new() }
+        Self { snapshot, at, announcement, json: OnceLock::new(), origin, forced, edition, board, unleash: OnceLock::new() }
     }
 
     /// What was published, if another has signed it.
@@ -114,8 +121,9 @@ impl Published {
         self.json.get_or_init(render).clone()
     }
 
-    pub(crate) fn unleash_numbers(&self) -> &BTreeSet<String> {
-        self.numbers.get_or_init(|| greenroom_exposure::wire::unleash::numbers(&self.snapshot))
+    pub(crate) fn asked_of_unleash(&self) -> &Asked {
+        let asked = || Asked { names: self.snapshot.asked().map(str::to_owned).collect(), numbers: greenroom_exposure::wire::unleash::numbers(&self.snapshot) };
+        self.unleash.get_or_init(asked)
     }
 
     /// Counts an answer of this snapshot.

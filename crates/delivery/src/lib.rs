@@ -11,6 +11,7 @@ mod feeds;
 pub mod flagd;
 mod follow;
 mod gate;
+mod lanes;
 mod listen;
 mod ofrep;
 mod once;

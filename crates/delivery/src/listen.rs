@@ -10,10 +10,12 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 
+use crate::lanes::Lanes;
 use crate::outflow::{OUTFLOW, Watched};
 
 /// A head that is not complete after this long is not waited for. The same holds for the next request on a connection: longer than
@@ -36,17 +38,32 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
 
 /// As [`serve`], and cuts off whoever leaves what was sent to them unread, or is not there any more, for longer than `unread`.
 pub async fn serve_readers(listener: TcpListener, app: Router, unread: Duration, stop: impl Future<Output = ()>) {
+    let lanes = match Lanes::start() {
+        Ok(lanes) => Some(lanes),
+        Err(error) => {
+            tracing::warn!(%error, "connections get no threads of their own");
+            None
+        }
+    };
+    let here = Handle::current();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
-    accept(listener, unread, stop, |stream| http.serve_connection(stream, TowerToHyperService::new(app.clone()))).await;
+    let lane = || lanes.as_ref().and_then(Lanes::next).unwrap_or(&here);
+    accept(listener, unread, stop, lane, move |stream| http.serve_connection(stream, TowerToHyperService::new(app.clone()))).await;
 }
 
-/// Takes connections until `stop` is done, and lets those that are open then end what is under way.
-pub(crate) async fn accept<C>(listener: TcpListener, unread: Duration, stop: impl Future<Output = ()>, connect: impl Fn(Watched) -> C)
-where
+/// Takes connections until `stop` is done, each to be served where `lane` says, and lets those that are open then end what
+/// is under way.
+pub(crate) async fn accept<'l, C>(
+    listener: TcpListener,
+    unread: Duration,
+    stop: impl Future<Output = ()>,
+    lane: impl Fn() -> &'l Handle,
+    connect: impl Fn(Watched) -> C + Send + Sync + 'static,
+) where
     C: GracefulConnection<Error: Display> + Send + 'static,
 {
-    let (open, mut stop) = (GracefulShutdown::new(), pin!(stop));
+    let (open, mut stop, connect) = (GracefulShutdown::new(), pin!(stop), Arc::new(connect));
     loop {
         let taken = tokio::select! {
             taken = listener.accept() => taken,
@@ -56,13 +73,8 @@ where
             Ok((stream, _)) => {
                 // one that cannot be set up is about to end
                 let _ = set_up(&stream, unread);
-                let outflow = Arc::default();
-                let connection = open.watch(connect(Watched::new(stream, Arc::clone(&outflow))));
-                tokio::spawn(OUTFLOW.scope(outflow, async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended");
-                    }
-                }));
+                let Ok(stream) = stream.into_std() else { continue };
+                lane().spawn(attend(stream, open.watcher(), Arc::clone(&connect)));
             }
             Err(error) => {
                 // out of files, say: trying again at once would only burn time
@@ -73,6 +85,18 @@ where
     }
     drop(listener);
     let _ = tokio::time::timeout(FAREWELL, open.shutdown()).await;
+}
+
+async fn attend<C>(stream: std::net::TcpStream, open: Watcher, connect: Arc<impl Fn(Watched) -> C>)
+where
+    C: GracefulConnection<Error: Display>,
+{
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let outflow = Arc::default();
+    let connection = open.watch(connect(Watched::new(stream, Arc::clone(&outflow))));
+    if let Err(error) = OUTFLOW.scope(outflow, connection).await {
+        tracing::debug!(%error, "a connection ended");
+    }
 }
 
 fn set_up(stream: &TcpStream, unread: Duration) -> io::Result<()> {

@@ -15,8 +15,8 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Between two looks at the queue: at first, and at most.
-const LOOK: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
+/// Between two looks at the queue: at first, when thousands of others may still be waiting for the same news, and at most.
+const LOOK: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 tokio::task_local! {
     /// Of the connection that this task serves.

@@ -45,6 +45,8 @@ pub struct Api {
     /// A turn at having a password checked.
     pub guessing: tokio::sync::Semaphore,
     pub surveys: Surveys,
+    /// Where requests of the control plane are handled, whichever thread took them in.
+    pub runtime: tokio::runtime::Handle,
 }
 
 impl Api {

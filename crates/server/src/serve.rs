@@ -306,7 +306,7 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
     let first = Mutex::new(first_token.as_ref().map(|t| (secret::hash(t), now() + FIRST)));
     let surveys = Surveys::start().map_err(StartError::Thread)?;
     let guessing = tokio::sync::Semaphore::new(1);
-    door.open(&Arc::new(Api { engine: Arc::clone(&engine), fleet: driven, feeds: Arc::clone(feeds), signer, first, guessing, surveys }));
+    door.open(&Arc::new(Api { engine: Arc::clone(&engine), fleet: driven, feeds: Arc::clone(feeds), signer, first, guessing, surveys, runtime: tokio::runtime::Handle::current() }));
     Ok(Control { engine, first_token, reactors, publisher, keeper, writer })
 }
 

@@ -1,5 +1,5 @@
-//! The data plane over HTTP on this machine, each contender a process of its own beside its floor: one feature, all of
-//! them, nothing new; and event streams: what an idle one takes, how soon all hear of a change, and all coming at once.
+//! The data plane over HTTP on this machine, each contender a process of its own beside its floor and a peer: one feature,
+//! all of them, nothing new; and event streams: what an idle one takes, how soon all hear of a change, and all coming at once.
 //! Prints Markdown; never a test.
 //!
 //! Load generator and server share the cores: judge the server's CPU and the ratios of one run, not rates.
@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "this program reports")]
 
 mod answers;
+mod edge;
 mod floor;
 mod ours;
 #[path = "../../../server/benches/server/process.rs"]
@@ -38,15 +39,16 @@ fn main() -> Outcome {
     }
     let clients = args.first().map_or(Ok(10_000), |n| n.parse())?;
     runtime()?.block_on(async {
-        println!("| What | Server CPU a request | Requests/s | p50 / p99 |\n|---|---|---|---|");
         answers::report().await?;
-        println!("\n### {clients} event streams\n\n| What | Figure |\n|---|---|");
+        println!("\n### {clients} event streams\n");
         streams::report(clients).await
     })
 }
 
+/// As many threads as ours serves connections with.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
 
 /// Starts one of the parts, and waits until it listens.

@@ -1,4 +1,4 @@
-//! Many event streams at once: what an idle one takes, how soon all hear of a change, and all
+//! Many event streams at once: what an idle one takes, how soon all hear of a change, beside a floor and a peer; and all
 //! coming at once, as after a restart.
 
 use std::net::SocketAddr;
@@ -9,24 +9,55 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::{Child, Outcome, Wire, percentile, start};
+use crate::{Child, Outcome, Wire, edge, ours, percentile, start};
 
 /// Servers are started anew this often, in turns, and publish this often each.
 const ROUNDS: usize = 3;
 const CHANGES: usize = 3;
-const FEATURES: usize = 100;
+/// Of those that hold a stream open, and of those that come at once.
+const FEATURES: usize = 10;
+const MANY_FEATURES: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(30);
 const STORM_LIMIT: Duration = Duration::from_secs(5);
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A page's, by the address in the answer to a bulk request: hears that there is something new.
+    Ofrep,
+    /// A backend's: hears what is new.
+    Unleash,
+    /// The same, handed on by Edge, which follows ours.
+    Edge,
+    Raw,
+}
+
 pub async fn report(clients: usize) -> Outcome {
-    let (mut ours, mut raw) = (Round::default(), Round::default());
+    println!("| What | Figure |\n|---|---|");
+    let kinds = [(Kind::Ofrep, "OFREP streams"), (Kind::Unleash, "Unleash streams"), (Kind::Raw, "floor of bare sockets"), (Kind::Edge, "Unleash Edge, `--streaming`")];
+    let mut all: Vec<(Kind, &str, Round)> = kinds.map(|(kind, name)| (kind, name, Round::default())).into();
     for _ in 0..ROUNDS {
-        round("ours", clients, &mut ours).await?;
-        round("raw", clients, &mut raw).await?;
+        let mut absent = None;
+        for (at, (kind, name, into)) in all.iter_mut().enumerate() {
+            match round(*kind, clients, into).await {
+                Err(why) if *kind == Kind::Edge => {
+                    println!("| {name} | not measured: {why} |");
+                    absent = Some(at);
+                }
+                other => other?,
+            }
+        }
+        absent.map(|at| all.remove(at));
     }
-    let reach = line("streams", &mut ours);
-    let floor = line("streams: floor of bare sockets", &mut raw);
-    println!("| last client: ratio, reach ≤ 1.5 | **{:.2}** |", reach / floor);
+    let lasts: Vec<(Kind, &str, f64)> = all.iter_mut().map(|(kind, name, round)| (*kind, *name, line(name, round))).collect();
+    let of = |wanted: Kind| lasts.iter().find(|(kind, ..)| *kind == wanted).map(|(.., last)| *last);
+    for (_, name, last) in &lasts[..2] {
+        if let Some(floor) = of(Kind::Raw) {
+            println!("| last client of {name}: times the floor, reach ≤ 1.5 | **{:.2}** |", last / floor);
+        }
+        if let Some(edge) = of(Kind::Edge) {
+            println!("| last client of {name}: times before Edge's, reach ≥ 3 | **{:.1}** |", edge / last);
+        }
+    }
     storm(clients).await
 }
 
@@ -39,14 +70,20 @@ struct Round {
     cpu: Vec<Duration>,
 }
 
-async fn round(part: &str, clients: usize, into: &mut Round) -> Outcome {
-    let server = start(part, FEATURES).await?;
+async fn round(kind: Kind, clients: usize, into: &mut Round) -> Outcome {
+    let source = start(if kind == Kind::Raw { "raw" } else { "ours" }, FEATURES).await?;
+    let edge = if kind == Kind::Edge { Some(edge::streaming(source.address).await?) } else { None };
+    let server = edge.as_ref().unwrap_or(&source);
     let idle = server.rss();
     let (send, mut hear) = mpsc::unbounded_channel();
     let mut listeners = JoinSet::new();
-    let mut asking = Wire::open(server.address).await;
+    let mut asking = Wire::open(source.address).await;
     for client in 0..clients {
-        let path = if part == "raw" { "/".to_owned() } else { address(&asking.send("POST", BULK, "bench", None, &body(client)).await.1)? };
+        let path = match kind {
+            Kind::Ofrep => address(&asking.send("POST", BULK, ours::TOKEN, None, &body(client)).await.1)?,
+            Kind::Unleash | Kind::Edge => BACKEND.to_owned(),
+            Kind::Raw => "/".to_owned(),
+        };
         let stream = open(TcpStream::connect(server.address).await?, &path).await?;
         listeners.spawn(listen(stream, send.clone()));
     }
@@ -54,7 +91,7 @@ async fn round(part: &str, clients: usize, into: &mut Round) -> Outcome {
     into.memory.push(server.rss().saturating_sub(idle) / clients as u64);
     for _ in 0..CHANGES {
         let (before, at) = (server.cpu(), Instant::now());
-        publish(server.address).await?;
+        publish(source.address).await?;
         for _ in 0..clients {
             let heard = tokio::time::timeout(PATIENCE, hear.recv()).await?.ok_or("all listeners are gone")?;
             into.heard.push(heard - at);
@@ -63,7 +100,9 @@ async fn round(part: &str, clients: usize, into: &mut Round) -> Outcome {
         into.cpu.push((server.cpu() - before) / clients as u32);
     }
     listeners.shutdown().await;
-    server.end();
+    for server in [source].into_iter().chain(edge) {
+        server.end();
+    }
     Ok(())
 }
 
@@ -87,6 +126,7 @@ fn line(what: &str, round: &mut Round) -> f64 {
 }
 
 const BULK: &str = "/ofrep/v1/evaluate/flags";
+const BACKEND: &str = "/api/client/streaming";
 
 fn body(client: usize) -> String {
     format!(r#"{{"context":{{"targetingKey":"c{client}"}}}}"#)
@@ -98,14 +138,15 @@ fn address(answer: &str) -> Outcome<String> {
     Ok(found["eventStreams"][0]["endpoint"]["requestUri"].as_str().ok_or("no stream")?.to_owned())
 }
 
-/// Asks for a stream, and waits until it has begun: for its greeting, which follows the head.
+/// Asks for a stream, and waits until it has begun: until what follows its head has come whole.
 async fn open(mut stream: TcpStream, path: &str) -> Outcome<TcpStream> {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n").as_bytes()).await?;
-    let (mut bytes, mut read) = ([0; 1024], 0);
-    while !bytes[..read].windows(6).any(|w| w == b"retry:") {
-        match stream.read(&mut bytes[read..]).await? {
-            0 => return Err("a stream ended before it began".into()),
-            more => read += more,
+    let greeting: &[u8] = if path == BACKEND { b"unleash-connected" } else { b"retry:" };
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\naccept: text/event-stream\r\n\r\n", edge::CLIENT).as_bytes()).await?;
+    let mut bytes = Vec::with_capacity(1 << 10);
+    let begun = |bytes: &[u8]| bytes.windows(greeting.len()).position(|w| w == greeting).is_some_and(|at| bytes[at..].windows(2).any(|w| w == b"\n\n"));
+    while !begun(&bytes) {
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err("a stream ended before it began".into());
         }
     }
     if bytes.starts_with(b"HTTP/1.1 200") { Ok(stream) } else { Err("a stream was refused".into()) }
@@ -122,14 +163,14 @@ async fn listen(mut stream: TcpStream, heard: mpsc::UnboundedSender<Instant>) {
 }
 
 async fn publish(server: SocketAddr) -> Outcome {
-    let (status, _) = Wire::try_open(server).await?.try_send("POST", "/publish", "bench", None, "").await?;
+    let (status, _) = Wire::try_open(server).await?.try_send("POST", "/publish", ours::TOKEN, None, "").await?;
     if status == 200 { Ok(()) } else { Err(format!("publishing was answered by {status}").into()) }
 }
 
 /// As a web page comes back: asks for everything, then listens.
 async fn come_back(server: SocketAddr, client: usize) -> Outcome<TcpStream> {
     let mut wire = Wire::try_open(server).await?;
-    let (status, answer) = wire.try_send("POST", BULK, "bench", None, &body(client)).await?;
+    let (status, answer) = wire.try_send("POST", BULK, ours::TOKEN, None, &body(client)).await?;
     if status != 200 {
         return Err(format!("a bulk request was answered by {status}").into());
     }
@@ -138,7 +179,7 @@ async fn come_back(server: SocketAddr, client: usize) -> Outcome<TcpStream> {
 
 /// All clients at the same moment, at a server that has just started.
 async fn storm(clients: usize) -> Outcome {
-    let server = start("ours", FEATURES).await?;
+    let server = start("ours", MANY_FEATURES).await?;
     let began = Instant::now();
     let mut coming = JoinSet::new();
     for client in 0..clients {
@@ -159,7 +200,7 @@ async fn storm(clients: usize) -> Outcome {
     let late = took.iter().filter(|took| **took > STORM_LIMIT).count();
     let (peak, idle) = (server.peak()?, server.rss());
     println!(
-        "| {clients} come at once, each for {FEATURES} features and a stream | p50 {:.0} ms, p99 {:.0} ms, last {:.0} ms; {} lost, {late} over 5 s{}; peak memory {:.0} MB, {:.2} of idle with all streams |",
+        "| {clients} come at once, each for {MANY_FEATURES} features and a stream | p50 {:.0} ms, p99 {:.0} ms, last {:.0} ms; {} lost, {late} over 5 s{}; peak memory {:.0} MB, {:.2} of idle with all streams |",
         percentile(&took, 0.5),
         percentile(&took, 0.99),
         percentile(&took, 1.0),

@@ -10,16 +10,21 @@ use crate::gate::Scope;
 
 /// A caller as one token sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asker([u8; 16]);
+pub(crate) struct Asker([u8; 16]);
 
 impl Asker {
     pub(super) fn new(scope: &Scope, caller: &Caller<'_>) -> Self {
+        Self::by(scope, |canonical| caller.write_canonical(canonical))
+    }
+
+    /// By whatever the answer depends on beside the token.
+    pub(crate) fn by(scope: &Scope, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut canonical = Vec::with_capacity(256);
         for part in [&scope.environment, &scope.id] {
             canonical.extend_from_slice(&(part.len() as u64).to_le_bytes());
             canonical.extend_from_slice(part.as_bytes());
         }
-        caller.write_canonical(&mut canonical);
+        write(&mut canonical);
         let digest: [u8; 32] = Sha256::digest(&canonical).into();
         let (first, _) = digest.as_chunks::<16>();
         Self(first.first().copied().unwrap_or_default())
@@ -31,7 +36,7 @@ impl Asker {
     }
 
     /// Without quotes.
-    pub(super) fn tag(self, published: &Published) -> String {
+    pub(crate) fn tag(self, published: &Published) -> String {
         let mut tag = match (published.revision(), published.edition()) {
             (revision, 0) => format!("{revision}-"),
             (revision, edition) => format!("{revision}.{edition:x}-"),

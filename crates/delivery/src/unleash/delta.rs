@@ -1,6 +1,5 @@
 //! Changes for SDKs that keep what they have: asked for, or as a stream. Ids of events are revisions.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use http::HeaderMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::stage::Way;
+use super::stage::{Place, Way};
 use super::{Instance, found, level, text, unchanged};
 use crate::DataPlane;
-use crate::feeds::{Feed, Head, Published};
+use crate::feeds::{Feed, Head};
 use crate::gate::Pass;
 use crate::ofrep::reply::Refusal;
 use crate::ofrep::stream::{COMMENT, events, retry};
@@ -30,10 +29,10 @@ pub(super) async fn poll(State(plane): State<Arc<DataPlane>>, headers: HeaderMap
     // an id that nobody here has given out yet is of another life: begin anew
     let known = text(&headers, "if-none-match").and_then(|tag| Place::read(crate::ofrep::tag::bare(tag))).filter(|known| known.revision <= published.revision());
     let way = match feed.unleash().of(level) {
-        Some(stage) => stage.way(Place::of(known, &published), &published, level).await,
+        Some(stage) => stage.way(known, &published, level).await,
         None => None,
     };
-    let here = Place { revision: way.as_ref().map_or(published.revision(), |way| way.revision), edition: published.edition() };
+    let here = way.as_ref().map_or_else(|| Place::of(&published), |way| way.to);
     plane.asked(&scope, &headers, known.map_or(0, |known| known.revision), here.revision);
     Ok(match way {
         Some(Way { body, .. }) => found(body, &here.to_string()),
@@ -55,34 +54,6 @@ pub(super) async fn stream(State(plane): State<Arc<DataPlane>>, headers: HeaderM
     let outflow = Outflow::current();
     let listener = Listener { pass, feed, head, level: level(&headers), known, given: None, outflow, greeted: false, keep_alive: plane.limits.keep_alive, connection };
     Ok(events(Body::from_stream(listener.events())))
-}
-
-/// Where an SDK is: the revision and, at a relay that forces something off, what that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    revision: u64,
-    edition: u64,
-}
-
-impl Place {
-    fn read(text: &str) -> Option<Self> {
-        let (revision, edition) = text.split_once('-').unwrap_or((text, "0"));
-        Some(Self { revision: revision.parse().ok()?, edition: u64::from_str_radix(edition, 16).ok()? })
-    }
-
-    /// The revision from which steps lead to `published`. None do from where something else was forced off.
-    fn of(known: Option<Self>, published: &Published) -> Option<u64> {
-        known.filter(|known| known.edition == published.edition()).map(|known| known.revision)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.edition {
-            0 => write!(f, "{}", self.revision),
-            edition => write!(f, "{}-{edition:x}", self.revision),
-        }
-    }
 }
 
 /// One open stream.
@@ -113,10 +84,9 @@ impl Source for Listener {
             if head.closed || !self.pass.stands() {
                 return None;
             }
-            if let Some((way, edition)) = self.way().await {
-                let here = Place { revision: way.revision, edition };
-                (self.known, self.given) = (Some(here), Some(here.revision));
-                return Some(event(&way, here));
+            if let Some(way) = self.way().await {
+                (self.known, self.given) = (Some(way.to), Some(way.to.revision));
+                return Some(way.event);
             }
             tokio::select! {
                 changed = self.head.changed() => changed.ok()?,
@@ -139,18 +109,8 @@ async fn arrived(outflow: Option<&Outflow>, given: Option<u64>) -> u64 {
 }
 
 impl Listener {
-    async fn way(&self) -> Option<(Way, u64)> {
+    async fn way(&self) -> Option<Way> {
         let published = self.feed.published()?;
-        let way = self.feed.unleash().of(self.level)?.way(Place::of(self.known, &published), &published, self.level).await?;
-        Some((way, published.edition()))
+        self.feed.unleash().of(self.level)?.way(self.known, &published, self.level).await
     }
-}
-
-/// JSON as we write it has no line breaks, so the data is one line.
-fn event(way: &Way, here: Place) -> Bytes {
-    let name = if way.whole { "unleash-connected" } else { "unleash-updated" };
-    let mut event = format!("id: {here}\nevent: {name}\ndata: ").into_bytes();
-    event.extend_from_slice(&way.body);
-    event.extend_from_slice(b"\n\n");
-    event.into()
 }

@@ -6,26 +6,20 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use greenroom_exposure::wire::unleash::{Asker, Chosen, NONCE, said};
+use greenroom_exposure::wire::unleash::{Asker, NONCE, write_shown};
 use http::{HeaderMap, StatusCode};
-use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
-use super::{Instance, failed, found, text, unchanged};
+use super::{Instance, failed, found, unchanged};
 use crate::DataPlane;
 use crate::feeds::unix_now;
 use crate::ofrep::reply::Refusal;
+use crate::ofrep::tag;
 use crate::once;
 
-#[derive(Serialize)]
-struct On<'s> {
-    name: &'s str,
-    enabled: bool,
-    variant: Chosen,
-    #[serde(rename = "impressionData")]
-    impression_data: bool,
-}
+const CURRENT_TIME: &str = "currentTime";
+/// A generous guess at the bytes of one feature's answer.
+const PER_FEATURE: usize = 128;
 
 /// The context is in the query: `userId=ann&properties[plan]=gold`.
 pub(super) async fn by_query(State(plane): State<Arc<DataPlane>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Refusal> {
@@ -62,26 +56,34 @@ impl DataPlane {
     fn answer(&self, headers: &HeaderMap, context: Map<String, Value>) -> Result<Response, Refusal> {
         let scope = self.let_in(headers)?;
         let published = self.published(&scope)?;
-        let chance = RandomState::new().hash_one(0_u8).to_string();
-        let asker = Asker::new(context).or("currentTime", now()).or(NONCE, chance).with_numbers(published.unleash_numbers());
-        let answers = published.snapshot().evaluate_all(&asker);
-        let mut toggles: Vec<On<'_>> = Vec::new();
-        for answer in answers {
-            let name = answer.key();
-            let said = said(Some(answer));
-            if said.enabled {
-                toggles.push(On { name, enabled: true, variant: said.variant, impression_data: false });
-            }
-        }
-        let body = serde_json::to_vec(&serde_json::json!({ "toggles": toggles })).unwrap_or_default();
-        let mut tag = format!("{}-", published.revision());
-        Sha256::digest(&body).iter().take(8).for_each(|byte| tag.push_str(&format!("{byte:02x}")));
+        let (snapshot, asked) = (published.snapshot(), published.asked_of_unleash());
+        let mut asker = Asker::new(context);
         let instance = Instance::of(&scope, headers);
         self.presence.fetched(&scope.environment, instance.id, &instance.name, published.revision(), true);
         self.presence.is_page(&scope.environment, instance.id);
-        let digest = |tag: &str| tag.split_once('-').map(|(_, digest)| digest.to_owned());
-        let known = text(headers, "if-none-match").map(crate::ofrep::tag::bare).and_then(digest);
-        Ok(if known.is_some() && known == digest(&tag) { unchanged(&tag) } else { found(body, &tag) })
+
+        let by_asker = tag::Asker::by(&scope, |canonical| asker.write_canonical(canonical, &asked.names)).tag(&published);
+        let passing = [CURRENT_TIME, NONCE].into_iter().any(|name| asked.names.contains(name));
+        if !passing && tag::known(headers, &by_asker) {
+            return Ok(unchanged(&by_asker));
+        }
+        if passing {
+            asker = asker.or(CURRENT_TIME, now()).or(NONCE, RandomState::new().hash_one(0_u8).to_string());
+        }
+        let asker = asker.with_numbers(&asked.numbers);
+        let mut body = Vec::with_capacity(64 + PER_FEATURE * snapshot.len());
+        body.extend_from_slice(b"{\"toggles\":[");
+        let begin = body.len();
+        for answer in snapshot.evaluate_all(&asker) {
+            if write_shown(&mut body, &answer) {
+                body.push(b',');
+            }
+        }
+        body.truncate(body.len().saturating_sub(usize::from(body.len() > begin)));
+        body.extend_from_slice(b"]}");
+        // where the time or chance has decided, the same caller may be answered otherwise
+        let tag = if asker.has_passed() { tag::Asker::by(&scope, |canonical| canonical.extend_from_slice(&body)).tag(&published) } else { by_asker };
+        Ok(if tag::known(headers, &tag) { unchanged(&tag) } else { found(body, &tag) })
     }
 }
 

@@ -2,6 +2,7 @@
 //! shared by all; with the events that lead from one revision to the next.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -42,16 +43,62 @@ pub(super) struct Rendered {
     pub body: Bytes,
     /// Revision and digest of the body; without quotes.
     pub tag: String,
-    hydration: OnceLock<Bytes>,
+    hydration: OnceLock<Way>,
+    /// From the revision before this one, which is where nearly all who listen come from.
+    step: Option<(u64, Way)>,
 }
 
-/// Where an SDK is to go on, and how.
-pub(super) struct Way {
+/// Where an SDK is: the revision and, at a relay that forces something off, what that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
     pub revision: u64,
-    /// `{"events":[…]}`.
+    pub edition: u64,
+}
+
+impl Place {
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let (revision, edition) = text.split_once('-').unwrap_or((text, "0"));
+        Some(Self { revision: revision.parse().ok()?, edition: u64::from_str_radix(edition, 16).ok()? })
+    }
+
+    pub(super) fn of(published: &Published) -> Self {
+        Self { revision: published.revision(), edition: published.edition() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.edition {
+            0 => write!(f, "{}", self.revision),
+            edition => write!(f, "{}-{edition:x}", self.revision),
+        }
+    }
+}
+
+/// What brings an SDK to a place. Made once; all share its bytes.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub to: Place,
+    /// As it goes over a stream.
+    pub event: Bytes,
+    /// `{"events":[…]}`, which is a part of that.
     pub body: Bytes,
-    /// It replaces all that the SDK has.
-    pub whole: bool,
+}
+
+impl Way {
+    /// `whole`: it replaces all that the SDK has.
+    fn new(to: Place, events: &[u8], whole: bool) -> Self {
+        let mut event = format!("id: {to}\nevent: {}\ndata: ", if whole { "unleash-connected" } else { "unleash-updated" }).into_bytes();
+        let begin = event.len();
+        // JSON as we write it has no line breaks, so the data is one line
+        for part in [b"{\"events\":[", events, b"]}"] {
+            event.extend_from_slice(part);
+        }
+        let end = event.len();
+        event.extend_from_slice(b"\n\n");
+        let event = Bytes::from(event);
+        Self { to, body: event.slice(begin..end), event }
+    }
 }
 
 impl Stages {
@@ -73,8 +120,9 @@ impl Stage {
         }
         let (published, known) = (Arc::clone(published), before.clone());
         let (rendered, step) = tokio::task::spawn_blocking(move || {
-            let rendered = Rendered::new(published, level);
+            let mut rendered = Rendered::new(published, level);
             let step = known.and_then(|known| rendered.since(&known));
+            rendered.step = step.as_ref().map(|step| (step.from, Way::new(rendered.place(), &step.events, false)));
             (rendered, step)
         })
         .await
@@ -91,28 +139,26 @@ impl Stage {
         Some(rendered)
     }
 
-    /// What brings an SDK from the revision it knows to what is published: the steps between if all are held, else the
-    /// whole. `None` if it is there already.
-    pub(super) async fn way(&self, known: Option<u64>, published: &Arc<Published>, level: Level) -> Option<Way> {
+    /// What brings an SDK from where it is to what is published: the steps between if all are held, else the whole. `None`
+    /// if it is there already.
+    pub(super) async fn way(&self, known: Option<Place>, published: &Arc<Published>, level: Level) -> Option<Way> {
         let rendered = self.rendered(published, level).await?;
-        let revision = rendered.revision();
-        if known == Some(revision) {
+        let here = rendered.place();
+        // no steps lead to here from where something else was forced off
+        let known = known.filter(|known| known.edition == here.edition).map(|known| known.revision);
+        if known == Some(here.revision) {
             return None;
         }
+        let Some(known) = known else { return Some(rendered.hydration()) };
+        if let Some((_, way)) = rendered.step.as_ref().filter(|(from, _)| *from == known) {
+            return Some(way.clone());
+        }
         let steps = self.steps.lock().await;
-        let first = known.and_then(|known| steps.iter().position(|step| step.from == known));
-        Some(match first.filter(|_| steps.back().is_some_and(|last| last.to == revision)) {
-            Some(first) => {
-                let missed: Vec<&[u8]> = steps.iter().skip(first).map(|step| &*step.events).filter(|events| !events.is_empty()).collect();
-                Way { revision, body: enclosed(&missed.join(&b","[..])), whole: false }
-            }
-            None => Way { revision, body: rendered.hydration(), whole: true },
-        })
+        let first = steps.iter().position(|step| step.from == known).filter(|_| steps.back().is_some_and(|last| last.to == here.revision));
+        let Some(first) = first else { return Some(rendered.hydration()) };
+        let missed: Vec<&[u8]> = steps.iter().skip(first).map(|step| &*step.events).filter(|events| !events.is_empty()).collect();
+        Some(Way::new(here, &missed.join(&b","[..]), false))
     }
-}
-
-fn enclosed(events: &[u8]) -> Bytes {
-    [b"{\"events\":[", events, b"]}"].concat().into()
 }
 
 impl Rendered {
@@ -121,7 +167,7 @@ impl Rendered {
         let body = serde_json::to_vec(&features).unwrap_or_default();
         let mut tag = format!("{}-", published.revision());
         Sha256::digest(&body).iter().take(8).for_each(|byte| tag.push_str(&format!("{byte:02x}")));
-        Self { published, features, body: body.into(), tag, hydration: OnceLock::new() }
+        Self { published, features, body: body.into(), tag, hydration: OnceLock::new(), step: None }
     }
 
     /// A later revision has come in between only if someone was faster, and then it is the one to be handed out.
@@ -131,6 +177,10 @@ impl Rendered {
 
     pub(super) fn revision(&self) -> u64 {
         self.published.revision()
+    }
+
+    fn place(&self) -> Place {
+        Place::of(&self.published)
     }
 
     pub(super) fn toggle(&self, name: &str) -> Option<&Toggle> {
@@ -145,10 +195,10 @@ impl Rendered {
         if same { Some(self.revision()) } else { revision.parse().ok().filter(|revision| *revision < self.revision()) }
     }
 
-    fn hydration(&self) -> Bytes {
+    fn hydration(&self) -> Way {
         let render = || {
             let event = json!({"type": "hydration", "eventId": self.revision(), "features": self.features.features, "segments": self.features.segments});
-            enclosed(event.to_string().as_bytes())
+            Way::new(self.place(), event.to_string().as_bytes(), true)
         };
         self.hydration.get_or_init(render).clone()
     }

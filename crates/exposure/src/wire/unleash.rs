@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-pub use self::ask::{Asker, Chosen, Said, counted, numbers, said};
+pub use self::ask::{Asker, Chosen, Said, counted, numbers, said, write_shown};
 pub(crate) use self::ask::{DISABLED, is_on, named};
 pub(crate) use self::render::capability;
 pub use self::render::{Level, features};

@@ -11,6 +11,7 @@ use axum::routing::get;
 use greenroom_api::Problem;
 use greenroom_api::problem::Code;
 use greenroom_delivery::DataPlane;
+use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::{Api, Refused, document, internal, router};
@@ -66,7 +67,16 @@ fn evaluation_failed(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
 
 async fn control(Extract(door): Extract<Arc<Door>>, request: Request) -> Response {
     match door.control.get() {
-        Some((router, _)) => router.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
+        Some((router, api)) => {
+            // the threads that serve connections are for answers that take microseconds; dropped, the set ends what it runs
+            let mut aside = JoinSet::new();
+            aside.spawn_on(router.clone().oneshot(request), &api.runtime);
+            match aside.join_next().await {
+                Some(Ok(Ok(response))) => response,
+                Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                _ => Refused(internal()).into_response(),
+            }
+        }
         None => Refused(door.closed()).into_response(),
     }
 }

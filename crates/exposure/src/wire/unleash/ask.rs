@@ -1,5 +1,6 @@
 //! Callers who ask us instead of evaluating themselves: their context, and what an SDK would have said.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub(crate) const DISABLED: &str = "disabled";
 pub struct Asker {
     user: Option<String>,
     attributes: Map<String, Value>,
+    /// Given for want of the caller's own: other values at another time.
+    passing: Map<String, Value>,
+    passed: Cell<bool>,
 }
 
 impl Asker {
@@ -40,14 +44,30 @@ impl Asker {
             Some(Value::String(user)) => Some(user),
             _ => None,
         };
-        Self { user, attributes }
+        Self { user, attributes, ..Self::default() }
     }
 
-    /// Gives an attribute that the caller did not.
+    /// Gives an attribute that the caller did not, and that has another value each time.
     #[must_use]
     pub fn or(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.attributes.entry(name).or_insert_with(|| Value::String(value.into()));
+        if !self.attributes.contains_key(name) {
+            self.passing.insert(name.to_owned(), Value::String(value.into()));
+        }
         self
+    }
+
+    /// Whether some answer so far has asked for what [`Self::or`] gave: it may be another the next time.
+    #[must_use]
+    pub const fn has_passed(&self) -> bool {
+        self.passed.get()
+    }
+
+    /// Writes all that answers depend on but for [`Self::or`], alike for callers who are alike. `asked` are the attributes that rules
+    /// ask for ([`Snapshot::asked`]).
+    pub fn write_canonical(&self, out: &mut Vec<u8>, asked: &BTreeSet<String>) {
+        let attributes: Vec<_> = self.attributes.iter().filter(|(name, _)| asked.contains(*name)).collect();
+        // what is in memory can be written
+        let _ = serde_json::to_writer(out, &(&self.user, attributes));
     }
 
     /// With these attributes as numbers, where they read as such; see [`numbers`].
@@ -70,7 +90,14 @@ impl Context for Asker {
     }
 
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
-        Attribute::from_json(self.attributes.get(name)?)
+        match self.attributes.get(name) {
+            Some(value) => Attribute::from_json(value),
+            None => {
+                let value = self.passing.get(name)?;
+                self.passed.set(true);
+                Attribute::from_json(value)
+            }
+        }
     }
 }
 
@@ -121,6 +148,24 @@ pub fn said(answer: Option<Answer<'_>>) -> Said {
         None => Chosen { name: DISABLED.to_owned(), payload: None, enabled: false, feature_enabled: enabled },
     };
     Said { enabled, variant }
+}
+
+/// Writes a feature as the frontend API lists it, if it is on; says whether it is.
+pub fn write_shown(out: &mut Vec<u8>, answer: &Answer<'_>) -> bool {
+    if !is_on(answer.off(), answer.variant(), answer.value()) {
+        return false;
+    }
+    out.extend_from_slice(b"{\"name\":");
+    let _ = serde_json::to_writer(&mut *out, answer.key());
+    out.extend_from_slice(b",\"enabled\":true,\"variant\":");
+    match named(answer.value_type(), answer.variant(), answer.value()) {
+        Some((name, payload)) => {
+            let _ = serde_json::to_writer(&mut *out, &Chosen { name, payload, enabled: true, feature_enabled: true });
+        }
+        None => out.extend_from_slice(b"{\"name\":\"disabled\",\"enabled\":false,\"feature_enabled\":true}"),
+    }
+    out.extend_from_slice(b",\"impressionData\":false}");
+    true
 }
 
 /// Whether an answer shows the feature, in Unleash's sense of on and off.
