@@ -51,7 +51,7 @@ impl Outflow {
 
 /// A connection that looks at what it has sent.
 pub(crate) struct Watched {
-    io: TokioIo<TcpStream>,
+    pub(crate) io: TokioIo<TcpStream>,
     outflow: Arc<Outflow>,
 }
 
@@ -60,7 +60,8 @@ impl Watched {
         Self { io: TokioIo::new(stream), outflow }
     }
 
-    fn look(&self) {
+    /// Answers what was asked, if all has arrived.
+    pub(crate) fn look(&self) {
         let asked = self.outflow.asked.load(Ordering::Relaxed);
         if asked > self.outflow.answered.load(Ordering::Relaxed) && unacknowledged(self.io.inner()).is_ok_and(|bytes| bytes == 0) {
             self.outflow.answered.store(asked, Ordering::Relaxed);

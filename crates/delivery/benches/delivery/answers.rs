@@ -101,13 +101,18 @@ async fn compare(row: &Row, ours: &Child, others: &[(&str, &Child, Ask, f64)]) -
             rounds.push(round(server, request).await);
         }
     }
-    let mut mine = 0.0;
+    let cost = |rounds: &[Round]| rounds.iter().map(|round| round[0]).collect::<Vec<_>>();
+    let mine = contenders.first().map(|(.., rounds)| cost(rounds)).unwrap_or_default();
     for (name, _, _, reach, rounds) in &mut contenders {
-        let cpu = line(&[row.what, name], rounds);
+        // round by round: the machine is faster in one minute than in the next
+        let mut ratios: Vec<f64> = mine.iter().zip(cost(rounds)).map(|(ours, theirs)| ours / theirs).collect();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[ratios.len() / 2];
+        line(&[row.what, name], rounds);
         match *name {
-            "" => mine = cpu,
-            _ if *reach >= 1.0 => println!("| {}: times the {name}, reach ≤ {reach:.1} | **{:.2}** | | | |", row.what, mine / cpu),
-            _ => println!("| {}: times below {name}, reach ≥ {:.0} | **{:.1}** | | | |", row.what, 1.0 / *reach, cpu / mine),
+            "" => {}
+            _ if *reach >= 1.0 => println!("| {}: times the {name}, reach ≤ {reach:.1} | **{ratio:.2}** | | | |", row.what),
+            _ => println!("| {}: times below {name}, reach ≥ {:.0} | **{:.1}** | | | |", row.what, 1.0 / *reach, 1.0 / ratio),
         }
     }
     Ok(())
@@ -135,8 +140,8 @@ async fn round(server: &Child, request: &[u8]) -> Round {
     [spent, rate, percentile(&all, 0.5), percentile(&all, 0.99), length as f64]
 }
 
-/// Prints medians, with the range of what counts, which is given.
-fn line(what: &[&str], rounds: &mut [Round]) -> f64 {
+/// Prints medians, with the range of what counts.
+fn line(what: &[&str], rounds: &mut [Round]) {
     let mut median = |i: usize| {
         rounds.sort_by(|a, b| a[i].total_cmp(&b[i]));
         rounds[rounds.len() / 2][i]
@@ -144,5 +149,4 @@ fn line(what: &[&str], rounds: &mut [Round]) -> f64 {
     let [rate, p50, p99, length, cpu] = [1, 2, 3, 4, 0].map(&mut median);
     let what = what.join(": ");
     println!("| {} | {cpu:.1} µs [{:.1}–{:.1}] | {rate:.0} | {p50:.2} / {p99:.2} ms | {length} |", what.trim_end_matches([':', ' ']), rounds[0][0], rounds[rounds.len() - 1][0]);
-    cpu
 }

@@ -3,7 +3,7 @@
 //! Prints Markdown; never a test.
 //!
 //! Load generator and server share the cores: judge the server's CPU and the ratios of one run, not rates.
-//! `cargo bench -p greenroom-delivery -- [clients]`
+//! `cargo bench -p greenroom-delivery -- [clients [answers|streams]]`
 #![expect(clippy::print_stdout, reason = "this program reports")]
 
 mod answers;
@@ -38,10 +38,16 @@ fn main() -> Outcome {
         return part(args.get(1).map_or(Ok(0), |n| n.parse())?);
     }
     let clients = args.first().map_or(Ok(10_000), |n| n.parse())?;
+    let wanted = |part: &str| args.get(1).is_none_or(|only| only == part);
     runtime()?.block_on(async {
-        answers::report().await?;
-        println!("\n### {clients} event streams\n");
-        streams::report(clients).await
+        if wanted("answers") {
+            answers::report().await?;
+        }
+        if wanted("streams") {
+            println!("\n### {clients} event streams\n");
+            streams::report(clients).await?;
+        }
+        Ok(())
     })
 }
 

@@ -9,6 +9,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
+use crate::listen::{self, Stopped};
+
 /// A client that does not answer a ping for `PONG` is gone, and so are its streams: definitions say nothing for hours.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(20);
@@ -23,6 +25,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIME);
     // how often a client pings us is its own affair: there are some that do every 30 s with no stream open
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PONG).max_concurrent_streams(CALLS).max_header_list_size(HEADERS);
-    let (here, connect) = (Handle::current(), move |socket| builder.serve_connection(socket, TowerToHyperService::new(router.clone())).into_owned());
-    crate::listen::accept(listener, crate::listen::UNREAD, shutdown, || &here, connect).await;
+    let here = Handle::current();
+    let attend = move |io, mut stopped: Stopped| {
+        let mut connection = Box::pin(builder.serve_connection(io, TowerToHyperService::new(router.clone())).into_owned());
+        async move {
+            listen::drive(connection.as_mut(), &mut stopped, || None::<()>).await;
+        }
+    };
+    listen::accept(listener, listen::UNREAD, shutdown, || &here, attend).await;
 }
