@@ -6,8 +6,9 @@ use std::fmt::Display;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,19 +17,20 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use tower::ServiceExt as _;
 
 use crate::events;
 use crate::lanes::Lanes;
 use crate::outflow::{OUTFLOW, Watched};
 
-/// A head that is not complete after this long is not waited for. The same holds for the next request on a connection: longer than
-/// clients keep one in store (90 s by custom) and than evaluators are silent, so that nobody writes to one that is just being closed.
+/// A head that is not complete after this long, or twice that, is not waited for. The same holds for the next request on a
+/// connection: longer than clients keep one in store (90 s by custom) and than evaluators are silent, so that nobody writes to one
+/// that is just being closed. hyper can do this too, but sets a timer for each request: a twentieth of what an answer costs.
 const HEAD: Duration = Duration::from_secs(100);
 /// Whoever acknowledges nothing of what was sent to them for this long is cut off, by the system itself: a reader that
 /// is too slow holds one socket's buffer and nothing else.
@@ -56,7 +58,7 @@ pub async fn serve_readers(listener: TcpListener, app: Router, unread: Duration,
     };
     let here = Handle::current();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
+    http.header_read_timeout(None).max_buf_size(BUFFER);
     let (http, lane) = (Arc::new(http), || lanes.as_ref().and_then(Lanes::next).unwrap_or(&here));
     accept(listener, unread, stop, lane, move |io, stopped| attend(Arc::clone(&http), app.clone(), io, stopped)).await;
 }
@@ -93,7 +95,7 @@ pub(crate) async fn accept<'l, F>(
             Err(error) => {
                 // out of files, say: trying again at once would only burn time
                 tracing::warn!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(REST).await;
+                sleep(REST).await;
             }
         }
     }
@@ -106,22 +108,39 @@ pub(crate) async fn accept<'l, F>(
 pub(crate) type Stopped = watch::Receiver<()>;
 
 async fn attend(http: Arc<http1::Builder>, app: Router, io: Watched, mut stopped: Stopped) {
-    let streaming = Mutex::new(None);
+    let (streaming, answering, outflow) = (Mutex::new(None), AtomicBool::new(false), io.outflow());
     let answer = |request: Request<Incoming>| {
-        let (version, app, streaming) = (request.version(), app.clone(), &streaming);
+        let (version, app, streaming, answering) = (request.version(), app.clone(), &streaming, &answering);
+        answering.store(true, Ordering::Relaxed);
         async move {
             let response = app.oneshot(request.map(Body::new)).await?;
             if events::are(&response, version) {
                 *streaming.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
                 return pending().await;
             }
+            answering.store(false, Ordering::Relaxed);
             Ok::<_, Infallible>(response)
         }
     };
     let mut connection = http.serve_connection(io, service_fn(answer));
-    let left = drive(Pin::new(&mut connection), &mut stopped, || streaming.lock().unwrap_or_else(PoisonError::into_inner).take()).await;
+    let (mut silence, mut written) = (pin!(sleep(HEAD)), None);
+    let left = drive(Pin::new(&mut connection), &mut stopped, |cx| {
+        let response = streaming.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if response.is_some() {
+            return Some(response);
+        }
+        while silence.as_mut().poll(cx).is_ready() {
+            let (before, so_far) = (written, outflow.written());
+            if before == Some(so_far) && !answering.load(Ordering::Relaxed) {
+                return Some(None);
+            }
+            written = Some(so_far);
+            silence.as_mut().reset(Instant::now() + HEAD);
+        }
+        None
+    });
     // hyper has read the whole request, and written whatever came before it
-    if let (Some(response), io) = (left, connection.into_parts().io)
+    if let (Some(Some(response)), io) = (left.await, connection.into_parts().io)
         && let Err(error) = events::write(io, response).await
     {
         tracing::debug!(%error, "an event stream ended");
@@ -129,7 +148,7 @@ async fn attend(http: Arc<http1::Builder>, app: Router, io: Watched, mut stopped
 }
 
 /// Drives a connection until it ends, which it does early once we stop, or until `leave` gives something.
-pub(crate) async fn drive<C, T>(mut connection: Pin<&mut C>, stopped: &mut Stopped, leave: impl Fn() -> Option<T>) -> Option<T>
+pub(crate) async fn drive<C, T>(mut connection: Pin<&mut C>, stopped: &mut Stopped, mut leave: impl FnMut(&mut Context<'_>) -> Option<T>) -> Option<T>
 where
     C: GracefulConnection<Error: Display>,
 {
@@ -141,7 +160,7 @@ where
         }
         match connection.as_mut().poll(cx) {
             Poll::Ready(ended) => Poll::Ready(Err(ended)),
-            Poll::Pending => leave().map_or(Poll::Pending, |left| Poll::Ready(Ok(left))),
+            Poll::Pending => leave(cx).map_or(Poll::Pending, |left| Poll::Ready(Ok(left))),
         }
     });
     match ended.await {
@@ -156,4 +175,42 @@ fn set_up(stream: &TcpStream, unread: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     rustix::net::sockopt::set_tcp_user_timeout(stream, u32::try_from(unread.as_millis()).unwrap_or(u32::MAX))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Time passes whenever all wait.
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_nothing_is_not_waited_for() {
+        let slow = get(|| async {
+            sleep(3 * HEAD).await;
+            "done"
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, here, http) = (listener.local_addr().unwrap(), Handle::current(), Arc::new(http1::Builder::new()));
+        let (end, ended) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let app = Router::new().route("/slow", slow);
+            let ended = async {
+                let _ = ended.await;
+            };
+            accept(listener, UNREAD, ended, || &here, move |io, stopped| attend(Arc::clone(&http), app.clone(), io, stopped)).await;
+        });
+        for (sent, expected) in [("", ""), ("GET /slow HT", ""), ("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n", "done")] {
+            let (mut stream, mut heard, began) = (TcpStream::connect(address).await.unwrap(), String::new(), Instant::now());
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            stream.read_to_string(&mut heard).await.unwrap();
+            let took = began.elapsed();
+            assert!(heard.ends_with(expected) && heard.is_empty() == expected.is_empty(), "{sent}: {heard}");
+            assert!(took >= HEAD && took <= 6 * HEAD, "{sent}: {took:?}");
+        }
+        end.send(()).unwrap();
+        serving.await.unwrap();
+    }
 }

@@ -18,6 +18,9 @@ use tokio::net::TcpStream;
 /// Between two looks at the queue: at first, when thousands of others may still be waiting for the same news, and at most.
 const LOOK: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
+/// What is written at once is copied together up to so many bytes.
+const TOGETHER: usize = 1024;
+
 tokio::task_local! {
     /// Of the connection that this task serves.
     pub(crate) static OUTFLOW: Arc<Outflow>;
@@ -29,12 +32,19 @@ pub(crate) struct Outflow {
     /// The last question asked. It is asked after something was written, and answered once nothing is left.
     asked: AtomicU64,
     answered: AtomicU64,
+    /// How often something was written.
+    written: AtomicU64,
 }
 
 impl Outflow {
     /// Of the connection that is being served, where it is one that can be looked at.
     pub(crate) fn current() -> Option<Arc<Self>> {
         OUTFLOW.try_with(Arc::clone).ok()
+    }
+
+    /// Another number once something more was written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Waits until everything that was written so far has arrived. To be asked by a body whose last chunk was taken: the connection
@@ -58,6 +68,15 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn new(stream: TcpStream, outflow: Arc<Outflow>) -> Self {
         Self { io: TokioIo::new(stream), outflow }
+    }
+
+    pub(crate) fn outflow(&self) -> Arc<Outflow> {
+        Arc::clone(&self.outflow)
+    }
+
+    /// Only the connection itself writes, so nobody is waited for.
+    fn note_write(&self) {
+        self.outflow.written.store(self.outflow.written().wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Answers what was asked, if all has arrived.
@@ -85,6 +104,7 @@ impl Read for Watched {
 
 impl Write for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.note_write();
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
@@ -103,6 +123,17 @@ impl Write for Watched {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, parts)
+        self.note_write();
+        // the head of an answer and a short body: copying them is less work than having the system gather them
+        let mut together = [0; TOGETHER];
+        let (mut rest, mut long) = (together.as_mut_slice(), false);
+        for part in parts {
+            long |= io::Write::write_all(&mut rest, part).is_err();
+        }
+        let unused = rest.len();
+        match together.get(..TOGETHER - unused).filter(|_| !long) {
+            Some(together) => Pin::new(&mut self.io).poll_write(cx, together),
+            None => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
+        }
     }
 }

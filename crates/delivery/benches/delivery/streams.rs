@@ -2,11 +2,12 @@
 //! coming at once, as after a restart.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::{Child, Outcome, Wire, edge, ours, percentile, start};
@@ -75,7 +76,7 @@ async fn round(kind: Kind, clients: usize, into: &mut Round) -> Outcome {
     let edge = if kind == Kind::Edge { Some(edge::streaming(source.address).await?) } else { None };
     let server = edge.as_ref().unwrap_or(&source);
     let idle = server.rss();
-    let (send, mut hear) = mpsc::unbounded_channel();
+    let hearing = Arc::new(Hearing { clients, times: Mutex::default(), all: Notify::new() });
     let mut listeners = JoinSet::new();
     let mut asking = Wire::open(source.address).await;
     for client in 0..clients {
@@ -85,18 +86,17 @@ async fn round(kind: Kind, clients: usize, into: &mut Round) -> Outcome {
             Kind::Raw => "/".to_owned(),
         };
         let stream = open(TcpStream::connect(server.address).await?, &path).await?;
-        listeners.spawn(listen(stream, send.clone()));
+        listeners.spawn(listen(stream, Arc::clone(&hearing)));
     }
     drop(asking);
     into.memory.push(server.rss().saturating_sub(idle) / clients as u64);
     for _ in 0..CHANGES {
         let (before, at) = (server.cpu(), Instant::now());
         publish(source.address).await?;
-        for _ in 0..clients {
-            let heard = tokio::time::timeout(PATIENCE, hear.recv()).await?.ok_or("all listeners are gone")?;
-            into.heard.push(heard - at);
-        }
-        into.last.extend(into.heard[into.heard.len() - clients..].iter().max());
+        tokio::time::timeout(PATIENCE, hearing.all.notified()).await?;
+        let heard = std::mem::take(&mut *hearing.times.lock().unwrap());
+        into.last.extend(heard.iter().max().map(|last| *last - at));
+        into.heard.extend(heard.iter().map(|heard| *heard - at));
         into.cpu.push((server.cpu() - before) / clients as u32);
     }
     listeners.shutdown().await;
@@ -152,12 +152,22 @@ async fn open(mut stream: TcpStream, path: &str) -> Outcome<TcpStream> {
     if bytes.starts_with(b"HTTP/1.1 200") { Ok(stream) } else { Err("a stream was refused".into()) }
 }
 
-/// Says when each notice came.
-async fn listen(mut stream: TcpStream, heard: mpsc::UnboundedSender<Instant>) {
+/// When the clients heard of a change; and word once all have.
+struct Hearing {
+    clients: usize,
+    times: Mutex<Vec<Instant>>,
+    all: Notify,
+}
+
+async fn listen(mut stream: TcpStream, hearing: Arc<Hearing>) {
     let mut bytes = [0; 512];
     while let Ok(read @ 1..) = stream.read(&mut bytes).await {
-        if bytes[..read].windows(5).any(|w| w == b"data:") && heard.send(Instant::now()).is_err() {
-            return;
+        if bytes[..read].windows(5).any(|w| w == b"data:") {
+            let mut times = hearing.times.lock().unwrap();
+            times.push(Instant::now());
+            if times.len() == hearing.clients {
+                hearing.all.notify_one();
+            }
         }
     }
 }

@@ -29,7 +29,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     let attend = move |io, mut stopped: Stopped| {
         let mut connection = Box::pin(builder.serve_connection(io, TowerToHyperService::new(router.clone())).into_owned());
         async move {
-            listen::drive(connection.as_mut(), &mut stopped, || None::<()>).await;
+            listen::drive(connection.as_mut(), &mut stopped, |_| None::<()>).await;
         }
     };
     listen::accept(listener, listen::UNREAD, shutdown, || &here, attend).await;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use greenroom_exposure::wire::{Caller, ErrorCode, read_request, write_answer, write_failure};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{StatusCode, header};
 
 use super::STREAM;
 use super::reply::{self, Refusal};
@@ -22,11 +22,12 @@ const INACTIVITY: u32 = 120;
 /// A generous guess at the bytes of one feature's answer.
 const PER_FEATURE: usize = 256;
 
-pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
-    let scope = plane.admit(&headers)?;
-    let body = plane.body(&headers, body).await?;
+pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, request: Request) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let scope = plane.admit(&head.headers)?;
+    let body = plane.body(&head.headers, body).await?;
     let caller = read_request(&body).map_err(|request| Refusal::Bad { key: None, request })?;
-    let announced = tag::announced(uri.query());
+    let announced = tag::announced(head.uri.query());
     let published = plane.caught_up(&scope, announced).await?;
 
     let asker = Asker::new(&scope, &caller);
@@ -35,7 +36,7 @@ pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, head
     if !scope.follows {
         plane.presence.is_page(&scope.environment, asker.id());
     }
-    let response = if tag::known(&headers, &tag) {
+    let response = if tag::known(&head.headers, &tag) {
         reply::open(StatusCode::NOT_MODIFIED, Body::empty())
     } else {
         reply::json(StatusCode::OK, plane.render(&published, &scope, asker, &caller))

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use greenroom_exposure::wire::{ErrorCode, read_request, write_answer};
-use http::{HeaderMap, StatusCode, Uri};
+use http::StatusCode;
 
 use super::reply::{self, Refusal};
 use crate::DataPlane;
@@ -16,10 +15,12 @@ const PREFIX: &str = "/ofrep/v1/evaluate/flags/";
 
 pub(super) const NO_KEY: &str = "the answer depends on `targetingKey`, and the context has none";
 
-pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, uri: Uri, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
-    let scope = plane.admit(&headers)?;
-    let key = key(uri.path());
-    let body = plane.body(&headers, body).await?;
+// the request as a whole, here and for all features: extractors would copy its head
+pub(super) async fn evaluate(State(plane): State<Arc<DataPlane>>, request: Request) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let scope = plane.admit(&head.headers)?;
+    let key = key(head.uri.path());
+    let body = plane.body(&head.headers, body).await?;
     let caller = read_request(&body).map_err(|request| Refusal::Bad { key: Some(key.to_string()), request })?;
     let published = plane.published(&scope)?;
     let snapshot = published.snapshot();
