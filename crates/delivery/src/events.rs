@@ -2,7 +2,7 @@
 //! what an idle listener needs, and whose turns cost as much as sending an event.
 
 use std::future::poll_fn;
-use std::io::{self, Write as _};
+use std::io::{self, IoSlice, Write as _};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::SystemTime;
@@ -14,7 +14,9 @@ use http::{StatusCode, Version, header, response};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::outflow::Watched;
+use crate::outflow::{self, Watched};
+
+const END: &[u8] = b"\r\n";
 
 /// Whether an answer in this version of HTTP is one to write here.
 pub(crate) fn are(response: &Response, version: Version) -> bool {
@@ -32,18 +34,27 @@ pub(crate) async fn write(mut io: Watched, response: Response) -> io::Result<()>
     drop(parts);
     let mut body = pin!(body);
     while let Some(bytes) = next(&mut io, body.as_mut()).await {
-        // one chunk: its length in hexadecimal digits, and itself
-        let mut length = [0; 20];
-        let mut rest = length.as_mut_slice();
-        write!(rest, "{:x}\r\n", bytes.len())?;
-        let unused = rest.len();
-        let length = length.get(..length.len() - unused).unwrap_or_default();
         if !bytes.is_empty() {
-            io.stream().write_all_buf(&mut length.chain(bytes).chain(b"\r\n".as_slice())).await?;
+            write_chunk(io.stream(), bytes).await?;
         }
     }
     io.stream().write_all(b"0\r\n\r\n").await?;
     io.stream().shutdown().await
+}
+
+/// A chunk: its length in hexadecimal digits, and itself. A short one goes out at once and as one piece, unless it is in the way
+/// of those before it.
+async fn write_chunk(stream: &mut TcpStream, bytes: Bytes) -> io::Result<()> {
+    let length = format!("{:x}\r\n", bytes.len());
+    let parts = [length.as_bytes(), &bytes, END];
+    let sent = outflow::together(&parts.map(IoSlice::new), |whole| stream.try_write(whole)).transpose();
+    let sent = match sent {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        sent => sent?.unwrap_or_default(),
+    };
+    let mut rest = length.as_bytes().chain(&*bytes).chain(END);
+    rest.advance(sent);
+    stream.write_all_buf(&mut rest).await
 }
 
 fn head(parts: &response::Parts) -> io::Result<Vec<u8>> {

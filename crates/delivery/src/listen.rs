@@ -59,8 +59,8 @@ pub async fn serve_readers(listener: TcpListener, app: Router, unread: Duration,
     let here = Handle::current();
     let mut http = http1::Builder::new();
     http.header_read_timeout(None).max_buf_size(BUFFER);
-    let (http, lane) = (Arc::new(http), || lanes.as_ref().and_then(Lanes::next).unwrap_or(&here));
-    accept(listener, unread, stop, lane, move |io, stopped| attend(Arc::clone(&http), app.clone(), io, stopped)).await;
+    let (http, lane, aside) = (Arc::new(http), || lanes.as_ref().and_then(Lanes::next).unwrap_or(&here), here.clone());
+    accept(listener, unread, stop, lane, move |io, stopped| attend(Arc::clone(&http), app.clone(), io, stopped, aside.clone())).await;
 }
 
 /// Takes connections until `stop` is done, each to be attended to where `lane` says, and lets those that are open then end
@@ -107,7 +107,8 @@ pub(crate) async fn accept<'l, F>(
 /// Changes once nobody else is let in; whoever still serves holds it.
 pub(crate) type Stopped = watch::Receiver<()>;
 
-async fn attend(http: Arc<http1::Builder>, app: Router, io: Watched, mut stopped: Stopped) {
+/// Answers requests here. A stream of events is written `aside`: when all are sent something at once, nobody who asks waits.
+async fn attend(http: Arc<http1::Builder>, app: Router, io: Watched, mut stopped: Stopped, aside: Handle) {
     let (streaming, answering, outflow) = (Mutex::new(None), AtomicBool::new(false), io.outflow());
     let answer = |request: Request<Incoming>| {
         let (version, app, streaming, answering) = (request.version(), app.clone(), &streaming, &answering);
@@ -141,9 +142,15 @@ async fn attend(http: Arc<http1::Builder>, app: Router, io: Watched, mut stopped
     });
     // hyper has read the whole request, and written whatever came before it
     if let (Some(Some(response)), io) = (left.await, connection.into_parts().io)
-        && let Err(error) = events::write(io, response).await
+        && let Ok(stream) = io.into_std()
     {
-        tracing::debug!(%error, "an event stream ended");
+        aside.spawn(async move {
+            let written = async { events::write(Watched::new(TcpStream::from_std(stream)?, outflow), response).await };
+            if let Err(error) = written.await {
+                tracing::debug!(%error, "an event stream ended");
+            }
+            drop(stopped);
+        });
     }
 }
 
@@ -200,7 +207,7 @@ mod tests {
             let ended = async {
                 let _ = ended.await;
             };
-            accept(listener, UNREAD, ended, || &here, move |io, stopped| attend(Arc::clone(&http), app.clone(), io, stopped)).await;
+            accept(listener, UNREAD, ended, || &here, move |io, stopped| attend(Arc::clone(&http), app.clone(), io, stopped, Handle::current())).await;
         });
         for (sent, expected) in [("", ""), ("GET /slow HT", ""), ("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n", "done")] {
             let (mut stream, mut heard, began) = (TcpStream::connect(address).await.unwrap(), String::new(), Instant::now());

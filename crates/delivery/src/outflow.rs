@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 /// Between two looks at the queue: at first, when thousands of others may still be waiting for the same news, and at most.
 const LOOK: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
-/// What is written at once is copied together up to so many bytes.
-const TOGETHER: usize = 1024;
+/// Bytes of what counts as short: the head of an answer about one feature and its body, or an event.
+const TOGETHER: usize = 2048;
 
 tokio::task_local! {
     /// Of the connection that this task serves.
@@ -74,6 +74,10 @@ impl Watched {
         Arc::clone(&self.outflow)
     }
 
+    pub(crate) fn into_std(self) -> io::Result<std::net::TcpStream> {
+        self.io.into_inner().into_std()
+    }
+
     /// Only the connection itself writes, so nobody is waited for.
     fn note_write(&self) {
         self.outflow.written.store(self.outflow.written().wrapping_add(1), Ordering::Relaxed);
@@ -94,6 +98,17 @@ fn unacknowledged(stream: &TcpStream) -> io::Result<i32> {
     const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
     // SAFETY: on a socket of TCP this opcode writes one `int`, the getter's output.
     Ok(unsafe { rustix::ioctl::ioctl(stream, rustix::ioctl::Getter::<SIOCOUTQ, i32>::new()) }?)
+}
+
+/// Gives `write` short parts as one: copying them is less work than having the system gather them. `None` if they are not short.
+pub(crate) fn together<T>(parts: &[io::IoSlice<'_>], write: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    let mut whole = [0; TOGETHER];
+    let mut rest = whole.as_mut_slice();
+    for part in parts {
+        io::Write::write_all(&mut rest, part).ok()?;
+    }
+    let unused = rest.len();
+    whole.get(..TOGETHER - unused).map(write)
 }
 
 impl Read for Watched {
@@ -124,16 +139,7 @@ impl Write for Watched {
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.note_write();
-        // the head of an answer and a short body: copying them is less work than having the system gather them
-        let mut together = [0; TOGETHER];
-        let (mut rest, mut long) = (together.as_mut_slice(), false);
-        for part in parts {
-            long |= io::Write::write_all(&mut rest, part).is_err();
-        }
-        let unused = rest.len();
-        match together.get(..TOGETHER - unused).filter(|_| !long) {
-            Some(together) => Pin::new(&mut self.io).poll_write(cx, together),
-            None => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
-        }
+        let Self { io, .. } = &mut *self;
+        together(parts, |whole| Pin::new(&mut *io).poll_write(cx, whole)).unwrap_or_else(|| Pin::new(&mut self.io).poll_write_vectored(cx, parts))
     }
 }

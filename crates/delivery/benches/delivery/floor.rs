@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 
-use crate::{Outcome, ours, runtime};
+use crate::{Outcome, WORKERS, lanes, ours, runtime};
 
 fn json(body: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -67,7 +67,7 @@ async fn handed(State(body): State<Bytes>, headers: HeaderMap) -> Response {
 pub fn answers(features: usize) -> Outcome {
     let snapshot = Arc::new(ours::snapshot(features)?);
     let body = Bytes::from(serde_json::to_vec(&handed_out(&ours::unleash(features)?, Level::Variants))?);
-    runtime()?.block_on(async {
+    runtime(lanes())?.block_on(async {
         let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
         let app = Router::new().route("/ofrep/v1/evaluate/flags/{key}", post(single)).route("/ofrep/v1/evaluate/flags", post(bulk)).with_state(snapshot);
         let app = app.route("/api/client/features", get(handed).with_state(body));
@@ -80,7 +80,7 @@ const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n
 const DONE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 pub fn streams(_: usize) -> Outcome {
-    runtime()?.block_on(async {
+    runtime(WORKERS)?.block_on(async {
         let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
         let news = broadcast::Sender::new(16);
         loop {

@@ -39,7 +39,7 @@ fn main() -> Outcome {
     }
     let clients = args.first().map_or(Ok(10_000), |n| n.parse())?;
     let wanted = |part: &str| args.get(1).is_none_or(|only| only == part);
-    runtime()?.block_on(async {
+    runtime(1)?.block_on(async {
         if wanted("answers") {
             answers::report().await?;
         }
@@ -51,11 +51,17 @@ fn main() -> Outcome {
     })
 }
 
-/// As many threads as ours serves connections with.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
+fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
+
+/// As many as ours answers requests on.
+fn lanes() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1)
+}
+
+/// As many as a server has for the rest, unless told otherwise.
+const WORKERS: usize = 2;
 
 /// Starts one of the parts, and waits until it listens.
 async fn start(part: &str, features: usize) -> Outcome<Child> {

@@ -11,7 +11,7 @@ use greenroom_exposure::{Change, Model, Snapshot};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{Outcome, runtime};
+use crate::{Outcome, WORKERS, runtime};
 
 pub const ENVIRONMENT: &str = "production";
 /// The same features, by an algorithm that Unleash SDKs know.
@@ -79,7 +79,7 @@ pub fn serve(features: usize) -> Outcome {
         std::future::ready(published.map_err(|why| (StatusCode::INTERNAL_SERVER_ERROR, why.to_string())))
     };
     let app = router(plane).route("/publish", post(next)).route("/edge/validate", post(valid));
-    runtime()?.block_on(async {
+    runtime(WORKERS)?.block_on(async {
         let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
         greenroom_delivery::serve(listener, app, std::future::pending()).await;
         Ok(())
