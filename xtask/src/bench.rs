@@ -5,7 +5,7 @@
 //! compiles other people's engines is a workspace of its own, so that only those who measure compile them.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -63,10 +63,11 @@ pub fn outcome(names: &[&str]) -> Result<Outcome> {
         Err(failed) => return Ok(failed),
     };
     let (report, target) = (Report::new("benchmarks")?, target_directory()?);
+    let edge = if chosen.iter().any(|bench| bench.name == "delivery") { edge(&target)? } else { None };
     let (before, noise) = (Load::now(), Noise::measure(&target));
     let (mut sections, mut failed) = (String::new(), Vec::new());
     for bench in chosen {
-        let (text, passed) = measure(bench, &programs)?;
+        let (text, passed) = measure(bench, &programs, edge.as_deref())?;
         sections.push_str(&text);
         if !passed {
             failed.push(bench.name);
@@ -165,12 +166,27 @@ impl Bench {
     }
 }
 
+/// Unleash Edge, the peer of the data plane: where `UNLEASH_EDGE` says, or installed beside our own builds. It is larger than all
+/// of ours: the first time takes a quarter of an hour. `None` if that fails; the report then says that it was not measured.
+fn edge(target: &Path) -> Result<Option<PathBuf>> {
+    if let Some(given) = std::env::var_os("UNLEASH_EDGE") {
+        return Ok(Some(given.into()));
+    }
+    let folder = target.join("peers");
+    let mut install = cargo();
+    install.args(["install", "--locked", "--no-default-features", "--version", "=20.1.0", "unleash-edge", "--root"]).arg(&folder);
+    install.env_remove("CARGO_TARGET_DIR").current_dir(std::env::temp_dir());
+    let installed = step::command(&mut install)?;
+    Ok((installed == Outcome::Passed).then(|| folder.join("bin/unleash-edge")))
+}
+
 /// The section of one benchmark, and whether it ended well.
-fn measure(bench: &Bench, programs: &[Program]) -> Result<(String, bool)> {
+fn measure(bench: &Bench, programs: &[Program], edge: Option<&Path>) -> Result<(String, bool)> {
     println!("\n{}", bench.title);
     let program = bench.program(programs).with_context(|| format!("cargo built no {} `{}` of {}", bench.kind, bench.target, bench.package))?;
     let mut command = Command::new(&program.path);
     command.args(bench.args).current_dir(root());
+    command.envs(edge.map(|edge| ("UNLEASH_EDGE", edge)));
     let (before, began) = (Load::now(), Instant::now());
     let (outcome, _, printed, errors) = step::recorded(&mut command)?;
     let took = began.elapsed();

@@ -30,7 +30,7 @@ use axum::Router;
 pub use feeds::{Feeds, Head, Origin, Published};
 pub use follow::{Chain, Sign};
 pub use gate::{Denied, Gate, Scope};
-pub use listen::{serve, serve_readers};
+pub use listen::{listen, serve, serve_readers};
 pub use presence::{Acknowledged, Census, Connection, Presence};
 pub use usage::{Counted, Usage};
 

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -41,6 +42,22 @@ const BUFFER: usize = 16 * 1024;
 const REST: Duration = Duration::from_millis(200);
 /// How long what is under way may take to end once we stop.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Who has connected and has not been taken in yet: as many as the system allows. After a restart all come at the same moment, and
+/// whoever finds no room tries again in a second, then in three.
+const WAITING: u32 = 1 << 16;
+
+/// A socket to serve, on which even ten thousand may come at once.
+///
+/// # Errors
+/// If the address cannot be had.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // what a process before this one has left open is no hindrance
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
 
 /// Serves `app` until `stop` is done, over HTTP/1.1.
 pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
@@ -196,6 +213,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_asks_nothing_is_not_waited_for() {
         let slow = get(|| async {
+            // sleep: the clock is paused
             sleep(3 * HEAD).await;
             "done"
         });

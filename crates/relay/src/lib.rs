@@ -178,11 +178,11 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         .collect();
 
     let plane = DataPlane::new(Arc::clone(&feeds), Arc::clone(&presence), gate, secret).with_usage(Arc::clone(&usage)).with_chain(Chain::of(followed)).with_limits(limits);
-    let (listener, address) = bind(listen).await?;
+    let (listener, address) = bind(listen)?;
     let (stop, mut stopped) = watch::channel(false);
     let mut ports = Vec::new();
     for port in flagd {
-        let (listener, address) = bind(port.address).await?;
+        let (listener, address) = bind(port.address)?;
         let router = Flagd::new(plane.clone(), &port.environment, port.admission).router(port.service);
         let mut stopped = stopped.clone();
         tokio::spawn(greenroom_delivery::flagd::serve(listener, router, async move {
@@ -202,9 +202,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     Ok(Running { address, flagd: ports, name, instance, feeds, lines, watching, upward, serving, stop })
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let unheard = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(unheard)?;
+    let listener = greenroom_delivery::listen(address).map_err(unheard)?;
     let bound = listener.local_addr().map_err(unheard)?;
     Ok((listener, bound))
 }

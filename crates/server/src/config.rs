@@ -20,7 +20,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     pub listen: SocketAddr,
-    /// Threads that answer requests.
+    /// Threads that handle requests of the control plane and write event streams. Evaluations have their own.
     pub workers: usize,
 }
 

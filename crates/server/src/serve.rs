@@ -152,12 +152,12 @@ pub async fn start(data: &Path, doors: Doors, proxy: PathBuf) -> Result<Running,
 /// As [`start`], with another driver in the place of the process driver.
 pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Driver>) -> Result<Running, StartError> {
     // before anything is made on disk: where nobody can be served, nothing is left behind
-    let (listener, address) = bind(doors.http).await?;
+    let (listener, address) = bind(doors.http)?;
     let mut ports = Vec::new();
     for flagd in doors.flagd {
         for (service, at) in [(Service::Evaluation, flagd.evaluation), (Service::Sync, flagd.sync)] {
             if let Some(at) = at {
-                ports.push((flagd.clone(), service, bind(at).await?));
+                ports.push((flagd.clone(), service, bind(at)?));
             }
         }
     }
@@ -208,9 +208,9 @@ pub(crate) async fn start_with(data: &Path, doors: Doors, process: Arc<dyn Drive
     Ok(Running { address, flagd, first_token, trouble, stop, http: serving, feeds: front.feeds, control })
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = greenroom_delivery::listen(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
@@ -306,7 +306,16 @@ fn control(dir: &DataDir, address: SocketAddr, process: Arc<dyn Driver>, signer:
     let first = Mutex::new(first_token.as_ref().map(|t| (secret::hash(t), now() + FIRST)));
     let surveys = Surveys::start().map_err(StartError::Thread)?;
     let guessing = tokio::sync::Semaphore::new(1);
-    door.open(&Arc::new(Api { engine: Arc::clone(&engine), fleet: driven, feeds: Arc::clone(feeds), signer, first, guessing, surveys, runtime: tokio::runtime::Handle::current() }));
+    door.open(&Arc::new(Api {
+        engine: Arc::clone(&engine),
+        fleet: driven,
+        feeds: Arc::clone(feeds),
+        signer,
+        first,
+        guessing,
+        surveys,
+        runtime: tokio::runtime::Handle::current(),
+    }));
     Ok(Control { engine, first_token, reactors, publisher, keeper, writer })
 }
 

@@ -75,22 +75,23 @@ pub fn answers(features: usize) -> Outcome {
     })
 }
 
-const FRAME: Bytes = Bytes::from_static(b"id: 2\nevent: message\ndata: {\"type\":\"refetchEvaluation\",\"etag\":\"2\",\"lastModified\":1700000000}\n\n");
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nretry: 1000\n\n";
 const DONE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-pub fn streams(_: usize) -> Outcome {
+/// Sends frames of so many bytes.
+pub fn streams(size: usize) -> Outcome {
+    let frame = Bytes::from(format!("data: {}\n\n", "x".repeat(size.saturating_sub(8))));
     runtime(WORKERS)?.block_on(async {
         let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
         let news = broadcast::Sender::new(16);
         loop {
             let (stream, _) = listener.accept().await?;
-            tokio::spawn(stream_or_publish(stream, news.clone()));
+            tokio::spawn(stream_or_publish(stream, news.clone(), frame.clone()));
         }
     })
 }
 
-async fn stream_or_publish(mut stream: TcpStream, news: broadcast::Sender<Bytes>) -> std::io::Result<()> {
+async fn stream_or_publish(mut stream: TcpStream, news: broadcast::Sender<Bytes>, frame: Bytes) -> std::io::Result<()> {
     let mut hear = news.subscribe();
     let publishes = {
         let mut request = [0; 1024];
@@ -98,7 +99,7 @@ async fn stream_or_publish(mut stream: TcpStream, news: broadcast::Sender<Bytes>
         request[..read].starts_with(b"POST")
     };
     if publishes {
-        let _ = news.send(FRAME);
+        let _ = news.send(frame);
         return stream.write_all(DONE).await;
     }
     stream.write_all(HEAD).await?;

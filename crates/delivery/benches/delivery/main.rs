@@ -27,7 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Takes how many features there are.
+/// Takes how many features there are, or bytes in a frame.
 type Part = fn(usize) -> Outcome;
 
 const PARTS: &[(&str, Part)] = &[("ours", ours::serve), ("floor", floor::answers), ("raw", floor::streams)];

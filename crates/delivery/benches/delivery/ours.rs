@@ -80,7 +80,7 @@ pub fn serve(features: usize) -> Outcome {
     };
     let app = router(plane).route("/publish", post(next)).route("/edge/validate", post(valid));
     runtime(WORKERS)?.block_on(async {
-        let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
+        let listener = greenroom_delivery::listen(std::env::var("BENCH_LISTEN")?.parse()?)?;
         greenroom_delivery::serve(listener, app, std::future::pending()).await;
         Ok(())
     })

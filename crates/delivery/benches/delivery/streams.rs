@@ -18,6 +18,9 @@ const CHANGES: usize = 3;
 /// Of those that hold a stream open, and of those that come at once.
 const FEATURES: usize = 10;
 const MANY_FEATURES: usize = 100;
+/// Bytes of what ours sends: that there is something new, and what.
+const NOTICE: usize = 110;
+const EVENT: usize = 1_400;
 const PATIENCE: Duration = Duration::from_secs(30);
 const STORM_LIMIT: Duration = Duration::from_secs(5);
 
@@ -29,12 +32,19 @@ enum Kind {
     Unleash,
     /// The same, handed on by Edge, which follows ours.
     Edge,
-    Raw,
+    /// Frames of so many bytes.
+    Raw(usize),
 }
 
 pub async fn report(clients: usize) -> Outcome {
     println!("| What | Figure |\n|---|---|");
-    let kinds = [(Kind::Ofrep, "OFREP streams"), (Kind::Unleash, "Unleash streams"), (Kind::Raw, "floor of bare sockets"), (Kind::Edge, "Unleash Edge, `--streaming`")];
+    let kinds = [
+        (Kind::Ofrep, "OFREP streams"),
+        (Kind::Raw(NOTICE), "floor of bare sockets, as small a notice"),
+        (Kind::Unleash, "Unleash streams"),
+        (Kind::Raw(EVENT), "floor of bare sockets, as large an event"),
+        (Kind::Edge, "Unleash Edge, `--streaming`"),
+    ];
     let mut all: Vec<(Kind, &str, Round)> = kinds.map(|(kind, name)| (kind, name, Round::default())).into();
     for _ in 0..ROUNDS {
         let mut absent = None;
@@ -49,14 +59,12 @@ pub async fn report(clients: usize) -> Outcome {
         }
         absent.map(|at| all.remove(at));
     }
-    let lasts: Vec<(Kind, &str, f64)> = all.iter_mut().map(|(kind, name, round)| (*kind, *name, line(name, round))).collect();
-    let of = |wanted: Kind| lasts.iter().find(|(kind, ..)| *kind == wanted).map(|(.., last)| *last);
-    for (_, name, last) in &lasts[..2] {
-        if let Some(floor) = of(Kind::Raw) {
-            println!("| last client of {name}: times the floor, reach ≤ 1.5 | **{:.2}** |", last / floor);
-        }
-        if let Some(edge) = of(Kind::Edge) {
-            println!("| last client of {name}: times before Edge's, reach ≥ 3 | **{:.1}** |", edge / last);
+    let lasts: Vec<f64> = all.iter_mut().map(|(_, name, round)| line(name, round)).collect();
+    let [ofrep, small, unleash, large, edge @ ..] = lasts.as_slice() else { return Err("a row is missing".into()) };
+    for (name, last, floor) in [("OFREP", ofrep, small), ("Unleash", unleash, large)] {
+        println!("| last client of {name} streams: times the floor, reach ≤ 1.5 | **{:.2}** |", last / floor);
+        for edge in edge {
+            println!("| last client of {name} streams: times before Edge's, reach ≥ 3 | **{:.1}** |", edge / last);
         }
     }
     storm(clients).await
@@ -72,7 +80,8 @@ struct Round {
 }
 
 async fn round(kind: Kind, clients: usize, into: &mut Round) -> Outcome {
-    let source = start(if kind == Kind::Raw { "raw" } else { "ours" }, FEATURES).await?;
+    let (part, size) = if let Kind::Raw(size) = kind { ("raw", size) } else { ("ours", FEATURES) };
+    let source = start(part, size).await?;
     let edge = if kind == Kind::Edge { Some(edge::streaming(source.address).await?) } else { None };
     let server = edge.as_ref().unwrap_or(&source);
     let idle = server.rss();
@@ -83,7 +92,7 @@ async fn round(kind: Kind, clients: usize, into: &mut Round) -> Outcome {
         let path = match kind {
             Kind::Ofrep => address(&asking.send("POST", BULK, ours::TOKEN, None, &body(client)).await.1)?,
             Kind::Unleash | Kind::Edge => BACKEND.to_owned(),
-            Kind::Raw => "/".to_owned(),
+            Kind::Raw(_) => "/".to_owned(),
         };
         let stream = open(TcpStream::connect(server.address).await?, &path).await?;
         listeners.spawn(listen(stream, Arc::clone(&hearing)));

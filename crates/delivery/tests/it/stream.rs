@@ -124,6 +124,26 @@ async fn a_change_is_announced_once_and_without_values() {
     assert!(!client.read.contains("plain"), "values never travel on the stream");
 }
 
+/// A stream may begin on a connection that has answered before, and for a client that does not know of chunks.
+#[tokio::test]
+async fn a_stream_begins_wherever_it_is_asked_for() {
+    let plane = quick();
+    let address = serve(&plane).await;
+    let path = plane.stream_of(ANN).await;
+    let mut client = Client { socket: TcpStream::connect(&address).await.unwrap(), read: String::new() };
+    let asked = format!("POST /ofrep/v1/evaluate/flags/plain HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sdk-one\r\nContent-Length: {}\r\n\r\n{ANN}", ANN.len());
+    client.socket.write_all(asked.as_bytes()).await.unwrap();
+    assert!(client.until("\"key\":\"plain\"").await, "{}", client.read);
+    client.socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    assert!(client.until("retry: ").await && client.read.to_lowercase().contains("transfer-encoding: chunked"), "{}", client.read);
+
+    let mut old = Client { socket: TcpStream::connect(&address).await.unwrap(), read: String::new() };
+    old.socket.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+    assert!(old.until("retry: ").await && !old.read.to_lowercase().contains("chunked"), "{}", old.read);
+    plane.publish(42);
+    assert!(client.until("\"etag\":\"42\"").await && old.until("\"etag\":\"42\"").await);
+}
+
 /// Reconnecting with the current revision brings no event, with an older one exactly one, however much was missed.
 #[tokio::test]
 async fn what_was_missed_is_announced_once_on_return() {

@@ -1,7 +1,6 @@
 //! The server and the floor as processes of their own, what they cost, and what the disk costs.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -47,7 +46,9 @@ pub fn floor() -> Outcome {
             None => axum::Json(json!({"key": key, "errorCode": "FLAG_NOT_FOUND"})),
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // as many threads as the server answers on
+    let lanes = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(lanes).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(std::env::var("BENCH_LISTEN")?).await?;
         let app = Router::new().route("/ofrep/v1/evaluate/flags/{key}", post(evaluate)).with_state(snapshot);
@@ -62,11 +63,6 @@ impl Child {
 
     pub fn floor() -> Outcome<Self> {
         Self::spawn(Command::new(std::env::current_exe()?).arg("floor"))
-    }
-
-    /// Already started, listening at `address`.
-    pub fn at(process: std::process::Child, address: SocketAddr) -> Self {
-        Self { process, address }
     }
 
     /// Asks until the answer is 200.

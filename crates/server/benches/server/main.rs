@@ -1,5 +1,5 @@
 //! The server under load, over HTTP on this machine, as a process of its own: start-up, durable commands, the board,
-//! evaluations beside their floor and a peer, and how soon a change is heard. Prints Markdown; never a test.
+//! evaluations beside their floor, and how soon a change is heard. Prints Markdown; never a test.
 //!
 //! Load generator and server share the cores, so rates are lower bounds and tails are the machine's; CPU is the server's
 //! alone. `cargo bench -p greenroom-server -- [events [part]]`, a part being `startup`, `commands`, `evaluations` or
