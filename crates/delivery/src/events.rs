@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use axum::body::{Body, HttpBody as _};
 use axum::response::Response;
 use bytes::{Buf as _, Bytes};
-use http::{StatusCode, Version, header, response};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header, response};
+use hyper::body::Incoming;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -18,10 +19,15 @@ use crate::outflow::{self, Watched};
 
 const END: &[u8] = b"\r\n";
 
-/// Whether an answer in this version of HTTP is one to write here.
-pub(crate) fn are(response: &Response, version: Version) -> bool {
-    let is_stream = |kind: &http::HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
-    version == Version::HTTP_11 && response.status() == StatusCode::OK && response.headers().get(header::CONTENT_TYPE).is_some_and(is_stream)
+/// Whether an answer to this request could be written here: one with a body, which its reader knows to take in chunks.
+pub(crate) fn could_answer(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11 && request.method() == Method::GET
+}
+
+/// Whether this answer is a stream of events.
+pub(crate) fn are(response: &Response) -> bool {
+    let is_stream = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
+    response.status() == StatusCode::OK && response.headers().get(header::CONTENT_TYPE).is_some_and(is_stream)
 }
 
 /// Writes the answer until it ends or nobody is there any more. The connection ends with it.

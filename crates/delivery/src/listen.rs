@@ -128,11 +128,11 @@ pub(crate) type Stopped = watch::Receiver<()>;
 async fn attend(http: Arc<http1::Builder>, app: Router, io: Watched, mut stopped: Stopped, aside: Handle) {
     let (streaming, answering, outflow) = (Mutex::new(None), AtomicBool::new(false), io.outflow());
     let answer = |request: Request<Incoming>| {
-        let (version, app, streaming, answering) = (request.version(), app.clone(), &streaming, &answering);
+        let (could_stream, app, streaming, answering) = (events::could_answer(&request), app.clone(), &streaming, &answering);
         answering.store(true, Ordering::Relaxed);
         async move {
             let response = app.oneshot(request.map(Body::new)).await?;
-            if events::are(&response, version) {
+            if could_stream && events::are(&response) {
                 *streaming.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
                 return pending().await;
             }

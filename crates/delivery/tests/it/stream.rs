@@ -124,7 +124,8 @@ async fn a_change_is_announced_once_and_without_values() {
     assert!(!client.read.contains("plain"), "values never travel on the stream");
 }
 
-/// A stream may begin on a connection that has answered before, and for a client that does not know of chunks.
+/// A stream may begin on a connection that has answered before, and for a client that does not know of chunks. Who asks for the head
+/// alone is given no more.
 #[tokio::test]
 async fn a_stream_begins_wherever_it_is_asked_for() {
     let plane = quick();
@@ -140,6 +141,9 @@ async fn a_stream_begins_wherever_it_is_asked_for() {
     let mut old = Client { socket: TcpStream::connect(&address).await.unwrap(), read: String::new() };
     old.socket.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
     assert!(old.until("retry: ").await && !old.read.to_lowercase().contains("chunked"), "{}", old.read);
+    let mut head = Client { socket: TcpStream::connect(&address).await.unwrap(), read: String::new() };
+    head.socket.write_all(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    assert!(!head.until("never").await && head.read.starts_with("HTTP/1.1 200") && head.read.ends_with("\r\n\r\n"), "{}", head.read);
     plane.publish(42);
     assert!(client.until("\"etag\":\"42\"").await && old.until("\"etag\":\"42\"").await);
 }
