@@ -100,6 +100,17 @@ impl Entry {
         }
     }
 
+    /// What is served to everyone, if that is the same.
+    #[inline]
+    pub(crate) const fn fixed(&self) -> Option<Served> {
+        if self.head >> 56 == 0 { Some(Served(self.head)) } else { None }
+    }
+
+    #[inline]
+    pub(crate) const fn is_split(&self) -> bool {
+        self.head >> 56 == 3
+    }
+
     pub(crate) fn set_head(&mut self, head: Head) {
         self.head = head.word(self.program.default);
     }

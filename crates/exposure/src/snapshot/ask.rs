@@ -31,13 +31,18 @@ impl Snapshot {
 
     #[inline]
     fn ask<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Option<Answer<'s>> {
-        let outcome = match entry.head() {
-            Head::Fixed(served) => Outcome { served, missing: None },
-            Head::One => self.one(entry, context),
-            Head::Split => self.split(entry, context),
-            Head::Steps => self.step(entry, context),
-            Head::Needs => self.need(entry, context),
-            Head::Unusable => return None,
+        // one after the other, those that are most first: what a table of them jumps to is guessed worse
+        let outcome = if let Some(served) = entry.fixed() {
+            Outcome { served, missing: None }
+        } else if entry.is_split() {
+            self.split(entry, context)
+        } else {
+            match entry.head() {
+                Head::One => self.one(entry, context),
+                Head::Steps => self.step(entry, context),
+                Head::Needs => self.need(entry, context),
+                Head::Fixed(_) | Head::Split | Head::Unusable => return None,
+            }
         };
         Some(Answer::new(self, entry, outcome))
     }
