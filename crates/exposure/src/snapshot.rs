@@ -331,14 +331,14 @@ impl Snapshot {
         self.store.needed(by)
     }
 
-    /// The names of attributes that rules read.
-    #[inline]
     /// The attributes that rules and cohorts ask for: no answer depends on another but the targeting key. There may be some that
     /// were asked for once.
     pub fn asked(&self) -> impl Iterator<Item = &str> {
-        self.subjects.iter().map(|name| &**name)
+        self.names().iter().map(|name| &**name)
     }
 
+    /// The names of attributes that rules read.
+    #[inline]
     pub(crate) fn names(&self) -> &[Arc<str>] {
         &self.subjects
     }
