@@ -92,11 +92,30 @@ view! {
     Feature { key: FeatureKey, #[serde(default, skip_serializing_if = "Option::is_none")] title: Option<String>, spec: FeatureSpec, environments: Vec<FeatureIn> }
     /// How a feature stands in one environment.
     FeatureIn {
-        environment: Name, default: VariantName, killed: bool, serves: Vec<String>,
+        environment: Name, default: VariantName,
+        /// Off for everyone, whatever would serve it.
+        #[serde(default, skip_serializing_if = "Option::is_none")] kill: Option<Kill>,
+        serves: Vec<String>,
         /// Relays that answer `off`, whatever is decided here.
         #[serde(default, skip_serializing_if = "Vec::is_empty")] forced_off: Vec<ForcedOff>,
         /// What each protocol makes of it; left out of lists.
         #[serde(default, skip_serializing_if = "Vec::is_empty")] protocols: Vec<Capability>,
+    }
+    /// A feature taken from everyone in an environment. `silenced`: the releases that served it, whose decisions lifting it needs.
+    Kill {
+        at: At, by: String, reason: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] silenced: Vec<Name>,
+        /// Absent: killed by a version that did not ask who has taken it up.
+        #[serde(default, skip_serializing_if = "Option::is_none")] withdrawal: Option<Withdrawal>,
+    }
+    /// How far what is taken back has come: `withdrawing`, `partial` (not everyone acknowledged it by the deadline) or
+    /// `effective`; and of the evaluators that were in contact, how many have acknowledged.
+    Withdrawal {
+        state: String, deadline: At,
+        #[serde(default, skip_serializing_if = "Option::is_none")] effective: Option<At>,
+        in_contact: u64, acknowledged: u64,
+        /// Some of those that have not, by name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] laggards: Vec<String>,
     }
     /// A feature that someone has forced off at a relay, for who asks through it.
     ForcedOff { relay: String, until: At, reason: String }

@@ -20,7 +20,7 @@ use crate::id::Name;
 use crate::judge::archive::KEEP;
 use crate::release::attribute::Attribute;
 use crate::release::cohort::Cohort;
-use crate::release::feature::{Feature, Kill};
+use crate::release::feature::{Feature, Kill, Withdrawal};
 use crate::release::release::{Course, CourseKind};
 use crate::state::{CheckKey, Person, Recorded, State};
 
@@ -251,11 +251,21 @@ impl State {
                 });
             }
             Event::FeatureKilled(e) => {
-                let kill = Kill { at, reason: e.reason.clone(), silenced: e.silenced.clone() };
+                let withdrawal =
+                    e.deadline.map(|deadline| Withdrawal { seq, deadline, share: e.share, partial: false, effective: None, in_contact: 0, acknowledged: 0, laggards: Vec::new() });
+                let kill = Kill { at, by: recorded.actor, reason: e.reason.clone(), silenced: e.silenced.clone(), withdrawal };
                 edit_ord(&mut self.features, &e.feature, |f| {
                     f.kills.insert(e.environment.clone(), kill);
                 });
             }
+            Event::KillPartial(e) => self.kill(&e.feature, &e.environment, |w| {
+                (w.partial, w.in_contact, w.acknowledged) = (true, e.in_contact, e.acknowledged);
+                w.laggards.clone_from(&e.laggards);
+            }),
+            Event::KillEffective(e) => self.kill(&e.feature, &e.environment, |w| {
+                (w.effective, w.in_contact, w.acknowledged) = (Some(at), e.in_contact, e.acknowledged);
+                w.laggards = Vec::new();
+            }),
             Event::FeatureRestored(e) => {
                 edit_ord(&mut self.features, &e.feature, |f| {
                     f.kills.remove(&e.environment);

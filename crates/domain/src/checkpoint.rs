@@ -54,7 +54,7 @@ struct Stored {
 
 impl State {
     /// Number of the form below; another form takes another number.
-    pub const CHECKPOINT_FORMAT: u32 = 4;
+    pub const CHECKPOINT_FORMAT: u32 = 5;
 
     /// Everything but the indexes, as JSON.
     #[must_use]

@@ -26,6 +26,7 @@ use crate::release::plan::ReleaseSpec;
 use crate::role::Role;
 use crate::sealed::Sealed;
 use crate::time::{At, Span};
+use crate::withdrawal::Withdrawn;
 
 /// One manifest, parsed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -192,8 +193,10 @@ pub enum Command {
     },
     /// What the publisher hears back from evaluators.
     ReportWithdrawal {
-        name: Name,
+        what: Withdrawn,
         environment: Name,
+        /// Of the event that began it: a kill may have been lifted since, and the feature killed again.
+        seq: u64,
         in_contact: u64,
         acknowledged: u64,
         laggards: Vec<String>,

@@ -106,8 +106,8 @@ pub fn decide(state: &State, context: &Context<'_>, command: &Command) -> Result
         Command::WithdrawRelease { name, environment, confirm, note } => release::withdraw(&mut work, name, environment.as_ref(), *confirm, note.as_deref())?,
         Command::CloseRelease { name, environment } => release::close(&mut work, name, environment.as_ref())?,
         Command::CancelRelease { name } => release::cancel(&mut work, name)?,
-        Command::ReportWithdrawal { name, environment, in_contact, acknowledged, laggards, effective } => {
-            release::report_withdrawal(&mut work, name, environment, *in_contact, *acknowledged, laggards, *effective);
+        Command::ReportWithdrawal { what, environment, seq, in_contact, acknowledged, laggards, effective } => {
+            release::report_withdrawal(&mut work, what, environment, *seq, (*in_contact, *acknowledged), laggards, *effective);
         }
         Command::KillFeature { feature, environment, reason } => release::kill(&mut work, feature, environment, reason)?,
         Command::RestoreFeature { feature, environment } => release::restore(&mut work, feature, environment)?,

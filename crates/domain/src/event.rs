@@ -200,7 +200,14 @@ events! {
     BaselineBlocked = "baseline.blocked" / 1 { release: Name, environment: Name, need: Requirement, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     BaselineRestored = "baseline.restored" / 1 { release: Name, environment: Name, #[serde(default, skip_serializing_if = "Vec::is_empty")] features: Vec<FeatureKey> }
     BaselineSet = "baseline.set" / 2 { feature: FeatureKey, environment: Name, baseline: Baseline }
-    FeatureKilled = "feature.killed" / 1 { feature: FeatureKey, environment: Name, silenced: Vec<Name>, reason: Sealed }
+    FeatureKilled = "feature.killed" / 1 {
+        feature: FeatureKey, environment: Name, silenced: Vec<Name>, reason: Sealed,
+        /// Until when whoever evaluates has to acknowledge it; the first versions did not ask.
+        #[serde(default, skip_serializing_if = "Option::is_none")] deadline: Option<At>,
+        #[serde(default = "Share::all", skip_serializing_if = "Share::is_all")] share: Share,
+    }
+    KillPartial = "kill.partial" / 1 { feature: FeatureKey, environment: Name, in_contact: u64, acknowledged: u64, laggards: Vec<String> }
+    KillEffective = "kill.effective" / 1 { feature: FeatureKey, environment: Name, in_contact: u64, acknowledged: u64 }
     FeatureRestored = "feature.restored" / 1 { feature: FeatureKey, environment: Name }
 
     // both planes
@@ -379,6 +386,9 @@ impl Event {
                 let mut all = vec![format!("feature/{}", e.feature), format!("environment/{}", e.environment)];
                 all.extend(e.silenced.iter().map(|name| format!("release/{name}")));
                 all
+            }
+            Self::KillPartial(KillPartial { feature, environment, .. }) | Self::KillEffective(KillEffective { feature, environment, .. }) => {
+                vec![format!("feature/{feature}"), format!("environment/{environment}")]
             }
             Self::FeatureRestored(e) => vec![format!("feature/{}", e.feature), format!("environment/{}", e.environment)],
             Self::DecisionRecorded(e) => match &e.decision.about {

@@ -31,3 +31,4 @@ pub mod sealed;
 pub mod state;
 pub mod time;
 pub mod value;
+pub mod withdrawal;

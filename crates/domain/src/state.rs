@@ -66,6 +66,9 @@ pub struct Numbers {
     pub holds: u64,
 }
 
+/// As a version of the state holds them: as one, they can be told from another version's without a look at each.
+pub type Features = OrdMap<FeatureKey, Arc<Feature>>;
+
 #[derive(Debug, Clone)]
 pub struct State {
     pub seq: u64,
@@ -73,7 +76,7 @@ pub struct State {
     pub environments: OrdMap<Name, Arc<Environment>>,
     pub services: OrdMap<Name, Arc<Service>>,
     pub policies: OrdMap<Name, Arc<Policy>>,
-    pub features: OrdMap<FeatureKey, Arc<Feature>>,
+    pub features: Features,
     pub cohorts: OrdMap<Name, Arc<Cohort>>,
     pub attributes: OrdMap<AttributeName, Arc<Attribute>>,
     /// Earlier versions of cohorts that releases and baselines still name.

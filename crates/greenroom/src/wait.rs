@@ -7,12 +7,13 @@ use std::time::Duration;
 use greenroom_api::client::{Call, Events, Filter};
 use greenroom_domain::refusal::Reason;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::context::Context;
 use crate::error::{Exit, Failure};
-use crate::output;
+use crate::output::{self, Page};
 
 /// Looks again after this long even when no event came.
 const LOOK: Duration = Duration::from_secs(5);
@@ -63,6 +64,30 @@ pub async fn until<T: DeserializeOwned>(context: &Context, call: &Call<T>, judge
             () = sleep_until(deadline) => return Err((late, last)),
         }
     }
+}
+
+/// Shows what came of an order: at once, or with `--wait` as it is when `judge` is satisfied or gives up.
+///
+/// # Errors
+/// As [`until`]'s.
+pub async fn shown<T: DeserializeOwned + Serialize>(
+    context: &Context,
+    call: &Call<T>,
+    ordered: T,
+    judge: impl Fn(&T) -> Standing,
+    show: impl FnOnce(&mut Page, &T),
+) -> Result<(), Failure> {
+    let (view, ended) = match context.global.wait {
+        false => (Some(ordered), Ok(())),
+        true => match until(context, call, judge).await {
+            Ok(view) => (Some(view), Ok(())),
+            Err((failure, last)) => (last, Err(failure)),
+        },
+    };
+    if let Some(view) = view {
+        context.present(&view, show);
+    }
+    ended
 }
 
 /// Something may have changed.

@@ -9,7 +9,7 @@ use crate::agenda::Due;
 use crate::decision::Decision;
 use crate::event::{ReleasePlanned, ReleaseScopeChanged};
 use crate::id::{FeatureKey, Name};
-use crate::release::feature::{Audience, Baseline, BaselineEntry};
+use crate::release::feature::{Audience, Baseline, BaselineEntry, Withdrawal};
 use crate::release::release::{Course, CourseKind, InEnvironment, Release};
 use crate::state::{Recorded, State};
 
@@ -182,6 +182,15 @@ impl State {
                 }
             });
         }
+    }
+
+    /// How a kill is taken up, which changes nobody's variant.
+    pub(super) fn kill(&mut self, key: &FeatureKey, environment: &Name, change: impl FnOnce(&mut Withdrawal)) {
+        edit_ord(&mut self.features, key, |f| {
+            if let Some(withdrawal) = f.kills.get_mut(environment).and_then(|kill| kill.withdrawal.as_mut()) {
+                change(withdrawal);
+            }
+        });
     }
 
     pub(super) fn release_features(&self, name: &Name) -> Vec<FeatureKey> {

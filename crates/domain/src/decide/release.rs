@@ -5,8 +5,8 @@ use crate::decision::{About, Decision, Verdict};
 use crate::deployment::entry;
 use crate::deployment::policy::WithdrawalRule;
 use crate::event::{
-    BaselineRestored, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, ReleaseCancelled, ReleaseClosed, ReleasePaused, ReleaseRefused, ReleaseResumed,
-    ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
+    BaselineRestored, DecisionRecorded, FeatureKilled, FeatureRestored, HoldLifted, HoldSet, KillEffective, KillPartial, ReleaseCancelled, ReleaseClosed, ReleasePaused,
+    ReleaseRefused, ReleaseResumed, ReleaseWithdrawing, ReleaseWithdrawn, WithdrawalPartial,
 };
 use crate::hold::{Hold, Plane, Scope, Stops, Why};
 use crate::id::{DecisionId, FeatureKey, HoldId, Name, PersonId};
@@ -17,6 +17,7 @@ use crate::release::plan::{ReleaseFeature, WithdrawSafety};
 use crate::release::release::{Course, CourseKind, Release};
 use crate::role::Role;
 use crate::time::{At, Span};
+use crate::withdrawal::Withdrawn;
 
 /// A decision counts this long unless it says otherwise.
 const DECISION_VALID: Span = Span::secs(7 * 24 * 3600);
@@ -184,14 +185,23 @@ pub(super) fn begin_withdrawal(work: &mut Work<'_>, name: &Name, environment: &N
     work.push(ReleaseWithdrawing { name: name.clone(), environment: environment.clone(), deadline: work.now + deadline, share, note, features: Vec::new() });
 }
 
-pub(super) fn report_withdrawal(work: &mut Work<'_>, name: &Name, environment: &Name, in_contact: u64, acknowledged: u64, laggards: &[String], effective: bool) {
-    let course = work.state.releases.get(name).and_then(|r| r.environments.get(environment)).map(|i| i.course.clone());
-    let Some(Course::Withdrawing { partial, .. }) = course else { return };
-    if effective {
-        work.push(ReleaseWithdrawn { name: name.clone(), environment: environment.clone(), in_contact, acknowledged, effective: work.now, features: Vec::new() });
-    } else if !partial {
-        let laggards = laggards.iter().take(100).cloned().collect();
-        work.push(WithdrawalPartial { name: name.clone(), environment: environment.clone(), in_contact, acknowledged, laggards, features: Vec::new() });
+/// `counted`: evaluators in contact, and those of them that have acknowledged.
+pub(super) fn report_withdrawal(work: &mut Work<'_>, what: &Withdrawn, environment: &Name, seq: u64, counted: (u64, u64), laggards: &[String], effective: bool) {
+    let mut open = match what {
+        Withdrawn::Release(name) => work.state.releases.get(name).into_iter().flat_map(|r| r.withdrawals()).collect::<Vec<_>>(),
+        Withdrawn::Feature(key) => work.state.features.get(key).into_iter().flat_map(|f| f.withdrawals()).collect(),
+    };
+    open.retain(|w| w.environment == *environment && w.seq == seq);
+    let Some(open) = open.pop() else { return };
+    let (environment, (in_contact, acknowledged)) = (open.environment, counted);
+    // so many stand in the ledger by name; the rest is in the numbers
+    let named = || laggards.iter().take(100).cloned().collect();
+    match open.what {
+        Withdrawn::Release(name) if effective => work.push(ReleaseWithdrawn { name, environment, in_contact, acknowledged, effective: work.now, features: Vec::new() }),
+        Withdrawn::Feature(feature) if effective => work.push(KillEffective { feature, environment, in_contact, acknowledged }),
+        _ if open.partial => {}
+        Withdrawn::Release(name) => work.push(WithdrawalPartial { name, environment, in_contact, acknowledged, laggards: named(), features: Vec::new() }),
+        Withdrawn::Feature(feature) => work.push(KillPartial { feature, environment, in_contact, acknowledged, laggards: named() }),
     }
 }
 
@@ -244,7 +254,9 @@ pub(super) fn kill(work: &mut Work<'_>, feature: &FeatureKey, environment: &Name
         .map(|r| r.name.clone())
         .collect();
     let reason = work.seal(reason);
-    work.push(FeatureKilled { feature: feature.clone(), environment: environment.clone(), silenced, reason });
+    let WithdrawalRule { acknowledged: share, deadline } = entry::withdrawal_rule(&work.state, environment);
+    let deadline = Some(work.now + deadline);
+    work.push(FeatureKilled { feature: feature.clone(), environment: environment.clone(), silenced, reason, deadline, share });
     Ok(())
 }
 

@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::actor::Actor;
 use crate::id::{FeatureKey, Name, Requirement, VariantName};
 use crate::release::plan::Slice;
 use crate::sealed::Sealed;
-use crate::time::At;
+use crate::time::{At, Share};
 use crate::value::ValueType;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -134,9 +135,29 @@ pub enum Audience {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kill {
     pub at: At,
+    pub by: Actor,
     pub reason: Sealed,
     /// Releases it silenced: lifting it needs their decisions.
     pub silenced: Vec<Name>,
+    /// How whoever evaluates takes it up; none for a kill of the first versions, which did not ask.
+    pub withdrawal: Option<Withdrawal>,
+}
+
+/// How far a kill has come to whoever evaluates the feature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// Of the event that began it: who answers from this revision or a later one has taken it up.
+    pub seq: u64,
+    pub deadline: At,
+    /// Of the evaluators that were in contact, how many have to acknowledge.
+    pub share: Share,
+    /// Its deadline passed before it was effective.
+    pub partial: bool,
+    pub effective: Option<At>,
+    /// As far as was reported.
+    pub in_contact: u64,
+    pub acknowledged: u64,
+    pub laggards: Vec<String>,
 }
 
 /// A feature as the ledger knows it.

@@ -90,6 +90,8 @@ fn every_event_is_found_by_what_it_concerns() {
         ("need.contradicted", "", &["release/", "environment/", "service/web"]),
         ("need.restored", "", &["release/", "environment/", "service/web"]),
         ("feature.killed", "", &["feature/", "environment/", "release/spring"]),
+        ("kill.partial", "", &["feature/checkout", "environment/production"]),
+        ("kill.effective", "", &["feature/checkout", "environment/production"]),
         ("hold.set", "", &["hold/", "environment/"]),
         ("hold.lifted", "scope", &["hold/", "environment/production", "feature/checkout"]),
         ("check.recorded", "deployment", &["service/", "environment/", "check/", "build/", "deployment/dep_"]),

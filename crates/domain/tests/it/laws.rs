@@ -11,7 +11,7 @@ use greenroom_domain::hold::{Plane, Scope, Stops};
 use greenroom_domain::id::{BuildLabel, Digest, Name, PersonId, PlacementKey, Requirement};
 use greenroom_domain::link::{self, Need, Seen};
 use greenroom_domain::release::release::{Course, CourseKind, Release};
-use greenroom_domain::{actor::Actor, actor::Part, command::Command, command::Report, decision::About, decision::Verdict};
+use greenroom_domain::{actor::Actor, command::Command, command::Report, decision::About, decision::Verdict};
 use greenroom_domain::{event::Event, exposure};
 use greenroom_domain::{refusal::ReasonCode, role::Role, state::Recorded, state::State, time::At};
 use greenroom_exposure::{Pairs, Snapshot};
@@ -292,10 +292,11 @@ impl History {
             Op::Withdraw(r, confirm) => self.try_(&Command::WithdrawRelease { name: release(r), environment: None, confirm, note: None }, ANN),
             Op::Close(r) => self.try_(&Command::CloseRelease { name: release(r), environment: None }, ANN),
             Op::CancelRelease(r) => self.try_(&Command::CancelRelease { name: release(r) }, ANN),
-            Op::Acknowledged(r, effective) => {
-                let command =
-                    Command::ReportWithdrawal { name: release(r), environment: production(), in_contact: 2, acknowledged: 1, laggards: vec!["slow".to_owned()], effective };
-                self.w.decide(Actor::System(Part::Publisher), &command).unwrap();
+            Op::Acknowledged(which, effective) => {
+                let open = self.w.withdrawals();
+                if let Some(open) = open.get(pick(which, open.len().max(1))) {
+                    self.w.hear(open, 1, effective);
+                }
             }
             Op::Kill(which) => self.try_(&Command::KillFeature { feature: key(feature(which)), environment: production(), reason: "smells".to_owned() }, ANN),
             Op::Restore(which) => self.try_(&Command::RestoreFeature { feature: key(feature(which)), environment: production() }, ANN),

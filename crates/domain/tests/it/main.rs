@@ -10,6 +10,7 @@ mod dark;
 mod decisions;
 mod deploy;
 mod import;
+mod kills;
 mod laws;
 mod manifests;
 mod release;

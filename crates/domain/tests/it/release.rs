@@ -200,35 +200,6 @@ fn holds_and_kills_stop_growth_and_what_stood_in_the_way_lets_go() {
 }
 
 #[test]
-fn killed_features_of_one_release_are_restored_one_by_one_even_after_decisions_lapsed() {
-    let mut w = World::shop();
-    w.ship("web@1.1.0");
-    w.plan(
-        "summer",
-        json!({"features": [{"key": "checkout", "variant": "on"}, {"key": "basket", "variant": "new"}], "needs": ["web>=1.1.0"],
-        "decisions": [{"role": "product-owner"}], "stages": [{"name": "all", "share": "100%"}]}),
-    );
-    let about = || About::Release(n("summer"));
-    let go = |w: &mut World| w.decide_as(BEN, about(), Role::ProductOwner, Verdict::Go);
-    go(&mut w);
-    w.ok(&World::start_command("summer"));
-    w.ok(&Command::CloseRelease { name: n("summer"), environment: None });
-    let kill = |feature: &str| Command::KillFeature { feature: key(feature), environment: n(PRODUCTION), reason: "smells".to_owned() };
-    let restore = |feature: &str| Command::RestoreFeature { feature: key(feature), environment: n(PRODUCTION) };
-    w.ok(&kill("checkout"));
-    assert!(w.ok(&kill("checkout")).is_empty());
-    w.ok(&kill("basket"));
-    w.pass(secs(10 * 24 * 3600));
-    assert_eq!(w.refused(&restore("checkout")), [ReasonCode::DecisionMissing]);
-    go(&mut w);
-    w.ok(&restore("checkout"));
-    assert_eq!((w.served("checkout", "u"), w.served("basket", "u")), ("on".to_owned(), "off".to_owned()));
-    w.ok(&restore("basket"));
-    assert_eq!(w.served("basket", "u"), "new");
-    assert!(w.ok(&restore("basket")).is_empty());
-}
-
-#[test]
 fn a_cohort_that_changes_lets_people_go_at_once_and_takes_nobody_in() {
     let mut w = World::shop();
     let cohort = |users: &[&str]| vec![manifest("cohort", "friends", json!({ "users": users }))];
@@ -627,7 +598,14 @@ fn lifting_a_kill_asks_for_what_started_under_it_too() {
     w.ok(&World::start_command("summer"));
     // a kill that says it silenced nobody
     let reason = greenroom_domain::sealed::Sealed(digest("smells"));
-    let event = greenroom_domain::event::FeatureKilled { feature: key("checkout"), environment: n(PRODUCTION), silenced: Vec::new(), reason };
+    let event = greenroom_domain::event::FeatureKilled {
+        feature: key("checkout"),
+        environment: n(PRODUCTION),
+        silenced: Vec::new(),
+        deadline: None,
+        share: greenroom_domain::time::Share::ALL,
+        reason,
+    };
     let killed = Recorded { seq: w.state.seq + 1, at: w.now, actor: person(ANN), event: event.into() };
     w.state.apply(&killed);
     w.ledger.push(killed);

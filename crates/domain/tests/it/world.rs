@@ -24,6 +24,7 @@ use greenroom_domain::release::release::{Course, CourseKind, Release};
 use greenroom_domain::role::Role;
 use greenroom_domain::state::{Recorded, State};
 use greenroom_domain::time::{At, Span};
+use greenroom_domain::withdrawal::Open;
 use greenroom_exposure::{Pairs, Snapshot};
 use serde_json::{Value, json};
 use sha2::Digest as _;
@@ -558,16 +559,23 @@ impl World {
 
     /// Evaluators say that they have what was published.
     pub fn acknowledge(&mut self) {
-        let open: Vec<(Name, Name)> = self
-            .state
-            .releases
-            .values()
-            .flat_map(|r| r.environments.iter().filter(|(_, i)| i.course.kind() == CourseKind::Withdrawing).map(|(e, _)| (r.name.clone(), e.clone())))
-            .collect();
-        for (name, environment) in open {
-            let command = Command::ReportWithdrawal { name, environment, in_contact: 3, acknowledged: 3, laggards: Vec::new(), effective: true };
-            self.decide(Actor::System(Part::Publisher), &command).unwrap();
+        for open in self.withdrawals() {
+            self.hear(&open, 3, true);
         }
+    }
+
+    /// What whoever evaluates has not taken up yet.
+    pub fn withdrawals(&self) -> Vec<Open> {
+        let features = self.state.features.values().flat_map(|f| f.withdrawals());
+        self.state.releases.values().flat_map(|r| r.withdrawals()).chain(features).collect()
+    }
+
+    /// Of three evaluators, so many have acknowledged.
+    pub fn hear(&mut self, open: &Open, acknowledged: u64, effective: bool) -> Vec<Event> {
+        let Open { what, environment, seq, .. } = open.clone();
+        let laggards = if acknowledged < 3 { vec!["slow".to_owned()] } else { Vec::new() };
+        let command = Command::ReportWithdrawal { what, environment, seq, in_contact: 3, acknowledged, laggards, effective };
+        self.decide(Actor::System(Part::Publisher), &command).unwrap()
     }
 
     /// Someone else changes what runs on a target.

@@ -35,22 +35,8 @@ impl Deploy {
 /// Asks for a deployment, shows it, and with `--wait` stays until it is live.
 pub async fn ordered(context: &Context, call: Call<Deployment>) -> Result<(), Failure> {
     let Some(deployment) = context.order(call).await? else { return Ok(()) };
-    if !context.global.wait {
-        context.present(&deployment, show::deployment);
-        return Ok(());
-    }
-    match wait::until(context, &call::deployment(&deployment.id.to_string()), standing).await {
-        Ok(deployment) => {
-            context.present(&deployment, show::deployment);
-            Ok(())
-        }
-        Err((failure, view)) => {
-            if let Some(deployment) = view {
-                context.present(&deployment, show::deployment);
-            }
-            Err(failure)
-        }
-    }
+    let id = deployment.id.to_string();
+    wait::shown(context, &call::deployment(&id), deployment, standing, show::deployment).await
 }
 
 fn standing(deployment: &Deployment) -> Standing {

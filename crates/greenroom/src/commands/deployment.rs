@@ -60,21 +60,12 @@ impl Deployment {
             Self::Show { deployment } => context.show(call::deployment(&deployment), show::deployment).await,
             Self::Cancel { deployment } => {
                 let Some(asked) = context.order(call::cancel_deployment(&deployment, &Nothing {})).await? else { return Ok(()) };
-                if !context.global.wait {
-                    context.present(&asked, show::deployment);
-                    return Ok(());
-                }
                 let over = |d: &views::Deployment| match d.rollouts.iter().find(|r| matches!(r.state.as_str(), "waiting" | "applying" | "observing" | "verifying" | "unknown")) {
                     None => Standing::Done,
                     Some(open) => Standing::Going(show::rollout_line(open)),
                 };
-                let ended = wait::until(context, &call::deployment(&asked.id.to_string()), over).await;
-                let ended = ended.map_err(|(failure, last)| {
-                    last.iter().for_each(|last| context.present(last, show::deployment));
-                    failure
-                })?;
-                context.present(&ended, show::deployment);
-                Ok(())
+                let id = asked.id.to_string();
+                wait::shown(context, &call::deployment(&id), asked, over, show::deployment).await
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Page, Paint, cell, instant};
 use crate::show::{list, word};
+use crate::wait::{self, Standing};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Feature {
@@ -93,7 +94,9 @@ impl Feature {
                     .reason
                     .clone()
                     .ok_or_else(|| Failure::usage("say why, with --reason").hint("it stands in the ledger, and in front of whoever wants to lift it"))?;
-                context.act(call::kill_feature(&key, &requests::KillFeature { environment: env, reason }), show).await
+                let body = requests::KillFeature { environment: env.clone(), reason };
+                let Some(feature) = context.order(call::kill_feature(&key, &body)).await? else { return Ok(()) };
+                wait::shown(context, &call::feature(&key), feature, |f| settled(f, &env), show).await
             }
             Self::Restore { key, env } => context.act(call::restore_feature(&key, &requests::RestoreFeature { environment: env }), show).await,
             Self::Baseline { key, variant, env, rules } => {
@@ -110,7 +113,7 @@ impl Feature {
 }
 
 fn short(inside: &views::FeatureIn) -> String {
-    match (inside.killed, inside.serves.is_empty()) {
+    match (inside.kill.is_some(), inside.serves.is_empty()) {
         (true, _) => "killed".to_owned(),
         (false, true) => inside.default.to_string(),
         (false, false) => {
@@ -136,11 +139,42 @@ fn show(page: &mut Page, feature: &views::Feature) {
     let rows = feature.environments.iter().map(|e| {
         let forced = e.forced_off.iter().map(|f| format!("off at relay {} until {}: {}", f.relay, instant(f.until), f.reason));
         let serves: Vec<String> = e.serves.iter().cloned().chain(forced).collect();
-        let serves = if e.killed { cell("killed: off for everyone").paint(Paint::Bad) } else { cell(serves.join("\n")) };
-        vec![cell(&e.environment), serves, cell(if e.killed { String::new() } else { e.default.to_string() })]
+        match &e.kill {
+            Some(kill) => vec![cell(&e.environment), cell(killed(kill)).paint(Paint::Bad), cell("")],
+            None => vec![cell(&e.environment), cell(serves.join("\n")), cell(&e.default)],
+        }
     });
     page.table(&["ENVIRONMENT", "SERVES", "EVERYONE ELSE"], rows.collect(), "no environments");
     protocols(page, feature);
+}
+
+/// By whom, since when, why, and who has taken it up.
+fn killed(kill: &views::Kill) -> String {
+    let mut lines = vec!["killed: off for everyone".to_owned(), format!("by {} at {}: {}", kill.by, instant(kill.at), kill.reason)];
+    lines.extend(kill.withdrawal.as_ref().map(taken_up));
+    lines.join("\n")
+}
+
+fn taken_up(w: &views::Withdrawal) -> String {
+    let counted = match w.in_contact {
+        0 => "no evaluator in contact".to_owned(),
+        n => format!("{} of {n} evaluators acknowledged", w.acknowledged),
+    };
+    let laggards = if w.laggards.is_empty() { String::new() } else { format!("; not yet: {}", list(&w.laggards)) };
+    match w.effective {
+        Some(at) => format!("effective at {}: {counted}", instant(at)),
+        None if w.state == "partial" => format!("partial, still open: {counted}{laggards}"),
+        None => format!("withdrawing until {}: {counted}{laggards}", instant(w.deadline)),
+    }
+}
+
+/// Whether whoever evaluates has taken a kill up.
+fn settled(feature: &views::Feature, environment: &Name) -> Standing {
+    let kill = feature.environments.iter().filter(|e| e.environment == *environment).find_map(|e| e.kill.as_ref());
+    match kill.and_then(|kill| kill.withdrawal.as_ref()) {
+        Some(w) if w.effective.is_none() => Standing::Going(format!("{} in {environment}: {}", feature.key, taken_up(w))),
+        _ => Standing::Done,
+    }
 }
 
 fn all_used(page: &mut Page, all: &[views::FeatureUsage]) {

@@ -94,21 +94,8 @@ impl Release {
             Self::Cancel(action) => (call::cancel_release, action),
         };
         let body = OnRelease { environment: action.env.clone(), note: context.global.reason.clone(), confirm: confirmed, stage: wanted };
-        let Some(mut release) = context.order(act(&action.name, &body)).await? else { return Ok(()) };
-        if context.global.wait {
-            let settled = |r: &views::Release| settled(r, action.env.as_ref());
-            release = match wait::until(context, &call::release(&action.name), settled).await {
-                Ok(release) => release,
-                Err((failure, view)) => {
-                    if let Some(release) = view {
-                        context.present(&release, show::brief);
-                    }
-                    return Err(failure);
-                }
-            };
-        }
-        context.present(&release, show::brief);
-        Ok(())
+        let Some(release) = context.order(act(&action.name, &body)).await? else { return Ok(()) };
+        wait::shown(context, &call::release(&action.name), release, |r| settled(r, action.env.as_ref()), show::brief).await
     }
 }
 

@@ -306,7 +306,7 @@ async fn by_itself(stage: &mut Stage) -> Result<()> {
     enter(stage, &["shop-web@1.1.0"]).await?;
     stage.until("the release started by itself", async |stage: &Stage| Ok((state_of(stage, "express-again").await? == "exposing").then_some(()))).await?;
     stage.say("   one feature is taken from everyone at once; that is never refused:");
-    stage.type_as("otto", &["feature", "kill", FEATURE, "--env", "production", "--reason", "support is flooded"]).await?;
+    stage.type_as("otto", &["feature", "kill", FEATURE, "--env", "production", "--reason", "support is flooded", "--wait"]).await?;
     stage.type_as("otto", &["release", "withdraw", "express-again", "--wait"]).await?;
     stage.type_as("pia", &["feature", "restore", FEATURE, "--env", "production"]).await?;
     let soon = Timestamp::now() + SignedDuration::from_secs(8);

@@ -117,6 +117,8 @@ fn summary(look: &Look<'_>, event: &Event, absent: &str) -> String {
             n => format!("set {} in {} to {n} rule{}, else {}", e.feature, e.environment, if n == 1 { "" } else { "s" }, e.baseline.default),
         },
         Event::FeatureKilled(e) => format!("killed {} in {}: {}", e.feature, e.environment, text(&e.reason)),
+        Event::KillPartial(e) => format!("kill of {} in {} is partial: {} of {} evaluators acknowledged", e.feature, e.environment, e.acknowledged, e.in_contact),
+        Event::KillEffective(e) => format!("kill of {} in {} is effective: {} of {} evaluators acknowledged", e.feature, e.environment, e.acknowledged, e.in_contact),
         Event::FeatureRestored(e) => format!("restored {} in {}", e.feature, e.environment),
         Event::DecisionRecorded(e) => {
             let d = &e.decision;

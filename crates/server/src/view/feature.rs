@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenroom_api::views;
+use greenroom_delivery::Acknowledged;
 use greenroom_domain::deployment::environment::Environment;
 use greenroom_domain::deployment::service::{Service, Versioning};
 use greenroom_domain::exposure;
 use greenroom_domain::id::{FeatureKey, Name};
-use greenroom_domain::release::feature::Feature;
+use greenroom_domain::release::feature::{Feature, Kill, Withdrawal};
 use greenroom_domain::release::release::audience;
+use greenroom_domain::sealed::Sealed;
 use greenroom_domain::time::At;
 use greenroom_exposure::wire::follow::Forced;
 use greenroom_exposure::{Capability, Evaluated, Protocol, Snapshot};
@@ -31,13 +33,39 @@ pub fn feature(look: &Look<'_>, forced: &ForcedOff, feature: &Feature) -> views:
         views::FeatureIn {
             environment: environment.clone(),
             default: feature.default_in(environment, production).clone(),
-            killed: feature.kills.contains_key(environment),
+            kill: feature.kills.get(environment).map(|k| kill(look, environment, k)),
             serves: claims.chain(entries).chain(rules).collect(),
             forced_off: forced_off(forced, environment, &feature.key),
             protocols: Vec::new(),
         }
     });
     views::Feature { key: feature.key.clone(), title: feature.title.clone(), spec: feature.spec.clone(), environments: environments.collect() }
+}
+
+fn kill(look: &Look<'_>, environment: &Name, kill: &Kill) -> views::Kill {
+    let text = |sealed: &Sealed| look.engine.directory.text(sealed).unwrap_or_else(|| "(erased)".to_owned());
+    views::Kill {
+        at: kill.at,
+        by: look.engine.directory.who(look.state, kill.by),
+        reason: text(&kill.reason),
+        silenced: kill.silenced.clone(),
+        withdrawal: kill.withdrawal.as_ref().map(|w| withdrawal(look, environment, w)),
+    }
+}
+
+fn withdrawal(look: &Look<'_>, environment: &Name, of: &Withdrawal) -> views::Withdrawal {
+    let (state, said) = match (of.effective, of.partial) {
+        // not reported yet: as it is at this moment
+        (None, false) => ("withdrawing", look.engine.presence.acknowledged(environment.as_str(), of.seq)),
+        (None, true) => ("partial", reported(of)),
+        (Some(_), _) => ("effective", reported(of)),
+    };
+    let Acknowledged { in_contact, acknowledged, laggards } = said;
+    views::Withdrawal { state: state.to_owned(), deadline: of.deadline, effective: of.effective, in_contact, acknowledged, laggards }
+}
+
+fn reported(of: &Withdrawal) -> Acknowledged {
+    Acknowledged { in_contact: of.in_contact, acknowledged: of.acknowledged, laggards: of.laggards.clone() }
 }
 
 /// With what each protocol makes of it in each environment.

@@ -1,4 +1,5 @@
-//! A withdrawal is over when every evaluator that was in contact when it was published answers without the release.
+//! A withdrawal, of a release or by a kill, is over when every evaluator that was in contact when it was published answers
+//! without it.
 
 use std::time::Duration;
 
@@ -53,6 +54,23 @@ impl Shown {
         taken.seq()
     }
 
+    /// The revision without the feature, once it is published.
+    async fn kill(&self) -> u64 {
+        let killed = self.world.post(&self.rosa, "/features/button/kill", &json!({"environment": "test", "reason": "smells"})).await;
+        assert_eq!(killed.status, 200, "{killed:?}");
+        let said = killed.body["environments"].as_array().unwrap().iter().find_map(|inside| inside["kill"]["reason"].as_str());
+        assert_eq!(said, Some("smells"), "{killed:?}");
+        self.until_answered(false).await;
+        killed.seq()
+    }
+
+    /// How the feature's kill stands.
+    async fn killed(&self) -> Value {
+        let feature = self.world.get(&self.rosa, "/features/button").await.body;
+        let inside = feature["environments"].as_array().unwrap_or_else(|| panic!("{feature}")).iter().find(|inside| inside["environment"] == "test");
+        inside.unwrap_or_else(|| panic!("{feature}"))["kill"].clone()
+    }
+
     async fn course(&self) -> String {
         let release = self.world.get(&self.rosa, "/releases/spring").await.body;
         release["environments"][0]["state"].as_str().unwrap_or_else(|| panic!("{release}")).to_owned()
@@ -64,10 +82,11 @@ impl Shown {
         }
     }
 
-    /// The one event of this kind.
+    /// The one event of this kind, about the release or its feature.
     async fn event(&self, kind: &str) -> Value {
+        let subject = if kind.starts_with("kill") { "feature/button" } else { "release/spring" };
         loop {
-            let events = self.world.get(&self.rosa, "/events?subject=release/spring&limit=100").await.body;
+            let events = self.world.get(&self.rosa, &format!("/events?subject={subject}&limit=100")).await.body;
             let all: Vec<&Value> = events["items"].as_array().unwrap_or_else(|| panic!("{events}")).iter().filter(|event| event["kind"] == kind).collect();
             if let [only] = all[..] {
                 return only["body"].clone();
@@ -200,4 +219,51 @@ async fn with_nobody_to_wait_for_it_is_over_at_once() {
     shown.withdraw().await;
     shown.until_withdrawn().await;
     assert!(began.elapsed() < Duration::from_secs(15), "long before its deadline");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_waits_for_each_evaluator_too() {
+    let shown = Shown::new().await;
+    let open = (shown.follower("web-1").await, shown.follower("web-2").await);
+    let revision = shown.kill().await;
+    shown.has("web-1", revision).await;
+    let kill = shown.killed().await;
+    assert_eq!((&kill["by"], &kill["reason"], &kill["silenced"]), (&json!("rosa"), &json!("smells"), &json!(["spring"])), "{kill}");
+    let said = &kill["withdrawal"];
+    assert_eq!((&said["state"], &said["in_contact"], &said["acknowledged"], &said["laggards"]), (&json!("withdrawing"), &json!(2), &json!(1), &json!(["web-2"])), "{kill}");
+    shown.has("web-2", revision).await;
+    let said = shown.event("kill.effective").await;
+    assert_eq!((&said["in_contact"], &said["acknowledged"]), (&json!(2), &json!(2)), "{said}");
+    let said = &shown.killed().await["withdrawal"];
+    assert_eq!((&said["state"], &said["acknowledged"], &said["laggards"]), (&json!("effective"), &json!(2), &Value::Null), "{said}");
+    drop(open);
+}
+
+/// At the deadline of its environment; the release that it silenced is still there, and what is killed again is asked anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_is_partial_at_its_deadline_and_over_when_it_is_lifted() {
+    let mut shown = Shown::new().await;
+    shown.policy("deadline: 3s").await;
+    let (kept, gone) = (shown.follower("web-1").await, shown.follower("web-2").await);
+    let revision = shown.kill().await;
+    drop(gone);
+    shown.has("web-1", revision).await;
+    let said = shown.event("kill.partial").await;
+    assert_eq!((&said["in_contact"], &said["acknowledged"], &said["laggards"]), (&json!(2), &json!(1), &json!(["web-2"])), "{said}");
+    let said = &shown.killed().await["withdrawal"];
+    assert_eq!((&said["state"], &said["laggards"]), (&json!("partial"), &json!(["web-2"])), "{said}");
+
+    drop(kept);
+    shown.world.restart().await;
+    assert_eq!(shown.killed().await["withdrawal"]["state"], "partial", "as the ledger has it");
+    let lifted = shown.world.post(&shown.rosa, "/features/button/restore", &json!({"environment": "test"})).await;
+    assert_eq!((lifted.status.as_u16(), shown.killed().await), (200, Value::Null), "{lifted:?}");
+    shown.until_answered(true).await;
+    let open = shown.follower("web-3").await;
+    let revision = shown.kill().await;
+    assert_eq!(shown.killed().await["withdrawal"]["state"], "withdrawing");
+    shown.has("web-3", revision).await;
+    let said = shown.event("kill.effective").await;
+    assert_eq!((&said["in_contact"], &said["acknowledged"]), (&json!(1), &json!(1)), "{said}");
+    drop(open);
 }

@@ -87,8 +87,15 @@ fn shown(key: FeatureKey, ruled: Option<Name>) -> impl FnOnce(&Look<'_>, &[Recor
 fn kill(asked: &Asked<'_>, params: &Params, request: requests::KillFeature) -> Result<Ask<views::Feature>, Problem> {
     let key: FeatureKey = params.get("key")?;
     let resource = environment(asked.look.state, &request.environment)?;
-    let command = Command::KillFeature { feature: key.clone(), environment: request.environment, reason: request.reason };
-    Ok(Ask::new(Action::FeatureKill, resource, command, shown(key, None)))
+    let command = Command::KillFeature { feature: key.clone(), environment: request.environment.clone(), reason: request.reason.clone() };
+    let answer = move |look: &Look<'_>, events: &[Recorded]| {
+        let mut feature = shown(key, None)(look, events)?;
+        let killed = feature.environments.iter_mut().filter(|inside| !events.is_empty() && inside.environment == request.environment);
+        // the reason is sealed with this very command
+        killed.filter_map(|inside| inside.kill.as_mut()).for_each(|kill| kill.reason.clone_from(&request.reason));
+        Ok(feature)
+    };
+    Ok(Ask::new(Action::FeatureKill, resource, command, answer))
 }
 
 fn restore(asked: &Asked<'_>, params: &Params, request: requests::RestoreFeature) -> Result<Ask<views::Feature>, Problem> {
