@@ -9,6 +9,7 @@
 pub mod disk;
 mod forced;
 mod gate;
+mod health;
 mod line;
 mod upward;
 
@@ -190,11 +191,12 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         }));
         ports.push(Port { address, ..port });
     }
+    let answering = router(plane).merge(health::router(lines.clone()));
     let serving = tokio::spawn(async move {
         let stopped = async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        greenroom_delivery::serve(listener, router(plane), stopped).await;
+        greenroom_delivery::serve(listener, answering, stopped).await;
     });
     let upward = Upward { lines: lines.clone(), presence, usage, feeds: Arc::clone(&feeds), tickets, report: pace.report };
     let (watching, upward) = (tokio::spawn(forced.run(lines.clone())), tokio::spawn(upward.run(stop.subscribe())));

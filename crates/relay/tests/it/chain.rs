@@ -49,6 +49,22 @@ async fn what_is_signed_goes_through_two_unchanged() {
     assert_eq!(shop.state().borrow().path.iter().map(|name| name.to_string()).collect::<Vec<_>>(), ["near", "far"]);
 }
 
+/// What someone who watches over a relay is answered.
+async fn health(url: &str, path: &str) -> (u16, String) {
+    let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{url}/{path}")).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn it_is_ready_once_it_has_something_to_answer_from() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), format!("http://{}", free()));
+    let relay = Relay::start("edge", &upstream, dir.path()).await;
+    relay.until(|state| matches!(state.contact, Contact::Lost(_))).await;
+    assert_eq!(health(&relay.url, "healthz").await, (200, "ok\n".to_owned()));
+    let (status, why) = health(&relay.url, "readyz").await;
+    assert!(status == 503 && why.starts_with("nothing is held yet of what token 1 of 1 reads: it cannot be reached"), "{status}: {why}");
+}
+
 #[tokio::test]
 async fn while_the_upstream_is_gone_it_serves_on_even_after_a_restart() {
     let (mut host, dir) = (Host::start(), tempfile::tempdir().unwrap());
@@ -63,6 +79,7 @@ async fn while_the_upstream_is_gone_it_serves_on_even_after_a_restart() {
     relay.stop().await;
     let relay = Relay::start_at(&address, "edge", &host.url(), dir.path(), Arc::new(unix_now)).await;
     assert_eq!(ofrep(&relay.url).await["value"], true, "who may ask was kept, too");
+    assert_eq!(health(&relay.url, "readyz").await, (200, "ready\n".to_owned()));
     at(&shop, 41).await;
 
     let host = host.restart(43);
