@@ -12,7 +12,7 @@ pub(crate) use self::answer::Outcome;
 pub use self::answer::{Answer, INVALID, Reason, Why};
 use self::waiting::Waiting;
 use crate::context::Context;
-use crate::program::{Asked, Cause, Clause, Cohort, Entry, Head, Kind, Prerequisite, Program, Served, Split, Step, Subject, Verdict};
+use crate::program::{Asked, Cause, Clause, Cohort, Entry, Head, Kind, Prerequisite, Program, Served, Split, Step, Steps, Subject, Verdict};
 use crate::snapshot::Snapshot;
 
 /// Watches an evaluation. The defaults watch nothing and compile to nothing.
@@ -60,15 +60,15 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     pub(crate) fn ask(&mut self, entry: &'s Entry) -> Option<Answer<'s>> {
         let outcome = match entry.head() {
             Head::Unusable => return None,
-            Head::Fixed(served) if !T::WATCHES || entry.steps.is_empty() => Outcome { served: self.fixed(entry, served), missing: None },
+            Head::Fixed(served) if !T::WATCHES || entry.steps.many().is_empty() => Outcome { served: self.served(entry, served), missing: None },
             _ => self.steps(entry),
         };
         Some(Answer::new(self.snapshot, entry, outcome))
     }
 
-    /// An answer that takes no step: by the first rule, which is for everyone, if by any.
+    /// What is served by the rule that was come to, if by any.
     #[inline(always)]
-    fn fixed(&mut self, entry: &'s Entry, served: Served) -> Served {
+    fn served(&mut self, entry: &'s Entry, served: Served) -> Served {
         if T::WATCHES
             && let Cause::Rule(rule) = served.cause()
         {
@@ -80,7 +80,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     #[inline(always)]
     pub(crate) fn steps(&mut self, entry: &'s Entry) -> Outcome {
         (self.missing, self.needs_targeting_key) = (None, false);
-        let served = if matches!(entry.steps.first(), Some(Step::Need(_))) { self.needing(entry) } else { self.go(entry, 0) };
+        let served = if matches!(entry.steps.many().first(), Some(Step::Need(_))) { self.needing(entry) } else { self.go(entry, 0) };
         self.outcome(served)
     }
 
@@ -93,28 +93,20 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     /// keeps about the caller never leaves the registers.
     #[inline(always)]
     pub(crate) fn go(&mut self, entry: &'s Entry, mut at: usize) -> Served {
-        while let Some(step) = entry.steps.get(at) {
+        let steps = match &entry.steps {
+            Steps::Many(steps) => &**steps,
+            Steps::One(clause, yes) => return if self.holds(&entry.program, clause) { self.served(entry, *yes) } else { entry.default() },
+            Steps::Split(split) => return self.split(&entry.program, split).unwrap_or(entry.default()),
+        };
+        while let Some(step) = steps.get(at) {
             at += 1;
             match step {
                 Step::Clause(clause) => {
-                    let verdict = match clause.kind {
-                        Kind::Cohort(id) => self.belongs(id),
-                        ref own => own.judge(&mut self.caller),
-                    };
-                    self.tracer.clause(&entry.program, clause, verdict);
-                    if !matches!(verdict, Verdict::Yes) {
-                        self.note(verdict);
+                    if !self.holds(&entry.program, clause) {
                         at = if T::WATCHES { clause.next } else { clause.skip } as usize;
                     }
                 }
-                Step::Serve(served) => {
-                    if T::WATCHES
-                        && let Cause::Rule(rule) = served.cause()
-                    {
-                        self.tracer.matched(&entry.program, rule);
-                    }
-                    return *served;
-                }
+                Step::Serve(served) => return self.served(entry, *served),
                 Step::Split(split) => {
                     if let Some(served) = self.split(&entry.program, split) {
                         return served;
@@ -124,6 +116,20 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
             }
         }
         entry.default()
+    }
+
+    #[inline(always)]
+    fn holds(&mut self, program: &'s Program, clause: &'s Clause) -> bool {
+        let verdict = match clause.kind {
+            Kind::Cohort(id) => self.belongs(id),
+            ref own => own.judge(&mut self.caller),
+        };
+        self.tracer.clause(program, clause, verdict);
+        let holds = matches!(verdict, Verdict::Yes);
+        if !holds {
+            self.note(verdict);
+        }
+        holds
     }
 
     /// `None` if the caller has no bucket in it: the next rule is tried.
@@ -189,9 +195,9 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
         let mut waiting = Waiting::new();
         let (mut entry, mut at) = (entry, 0);
         loop {
-            let mut answered = match (entry.head(), entry.steps.get(at)) {
+            let mut answered = match (entry.head(), entry.steps.many().get(at)) {
                 (Head::Unusable, _) => None,
-                (Head::Fixed(served), _) if !T::WATCHES || entry.steps.is_empty() => Some((entry, self.fixed(entry, served))),
+                (Head::Fixed(served), _) if !T::WATCHES || entry.steps.many().is_empty() => Some((entry, self.served(entry, served))),
                 (_, Some(Step::Need(place))) => {
                     waiting.push(entry, at);
                     if let Some(needed) = entry.program.prerequisites.get(usize::from(*place)).and_then(|needed| self.snapshot.needed(needed)) {
@@ -216,7 +222,7 @@ impl<'s, 'c, C: Context + ?Sized, T: Tracer<'s>> Evaluation<'s, 'c, C, T> {
     /// What the feature serves if this answer to its prerequisite is not one of those wanted.
     fn broken(&mut self, dependent: &'s Entry, step: usize, answered: Option<(&'s Entry, Served)>) -> Option<Served> {
         let program = &*dependent.program;
-        let Some(Step::Need(place)) = dependent.steps.get(step) else { return None };
+        let Some(Step::Need(place)) = dependent.steps.many().get(step) else { return None };
         let needed = program.prerequisites.get(usize::from(*place))?;
         let answer = answered.map(|(other, served)| other.name(served.variant()));
         let holds = answer.is_some_and(|answer| program.accepts(*place, answer));

@@ -22,7 +22,7 @@ use crate::source::{self, Reader};
 
 use self::caller::Given;
 pub(crate) use self::caller::{Asked, Names, Subject, Verdict};
-pub(crate) use self::entry::{Entry, Head, Truth, truth};
+pub(crate) use self::entry::{Entry, Head, Steps, Truth, truth};
 pub(crate) use self::served::{Cause, Served};
 pub(crate) use self::test::{Comparison, Members, Networks, OwnedVersion, Set, Test};
 
@@ -198,7 +198,7 @@ pub(crate) enum Step {
     Serve(Served),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Split {
     pub subject: Subject,
     pub bucketer: Bucketer,
@@ -209,14 +209,14 @@ pub(crate) struct Split {
 }
 
 /// Variant of all buckets below a number and not below the one before.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Shares {
     Two {
         below: [u32; 2],
         variants: [u16; 2],
     },
-    #[expect(clippy::box_collection, reason = "a thin pointer keeps a step within a cache line")]
-    More(Box<Vec<(u32, u16)>>),
+    /// By a thin pointer, which keeps a step within a cache line.
+    More(Arc<Vec<(u32, u16)>>),
 }
 
 impl Split {
@@ -229,6 +229,11 @@ impl Split {
         let variant = self.pick(bucket)?;
         let (variant, reason) = if self.off == Self::FREE { (variant, Reason::Split) } else { (self.off, Reason::Disabled) };
         Some(Served::new(variant, reason, Cause::Rule(self.rule)))
+    }
+
+    /// Whether the bucket is that of the targeting key.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.subject == Subject::TARGETING_KEY
     }
 
     /// The variant of whoever has `bucket`.
@@ -246,7 +251,7 @@ impl Split {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clause {
     pub kind: Kind,
     /// Its place in the source: shares are tried last.
@@ -259,7 +264,7 @@ pub(crate) struct Clause {
     pub skip: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Kind {
     Cohort(u32),
     Share(Share),
@@ -267,7 +272,7 @@ pub(crate) enum Kind {
     Not(Subject, Test),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Share {
     pub subject: Subject,
     pub bucketer: Bucketer,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use greenroom_exposure::model::{Algorithm, AttributeType, Blocked, Clause, Cohort, Feature, Op, Outcome, Prerequisite, Rule, Share, Split, TARGETING_KEY, Test, ValueType};
-use greenroom_exposure::wire::{Success, read_request, write_answer};
+use greenroom_exposure::wire::{Success, read_request, unleash, write_answer};
 use greenroom_exposure::{Attribute, Change, Explained, Json, Model, Pairs, Reason, Snapshot, Warning};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -198,6 +198,12 @@ proptest! {
                     let read: Success = serde_json::from_slice(&wire).unwrap();
                     prop_assert_eq!((read.key.as_str(), read.value.as_ref()), (key, Some(answer.value())));
                     prop_assert_eq!(read.variant.as_deref(), Some(answer.variant()));
+                    prop_assert_eq!(answer.boolean(), answer.value().as_bool());
+                    // what Unleash's frontend API lists is what an SDK would say
+                    let (mut shown, said) = (Vec::new(), unleash::said(Some(answer)));
+                    prop_assert_eq!(unleash::write_shown(&mut shown, &answer), said.enabled);
+                    let listed = said.enabled.then(|| json!({"name": key, "enabled": true, "variant": said.variant, "impressionData": false}));
+                    prop_assert_eq!(serde_json::from_slice::<Value>(&shown).ok(), listed);
                 }
             }
         }

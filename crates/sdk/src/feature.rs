@@ -53,7 +53,7 @@ impl Feature {
     /// The value for a caller, or `default` if there is none or it is not a boolean.
     #[inline]
     pub fn boolean<C: Context + ?Sized>(&self, context: &C, default: bool) -> bool {
-        self.greenroom.now().ok().and_then(|now| self.evaluate_in(&now, context).ok()?.value().as_bool()).unwrap_or(default)
+        self.greenroom.now().ok().and_then(|now| self.evaluate_in(&now, context).ok()?.boolean()).unwrap_or(default)
     }
 
     /// The value for a caller, or `default` if there is none or it is not a text.

@@ -101,7 +101,7 @@ impl Greenroom {
 
     /// The value for a caller, or `default` if there is none or it is not a boolean.
     pub fn boolean<C: Context + ?Sized>(&self, key: &str, context: &C, default: bool) -> bool {
-        self.now().ok().and_then(|now| now.evaluate(key, context).ok()?.value().as_bool()).unwrap_or(default)
+        self.now().ok().and_then(|now| now.evaluate(key, context).ok()?.boolean()).unwrap_or(default)
     }
 
     /// The value for a caller, or `default` if there is none or it is not a text.

@@ -104,7 +104,7 @@ impl FeatureProvider for Provider {
     }
 
     async fn resolve_bool_value(&self, key: &str, context: &EvaluationContext) -> EvaluationResult<ResolutionDetails<bool>> {
-        self.resolve(key, context, "boolean", |answer| answer.value().as_bool())
+        self.resolve(key, context, "boolean", |answer| answer.boolean())
     }
 
     async fn resolve_int_value(&self, key: &str, context: &EvaluationContext) -> EvaluationResult<ResolutionDetails<i64>> {

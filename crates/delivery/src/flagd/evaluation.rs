@@ -90,7 +90,7 @@ async fn open_to_pages(method: Method) -> Response {
 
 fn any(snapshot: &Snapshot, answer: &Answer<'_>) -> Option<AnyFlag> {
     let value = match answer.value_type() {
-        ValueType::Boolean => AnyValue::Boolean(answer.value().as_bool()?),
+        ValueType::Boolean => AnyValue::Boolean(answer.boolean()?),
         ValueType::String => AnyValue::String(answer.value().as_str()?.to_owned()),
         ValueType::Integer | ValueType::Float => AnyValue::Double(answer.value().as_f64()?),
         ValueType::Object => AnyValue::Object(answer.value().as_object()?.into()),

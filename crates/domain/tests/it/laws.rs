@@ -294,9 +294,7 @@ impl History {
             Op::CancelRelease(r) => self.try_(&Command::CancelRelease { name: release(r) }, ANN),
             Op::Acknowledged(which, effective) => {
                 let open = self.w.withdrawals();
-                if let Some(open) = open.get(pick(which, open.len().max(1))) {
-                    self.w.hear(open, 1, effective);
-                }
+                open.get(pick(which, open.len().max(1))).map(|open| self.w.hear(open, 1, effective));
             }
             Op::Kill(which) => self.try_(&Command::KillFeature { feature: key(feature(which)), environment: production(), reason: "smells".to_owned() }, ANN),
             Op::Restore(which) => self.try_(&Command::RestoreFeature { feature: key(feature(which)), environment: production() }, ANN),

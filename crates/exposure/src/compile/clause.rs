@@ -154,7 +154,7 @@ fn compile(test: &source::Test<'_>) -> Result<Test, String> {
         Op::Contains if test.ignore_case => Ok(Test::ContainsFolded(each(test, |text| Ok(Needle::new(text)))?)),
         Op::Contains => Ok(Test::Contains(each(test, |text| Ok(text.into()))?)),
         Op::Regex => Ok(Test::Regex(each(test, |text| pattern(text, test.ignore_case))?)),
-        Op::Cidr => Ok(Test::Address(Box::new(networks(&each(test, network)?)))),
+        Op::Cidr => Ok(Test::Address(Arc::new(networks(&each(test, network)?)))),
         Op::Eq => number(test, Comparison::Eq),
         Op::Lt => number(test, Comparison::Lt),
         Op::Le => number(test, Comparison::Le),
@@ -177,7 +177,7 @@ fn text<'a>(op: Op, value: &Scalar<'a>) -> Result<&'a str, String> {
     }
 }
 
-fn each<T>(test: &source::Test<'_>, read: impl Fn(&str) -> Result<T, String>) -> Result<Box<[T]>, String> {
+fn each<T>(test: &source::Test<'_>, read: impl Fn(&str) -> Result<T, String>) -> Result<Arc<[T]>, String> {
     test.values.map(|value| read(text(test.op, &value)?)).collect()
 }
 
@@ -195,13 +195,13 @@ fn exact(op: Op, value: &Scalar<'_>) -> Result<f64, String> {
 }
 
 /// Few short texts, in no order.
-fn few(test: &source::Test<'_>) -> Option<Box<[Packed]>> {
+fn few(test: &source::Test<'_>) -> Option<Arc<[Packed]>> {
     let mut few = [Packed::EMPTY; FEW];
     for (at, value) in test.values.enumerate() {
         let Scalar::Text(text) = value else { return None };
         *few.get_mut(at)? = Some(Packed::of(text)).filter(|packed| !packed.is_long())?;
     }
-    few.get(..test.values.len()).filter(|_| !test.ignore_case).map(Box::from)
+    few.get(..test.values.len()).filter(|_| !test.ignore_case).map(Arc::from)
 }
 
 fn members(test: &source::Test<'_>, wanted: bool) -> Result<Test, String> {
@@ -220,7 +220,7 @@ fn members(test: &source::Test<'_>, wanted: bool) -> Result<Test, String> {
     texts.sort_unstable();
     texts.dedup();
     if numbers.is_empty() && !yes && !no && !test.ignore_case {
-        return Ok(Test::Many(Box::new(Words::new(&texts)), wanted));
+        return Ok(Test::Many(Arc::new(Words::new(&texts)), wanted));
     }
     numbers.sort_unstable_by(f64::total_cmp);
     let texts = if test.ignore_case {
@@ -229,7 +229,7 @@ fn members(test: &source::Test<'_>, wanted: bool) -> Result<Test, String> {
     } else {
         Set::Exact(Words::new(&texts))
     };
-    Ok(Test::In(Box::new(Members { texts, numbers: numbers.into(), yes, no }), wanted))
+    Ok(Test::In(Arc::new(Members { texts, numbers: numbers.into(), yes, no }), wanted))
 }
 
 fn pattern(text: &str, ignore_case: bool) -> Result<Regex, String> {
@@ -256,7 +256,7 @@ fn instant(test: &source::Test<'_>, comparison: Comparison) -> Result<Test, Stri
 fn version(test: &source::Test<'_>, comparison: Comparison) -> Result<Test, String> {
     let text = text(test.op, &single(test)?)?;
     let Version { core, pre } = Version::parse(text).ok_or_else(|| format!("`{text}` is not a semantic version"))?;
-    Ok(Test::Version(comparison, Box::new(OwnedVersion { core, pre: pre.into() })))
+    Ok(Test::Version(comparison, Arc::new(OwnedVersion { core, pre: pre.into() })))
 }
 
 /// A network, or an address for itself. An IPv4 network written the IPv6 way is an IPv4 network.

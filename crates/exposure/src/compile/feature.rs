@@ -1,6 +1,7 @@
 //! A feature: variants by index, thresholds of splits, and the bytes of its answers that never vary.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde_json::{Number, Value};
 
@@ -293,7 +294,7 @@ fn compile_split(bench: &mut Bench, split: &source::Split<'_>, place: &RulePlace
             let ((first, variant), (second, other)) = (share(one)?, share(other)?);
             Shares::Two { below: [first, second], variants: [variant, other] }
         }
-        _ => Shares::More(Box::new(split.weights.map(share).collect::<Result<_, _>>()?)),
+        _ => Shares::More(Arc::new(split.weights.map(share).collect::<Result<_, _>>()?)),
     };
     let (subject, bucketer) = (clause::bucketed(split.attribute, &mut bench.names, scope)?, Bucketer::new(split.algorithm, split.salt, total));
     Ok(Split { subject, bucketer, shares, rule: place.at, off: blocked.unwrap_or(Split::FREE) })

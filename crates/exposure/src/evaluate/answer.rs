@@ -92,6 +92,13 @@ impl<'s> Answer<'s> {
         self.entry.value(self.outcome.served.variant())
     }
 
+    /// The value of a boolean feature: what [`Self::value`] comes to, without leading there. `None` for another type.
+    #[must_use]
+    #[inline]
+    pub fn boolean(&self) -> Option<bool> {
+        self.entry.boolean(self.outcome.served.variant())
+    }
+
     /// Where the variant stands among the feature's, which are in the order of their names: an index for counters.
     #[must_use]
     pub fn variant_index(&self) -> usize {

@@ -1,27 +1,39 @@
-//! A feature as evaluation meets it: one cache line that is found by key or slot, and decides what can be decided at once.
+//! A feature as evaluation meets it: two cache lines side by side that are found by key or slot. The first decides what can
+//! be decided at once; what most of the rest ask begins there, and ends in the second.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Cause, Gate, Kind, Program, Served, Step};
+use super::{Cause, Clause, Gate, Kind, Program, Served, Split, Step};
 use crate::evaluate::Reason;
 use crate::hash::Packed;
 
 static VALUES: [Value; 2] = [Value::Bool(false), Value::Bool(true)];
 
 #[derive(Debug, Clone)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(crate) struct Entry {
     packed: Packed,
     pub hash: u64,
-    pub program: Arc<Program>,
-    pub steps: Arc<[Step]>,
     /// A [`Head`], as a word. Where the answer is not fixed, the rest of the word is what is served by default.
     head: u64,
+    pub program: Arc<Program>,
     pub slot: u32,
     /// Which variants are true, of a boolean feature with few of them.
     truth: Option<Truth>,
+    pub steps: Steps,
+}
+
+/// What is tried, in order. Elsewhere, it would be a cache miss more wherever features are many: what most of them ask
+/// stands in the entry itself.
+#[derive(Debug, Clone)]
+pub(crate) enum Steps {
+    Many(Arc<[Step]>),
+    /// Of [`Head::One`], and what whoever it holds for is served.
+    One(Clause, Served),
+    /// Of [`Head::Split`].
+    Split(Split),
 }
 
 /// A bit for each variant.
@@ -48,12 +60,14 @@ pub(crate) enum Head {
 }
 
 impl Head {
+    const SPLIT: u64 = 3;
+
     const fn word(self, default: Served) -> u64 {
         let kind = match self {
             Self::Fixed(Served(word)) => return word,
             Self::Needs => 1,
             Self::One => 2,
-            Self::Split => 3,
+            Self::Split => Self::SPLIT,
             Self::Steps => 4,
             Self::Unusable => 5,
         };
@@ -62,7 +76,15 @@ impl Head {
 }
 
 // An entry that no longer fits costs a cache miss wherever features are many.
-const _: () = assert!(size_of::<Option<Entry>>() == 64 && size_of::<Step>() <= 48);
+const _: () = assert!(size_of::<Option<Entry>>() == 128 && std::mem::offset_of!(Entry, steps) < 64 && size_of::<Step>() <= 48);
+
+impl Steps {
+    /// Those that stand elsewhere.
+    #[inline]
+    pub(crate) fn many(&self) -> &[Step] {
+        if let Self::Many(steps) = self { steps } else { &[] }
+    }
+}
 
 impl Entry {
     /// Takes the steps out of `steps`.
@@ -80,11 +102,14 @@ impl Entry {
             (Gate::Open, [Step::Split(_)]) => Head::Split,
             (Gate::Open, _) => Head::Steps,
         };
-        if matches!(head, Head::Fixed(_)) {
+        let mut steps = steps.drain(..);
+        let steps = match (head, steps.next(), steps.next()) {
             // nobody gets there
-            steps.clear();
-        }
-        let steps = if steps.is_empty() { Arc::default() } else { steps.drain(..).collect() };
+            (Head::Fixed(_), ..) | (_, None, _) => Steps::Many(Arc::default()),
+            (Head::One, Some(Step::Clause(clause)), Some(Step::Serve(yes))) => Steps::One(clause, yes),
+            (Head::Split, Some(Step::Split(split)), _) => Steps::Split(split),
+            (_, first, second) => Steps::Many(first.into_iter().chain(second).chain(steps).collect()),
+        };
         Self { packed, hash: packed.hash(program.key()), truth: program.truth, head: head.word(program.default), program: Arc::new(program), steps, slot }
     }
 
@@ -94,7 +119,7 @@ impl Entry {
             0 => Head::Fixed(Served(self.head)),
             1 => Head::Needs,
             2 => Head::One,
-            3 => Head::Split,
+            Head::SPLIT => Head::Split,
             4 => Head::Steps,
             _ => Head::Unusable,
         }
@@ -108,7 +133,7 @@ impl Entry {
 
     #[inline]
     pub(crate) const fn is_split(&self) -> bool {
-        self.head >> 56 == 3
+        self.head >> 56 == Head::SPLIT
     }
 
     pub(crate) fn set_head(&mut self, head: Head) {
@@ -131,6 +156,15 @@ impl Entry {
     #[inline]
     pub(crate) fn value(&self, variant: u16) -> &Value {
         self.truth.and_then(|truth| value(truth, variant)).unwrap_or_else(|| self.program.value(variant))
+    }
+
+    /// The same of a variant that is a boolean.
+    #[inline]
+    pub(crate) fn boolean(&self, variant: u16) -> Option<bool> {
+        match self.truth {
+            Some(truth) if variant < FEW => Some(truth.get() >> variant & 1 == 1),
+            _ => self.program.value(variant).as_bool(),
+        }
     }
 
     #[inline]

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use regex::Regex;
 
@@ -12,28 +13,29 @@ use crate::hash::{Packed, Words, ends_with, starts_with};
 use crate::instant::Instant;
 use crate::version::Version;
 
-#[derive(Debug)]
+/// Cheap to clone: values are shared.
+#[derive(Debug, Clone)]
 pub(crate) enum Test {
     Present,
     Absent,
     /// One of a few short texts, or none of them. Comparing with a few is faster than hashing.
-    Few(Box<[Packed]>, bool),
+    Few(Arc<[Packed]>, bool),
     /// One of many texts, or none of them.
-    Many(Box<Words>, bool),
+    Many(Arc<Words>, bool),
     /// A member or none, whatever its type and case.
-    In(Box<Members>, bool),
-    StartsWith(Box<[Box<str>]>),
-    EndsWith(Box<[Box<str>]>),
+    In(Arc<Members>, bool),
+    StartsWith(Arc<[Box<str>]>),
+    EndsWith(Arc<[Box<str>]>),
     /// Folded, as the next.
-    StartsWithFolded(Box<[Box<str>]>),
-    EndsWithFolded(Box<[Box<str>]>),
-    Contains(Box<[Box<str>]>),
-    ContainsFolded(Box<[Needle]>),
-    Regex(Box<[Regex]>),
+    StartsWithFolded(Arc<[Box<str>]>),
+    EndsWithFolded(Arc<[Box<str>]>),
+    Contains(Arc<[Box<str>]>),
+    ContainsFolded(Arc<[Needle]>),
+    Regex(Arc<[Regex]>),
     Number(Comparison, f64),
     Instant(Comparison, Instant),
-    Version(Comparison, Box<OwnedVersion>),
-    Address(Box<Networks>),
+    Version(Comparison, Arc<OwnedVersion>),
+    Address(Arc<Networks>),
 }
 
 impl Test {

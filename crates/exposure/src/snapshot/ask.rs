@@ -6,7 +6,7 @@ use super::{Handle, Snapshot};
 use crate::context::Context;
 use crate::evaluate::{self, Answer, Evaluation, Outcome, Silent};
 use crate::explain::{self, Explanation};
-use crate::program::{Clause, Entry, Gate, Head, Kind, Step, Subject};
+use crate::program::{Clause, Entry, Gate, Head, Kind, Step, Steps, Subject};
 
 impl Snapshot {
     /// `None` if there is no such feature, or not even its `off` variant can be served.
@@ -50,16 +50,16 @@ impl Snapshot {
     /// What most rules that ask something come to, without the state that others need.
     #[inline(never)]
     fn one<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome {
-        match &*entry.steps {
-            [Step::Clause(clause), Step::Serve(yes)] => evaluate::by_one(clause, *yes, entry.default(), context, &self.subjects),
+        match &entry.steps {
+            Steps::One(clause, yes) => evaluate::by_one(clause, *yes, entry.default(), context, &self.subjects),
             _ => self.step(entry, context),
         }
     }
 
     #[inline(never)]
     fn split<'s, C: Context + ?Sized>(&'s self, entry: &'s Entry, context: &C) -> Outcome {
-        match &*entry.steps {
-            [Step::Split(split)] => evaluate::by_split(split, entry.default(), context, &self.subjects),
+        match &entry.steps {
+            Steps::Split(split) => evaluate::by_split(split, entry.default(), context, &self.subjects),
             _ => self.step(entry, context),
         }
     }
@@ -92,15 +92,17 @@ impl Snapshot {
         let mut seen: BTreeSet<u32> = asked.iter().map(|entry| entry.slot).collect();
         while let Some(entry) = asked.pop() {
             let open = matches!(entry.program.gate, Gate::Open);
-            for step in &*entry.steps {
-                let keyed = match step {
-                    Step::Split(split) => split.subject == Subject::TARGETING_KEY,
+            let keyed = match &entry.steps {
+                Steps::One(clause, _) => self.keyed(clause),
+                Steps::Split(split) => split.is_keyed(),
+                Steps::Many(steps) => steps.iter().any(|step| match step {
+                    Step::Split(split) => split.is_keyed(),
                     Step::Clause(clause) => self.keyed(clause),
                     Step::Need(_) | Step::Serve(_) => false,
-                };
-                if keyed {
-                    return true;
-                }
+                }),
+            };
+            if keyed {
+                return true;
             }
             let needed = entry.program.prerequisites.iter().filter(|_| open).filter_map(|needed| self.needed(needed));
             asked.extend(needed.filter(|entry| seen.insert(entry.slot)));

@@ -55,7 +55,7 @@ fn head(entry: &Entry, edit: &Edit) -> Head {
             return Head::Fixed(program.lacking(place));
         }
     }
-    match entry.steps.get(program.prerequisites.len()) {
+    match entry.steps.many().get(program.prerequisites.len()) {
         Some(Step::Serve(served)) => Head::Fixed(*served),
         None => Head::Fixed(program.default),
         // Those it needs do not depend on the caller, and hold.

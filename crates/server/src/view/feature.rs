@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenroom_api::views;
-use greenroom_delivery::Acknowledged;
 use greenroom_domain::deployment::environment::Environment;
 use greenroom_domain::deployment::service::{Service, Versioning};
 use greenroom_domain::exposure;
@@ -54,18 +53,18 @@ fn kill(look: &Look<'_>, environment: &Name, kill: &Kill) -> views::Kill {
 }
 
 fn withdrawal(look: &Look<'_>, environment: &Name, of: &Withdrawal) -> views::Withdrawal {
-    let (state, said) = match (of.effective, of.partial) {
-        // not reported yet: as it is at this moment
-        (None, false) => ("withdrawing", look.engine.presence.acknowledged(environment.as_str(), of.seq)),
-        (None, true) => ("partial", reported(of)),
-        (Some(_), _) => ("effective", reported(of)),
+    let state = match (of.effective, of.partial) {
+        (Some(_), _) => "effective",
+        (None, true) => "partial",
+        (None, false) => "withdrawing",
     };
-    let Acknowledged { in_contact, acknowledged, laggards } = said;
+    let Withdrawal { mut in_contact, mut acknowledged, mut laggards, .. } = of.clone();
+    if of.effective.is_none() && !of.partial {
+        // not reported yet: as it is at this moment
+        let said = look.engine.presence.acknowledged(environment.as_str(), of.seq);
+        (in_contact, acknowledged, laggards) = (said.in_contact, said.acknowledged, said.laggards);
+    }
     views::Withdrawal { state: state.to_owned(), deadline: of.deadline, effective: of.effective, in_contact, acknowledged, laggards }
-}
-
-fn reported(of: &Withdrawal) -> Acknowledged {
-    Acknowledged { in_contact: of.in_contact, acknowledged: of.acknowledged, laggards: of.laggards.clone() }
 }
 
 /// With what each protocol makes of it in each environment.

@@ -69,9 +69,9 @@ fn profiled(key: &str, how: &str, times: usize) {
     for n in 0..times {
         let caller = caller(&users[n % 1_024], &attributes);
         match (how, handle, slot) {
-            ("key", ..) => drop(black_box(greenroom.evaluate(black_box(key), &caller).map(|answer| answer.value().as_bool()))),
+            ("key", ..) => drop(black_box(greenroom.evaluate(black_box(key), &caller).map(|answer| answer.boolean()))),
             ("floor-key", ..) => drop(black_box(floor.by_key(black_box(key), &caller))),
-            ("handle", Some(handle), _) => drop(black_box(greenroom.evaluate_handle(black_box(handle), &caller).map(|answer| answer.value().as_bool()))),
+            ("handle", Some(handle), _) => drop(black_box(greenroom.evaluate_handle(black_box(handle), &caller).map(|answer| answer.boolean()))),
             ("floor-handle", _, Some(slot)) => drop(black_box(floor.by_handle(black_box(slot), &caller))),
             _ => panic!("no such feature, or way to ask: {key} {how}"),
         }
@@ -87,7 +87,7 @@ fn in_turn(size: usize, how: &str, times: usize) {
     for n in 0..times {
         let caller = caller(&users[n % 1_024], &attributes);
         match how {
-            "all-handle" => drop(black_box(greenroom.evaluate_handle(handles[n % size], &caller).map(|answer| answer.value().as_bool()))),
+            "all-handle" => drop(black_box(greenroom.evaluate_handle(handles[n % size], &caller).map(|answer| answer.boolean()))),
             _ => drop(black_box(floor.by_handle(walk[n % size], &caller))),
         }
     }
@@ -107,7 +107,7 @@ fn answers(size: usize) {
     for (row, key) in [("missing", "no-such-feature")].into_iter().chain(CASES.iter().map(|(row, key, _)| (*row, *key))) {
         let mut contestants: Vec<Contestant<'_>> = vec![
             contestant(KEY, |n| {
-                black_box(engines.greenroom.evaluate(black_box(key), &caller(&users[at(n)], &attributes)).map(|answer| answer.value().as_bool()));
+                black_box(engines.greenroom.evaluate(black_box(key), &caller(&users[at(n)], &attributes)).map(|answer| answer.boolean()));
             }),
             contestant(FLOOR_KEY, |n| {
                 black_box(engines.floor.by_key(black_box(key), &caller(&users[at(n)], &attributes)));
@@ -125,7 +125,7 @@ fn answers(size: usize) {
             contestants.push(contestant(HANDLE, {
                 let (engines, users, attributes) = (&engines, &users, &attributes);
                 move |n| {
-                    black_box(engines.greenroom.evaluate_handle(black_box(ours), &caller(&users[at(n)], attributes)).map(|answer| answer.value().as_bool()));
+                    black_box(engines.greenroom.evaluate_handle(black_box(ours), &caller(&users[at(n)], attributes)).map(|answer| answer.boolean()));
                 }
             }));
             contestants.push(contestant(FLOOR_HANDLE, {
@@ -148,7 +148,7 @@ fn answers(size: usize) {
             contestant(COUNTED, |n| {
                 let answer = engines.greenroom.evaluate(black_box(key), &caller(&users[at(n)], &attributes)).unwrap();
                 counts.count(&answer);
-                black_box((answer.value().as_bool(), answer.variant(), answer.reason()));
+                black_box((answer.boolean(), answer.variant(), answer.reason()));
             }),
             contestant(COUNTED_YGGDRASIL, |n| {
                 let on = engines.unleash.is_enabled(black_box(key), &unleash_callers[at(n)], &None);
@@ -169,7 +169,7 @@ fn answers(size: usize) {
     let flags: Vec<_> = keys.iter().map(|key| &engines.launchdarkly.flags[*key]).collect();
     let figures = compare(vec![
         contestant(KEY, |n| {
-            black_box(engines.greenroom.evaluate(keys[n % size], &caller(&users[at(n)], &attributes)).map(|answer| answer.value().as_bool()));
+            black_box(engines.greenroom.evaluate(keys[n % size], &caller(&users[at(n)], &attributes)).map(|answer| answer.boolean()));
         }),
         contestant(FLOOR_KEY, |n| {
             black_box(engines.floor.by_key(keys[n % size], &caller(&users[at(n)], &attributes)));
@@ -182,7 +182,7 @@ fn answers(size: usize) {
             black_box(flag.map(|flag| engines.launchdarkly.ask(&flag, &ld_callers[at(n)])));
         }),
         contestant(HANDLE, |n| {
-            black_box(engines.greenroom.evaluate_handle(handles[n % size], &caller(&users[at(n)], &attributes)).map(|answer| answer.value().as_bool()));
+            black_box(engines.greenroom.evaluate_handle(handles[n % size], &caller(&users[at(n)], &attributes)).map(|answer| answer.boolean()));
         }),
         contestant(FLOOR_HANDLE, |n| {
             black_box(engines.floor.by_handle(walk[n % size], &caller(&users[at(n)], &attributes)));
@@ -207,7 +207,7 @@ fn agree(
     let mut on = [0; 4];
     for (at, user) in users.iter().enumerate() {
         let caller = caller(user, attributes);
-        let ours = engines.greenroom.evaluate(key, &caller).and_then(|answer| answer.value().as_bool());
+        let ours = engines.greenroom.evaluate(key, &caller).and_then(|answer| answer.boolean());
         let answers = [
             ours,
             engines.floor.by_key(key, &caller),

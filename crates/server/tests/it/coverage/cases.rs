@@ -26,8 +26,9 @@ impl Case {
 type Route = (&'static str, &'static [&'static str]);
 
 /// Routes that are made beside the table, by file.
-pub const BESIDE: [(&str, &[Route]); 5] = [
+pub const BESIDE: [(&str, &[Route]); 6] = [
     ("server/src/http/door.rs", &[("/healthz", &["/healthz"]), ("/readyz", &["/readyz"]), ("/openapi.json", &["/openapi.json"])]),
+    ("relay/src/health.rs", &[("/healthz", &["/healthz"]), ("/readyz", &["/readyz"])]),
     ("server/src/http.rs", &[("/metrics", &["/metrics"])]),
     (
         "delivery/src/ofrep.rs",
