@@ -37,7 +37,7 @@ fn main() {
         return profiled(key, how, times.parse().unwrap());
     }
     println!(
-        "Medians of 15 interleaved rounds in ns of this thread's CPU time per answer, `[least–most]`. *Floor*: one lookup of the key and the compare, of our own. Zero allocations unless said.\n"
+        "Medians of 15 interleaved rounds in ns of this thread's CPU time per answer, `[least–most]`; ratios are medians of those of each round. Before each round everyone once does untimed what they do, so that nobody pays for what those before them drove out of the caches. *Floor*: one lookup of the key and the compare, of our own. Zero allocations unless said.\n"
     );
     for size in SIZES {
         println!("### {size} features\n");
@@ -157,7 +157,7 @@ fn answers(size: usize) {
             }),
         ]);
         if let [ours, theirs] = figures.as_slice() {
-            println!("| {row} | {} [{}–{}] | {} | **{:.2}** |", short(ours.median), short(ours.least), short(ours.most), short(theirs.median), ours.median / theirs.median);
+            println!("| {row} | {} [{}–{}] | {} | **{:.2}** |", short(ours.median), short(ours.least), short(ours.most), short(theirs.median), ours.ratio(theirs));
         }
     }
     println!(
@@ -235,7 +235,7 @@ fn print_row(row: &str, figures: &[Figure]) {
     let of = |name: &str| figures.iter().find(|figure| figure.name == name);
     let time = |name: &str| of(name).map_or_else(|| "–".to_owned(), |figure| format!("{} [{}–{}]", short(figure.median), short(figure.least), short(figure.most)));
     let ratio = |one: &str, other: &str| match (of(one), of(other)) {
-        (Some(one), Some(other)) => format!("**{:.2}**", one.median / other.median),
+        (Some(one), Some(other)) => format!("**{:.2}**", one.ratio(other)),
         _ => "–".to_owned(),
     };
     let allocations: Vec<String> = [KEY, YGGDRASIL, LD_KEY].iter().filter_map(|name| of(name)).map(|figure| short(figure.allocations)).collect();

@@ -8,6 +8,9 @@ const ROUNDS: usize = 15;
 /// What a contestant runs for in one round.
 const BATCH: f64 = 1_500_000.0;
 
+/// Untimed, before each round of each: once through all features, where they are many.
+const WARM: usize = 10_000;
+
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -58,13 +61,22 @@ pub fn contestant<'a>(name: &'static str, mut work: impl FnMut(usize) + 'a) -> C
 }
 
 /// Of one contestant: nanoseconds and allocations of one piece of work.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Figure {
     pub name: &'static str,
     pub median: f64,
     pub least: f64,
     pub most: f64,
     pub allocations: f64,
+    /// By round.
+    times: Vec<f64>,
+}
+
+impl Figure {
+    /// Median of the ratios of each round: what wears on a round wears on both.
+    pub fn ratio(&self, other: &Self) -> f64 {
+        median(self.times.iter().zip(&other.times).map(|(one, other)| one / other).collect())
+    }
 }
 
 /// All of them in turns, so that noise falls on each alike.
@@ -82,7 +94,10 @@ pub fn compare(mut contestants: Vec<Contestant<'_>>) -> Vec<Figure> {
     let mut times = vec![Vec::with_capacity(ROUNDS); contestants.len()];
     for _ in 0..ROUNDS {
         for (at, (_, each)) in contestants.iter_mut().enumerate() {
-            times[at].push(each(prepared[at].0));
+            let (n, _) = prepared[at];
+            // what those before it have driven out of the caches is not its own doing
+            each(n.min(WARM));
+            times[at].push(each(n));
         }
     }
     let figures = contestants.iter().zip(times).zip(prepared);
@@ -97,7 +112,12 @@ pub fn once(name: &'static str, rounds: usize, mut work: impl FnMut() -> f64) ->
     figure(name, (1..rounds).map(|_| work()).chain([first]).collect(), allocations)
 }
 
-fn figure(name: &'static str, mut times: Vec<f64>, allocations: f64) -> Figure {
-    times.sort_unstable_by(f64::total_cmp);
-    Figure { name, median: times[times.len() / 2], least: times[0], most: times[times.len() - 1], allocations }
+fn figure(name: &'static str, times: Vec<f64>, allocations: f64) -> Figure {
+    let (least, most) = times.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), time| (least.min(*time), most.max(*time)));
+    Figure { name, median: median(times.clone()), least, most, allocations, times }
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_unstable_by(f64::total_cmp);
+    of[of.len() / 2]
 }
